@@ -1,0 +1,188 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cbr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+var errNoList = errors.New("the list that the API documents is missing")
+
+// ImportBackups asks CBR to import 1 to MaxImportItems backups with one call of ImportBackup, and returns what
+// CBR says it has accepted, in no particular order. Ids that CBR left out, that were not asked for, or that came
+// without a usable task id are for the caller to notice: they are passed on or missing as in the answer.
+//
+// The call is not idempotent as far as is known. It is sent once; the Error's Class and Untouched say
+// what may have become of it. See BeginBefore for calls that must not be sent late.
+func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import, error) {
+	if len(backups) == 0 || len(backups) > MaxImportItems {
+		return nil, &Error{Operation: OperationImport, Class: Rejected, Untouched: true,
+			Err: fmt.Errorf("%d backups in a call that takes 1 to %d", len(backups), MaxImportItems)}
+	}
+	body, err := json.Marshal(map[string][]Backup{"sync": backups})
+	if err != nil {
+		return nil, &Error{Operation: OperationImport, Class: Rejected, Untouched: true, Err: err}
+	}
+	var answer struct {
+		Sync *[]json.RawMessage `json:"sync"`
+	}
+	call := request{operation: OperationImport, method: http.MethodPost, segments: []string{"backups", "sync"}, body: body}
+	if err := c.do(ctx, call, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Sync == nil {
+		return nil, &Error{Operation: OperationImport, StatusCode: http.StatusOK, Class: Unknown, Err: errNoList}
+	}
+	accepted := make([]Import, 0, len(*answer.Sync))
+	for _, item := range decodeEach[Import](*answer.Sync) {
+		if item.BackupID != "" && safeSegment(item.OperationLogID) {
+			accepted = append(accepted, item)
+		}
+	}
+	return accepted, nil
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T
+	// Count is the number of all items of the list as CBR counts them, 0 if it did not say.
+	Count int
+}
+
+// OperationLogsQuery selects tasks. The API has no filter by backup.
+type OperationLogsQuery struct {
+	OperationType string
+	Status        TaskStatus // "" for any
+	ResourceID    string     // "" for any
+	// StartTime leaves out the tasks that started before it; the zero time means no such limit.
+	StartTime time.Time
+	Limit     int // 1 to MaxPageSize
+	Offset    int
+}
+
+// ListOperationLogs returns a page of tasks (ListOpLogs). Their order is not documented.
+func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery) (Page[OperationLog], error) {
+	values := pageQuery(query.Limit)
+	values.Set("offset", strconv.Itoa(query.Offset))
+	if query.OperationType != "" {
+		values.Set("operation_type", query.OperationType)
+	}
+	if query.Status != "" {
+		values.Set("status", string(query.Status))
+	}
+	if query.ResourceID != "" {
+		values.Set("resource_id", query.ResourceID)
+	}
+	if !query.StartTime.IsZero() {
+		values.Set("start_time", queryTime(query.StartTime))
+	}
+	var answer struct {
+		List  *[]json.RawMessage `json:"operation_logs"`
+		Count count              `json:"count"`
+	}
+	call := request{operation: OperationListTasks, method: http.MethodGet, segments: []string{"operation-logs"}, query: values}
+	if err := c.do(ctx, call, &answer); err != nil {
+		return Page[OperationLog]{}, err
+	}
+	if answer.List == nil {
+		return Page[OperationLog]{}, &Error{Operation: OperationListTasks, StatusCode: http.StatusOK, Class: Transient, Err: errNoList}
+	}
+	return Page[OperationLog]{Items: decodeEach[OperationLog](*answer.List), Count: int(answer.Count)}, nil
+}
+
+// GetOperationLog returns a task by its id (ShowOpLog). IsNotFound tells that CBR does not know it, which
+// says nothing of the backup: tasks are kept for about 30 days.
+func (c *Client) GetOperationLog(ctx context.Context, id string) (OperationLog, error) {
+	var answer struct {
+		Log *OperationLog `json:"operation_log"`
+	}
+	if err := c.get(ctx, OperationGetTask, "operation-logs", id, &answer); err != nil {
+		return OperationLog{}, err
+	}
+	if answer.Log == nil || (answer.Log.ID != "" && answer.Log.ID != id) {
+		return OperationLog{}, unexpected(OperationGetTask)
+	}
+	return *answer.Log, nil
+}
+
+// BackupsQuery selects backups. The API has no filter by several ids.
+type BackupsQuery struct {
+	Limit int // 1 to MaxPageSize
+	// Marker is the id of the last backup of the page before, "" for the first page.
+	Marker string
+}
+
+// ListBackups returns a page of the project's backups (ListBackups).
+func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[StoredBackup], error) {
+	values := pageQuery(query.Limit)
+	if query.Marker != "" {
+		values.Set("marker", query.Marker)
+	}
+	var answer struct {
+		List  *[]json.RawMessage `json:"backups"`
+		Count count              `json:"count"`
+	}
+	call := request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values}
+	if err := c.do(ctx, call, &answer); err != nil {
+		return Page[StoredBackup]{}, err
+	}
+	if answer.List == nil {
+		return Page[StoredBackup]{}, &Error{Operation: OperationListBackups, StatusCode: http.StatusOK, Class: Transient, Err: errNoList}
+	}
+	return Page[StoredBackup]{Items: decodeEach[StoredBackup](*answer.List), Count: int(answer.Count)}, nil
+}
+
+// GetBackup returns a backup by its id (ShowBackup). IsNotFound tells that CBR does not have it.
+func (c *Client) GetBackup(ctx context.Context, id string) (StoredBackup, error) {
+	var answer struct {
+		Backup *StoredBackup `json:"backup"`
+	}
+	if err := c.get(ctx, OperationGetBackup, "backups", id, &answer); err != nil {
+		return StoredBackup{}, err
+	}
+	if answer.Backup == nil || answer.Backup.ID != id {
+		return StoredBackup{}, unexpected(OperationGetBackup)
+	}
+	return *answer.Backup, nil
+}
+
+func (c *Client) get(ctx context.Context, operation Operation, collection, id string, answer any) error {
+	if !safeSegment(id) {
+		return &Error{Operation: operation, Class: Rejected, Untouched: true, Err: fmt.Errorf("id %q cannot be part of a URL", id)}
+	}
+	return c.do(ctx, request{operation: operation, method: http.MethodGet, segments: []string{collection, id}}, answer)
+}
+
+func unexpected(operation Operation) *Error {
+	return &Error{Operation: operation, StatusCode: http.StatusOK, Class: Transient,
+		Err: errors.New("the answer does not hold what was asked for")}
+}
+
+// pageQuery always sends a limit, as its default is not documented for every list.
+func pageQuery(limit int) url.Values {
+	if limit < 1 || limit > MaxPageSize {
+		limit = MaxPageSize
+	}
+	return url.Values{"limit": {strconv.Itoa(limit)}}
+}

@@ -1,0 +1,93 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cbrtest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// importBackups answers ImportBackup.
+func (x *exchange) importBackups() reply {
+	if x.throttled {
+		return x.refusal(x.options.throttle())
+	}
+	if x.invalid != nil {
+		return x.refusal(x.invalid)
+	}
+	if rejected := x.options.reject(x.items); rejected != nil {
+		return x.refusal(rejected)
+	}
+	imports := x.accept(x.items)
+	slices.Reverse(imports)
+	return jsonReply(map[string][]cbr.Import{"sync": x.fault.alter(imports)})
+}
+
+// reject returns the error of the first item that CBR does not take.
+func (o Options) reject(items []cbr.Backup) *APIError {
+	if o.Reject == nil {
+		return nil
+	}
+	for _, item := range items {
+		if rejected := o.Reject(item); rejected != nil {
+			return rejected
+		}
+	}
+	return nil
+}
+
+// accept takes backups, and returns what CBR answers for them, in their order.
+func (x *exchange) accept(items []cbr.Backup) []cbr.Import {
+	x.options.onImport(BeforeAccept, items)
+	outcomes := make([]Outcome, len(items))
+	for i, item := range items {
+		outcomes[i] = x.options.outcome(item)
+	}
+	imports := x.cloud.store(x, items, outcomes)
+	x.options.onImport(AfterAccept, items)
+	return imports
+}
+
+// store starts the tasks of backups that are accepted: one for each, or one for all.
+func (c *Cloud) store(x *exchange, items []cbr.Backup, outcomes []Outcome) []cbr.Import {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	size := 1
+	if x.options.SharedTaskIDs {
+		size = max(1, len(items))
+	}
+	imports := make([]cbr.Import, 0, len(items))
+	for start := 0; start < len(items); start += size {
+		end := start + size
+		started := c.startTask(x, items[start:end], outcomes[start:end])
+		for _, item := range items[start:end] {
+			imports = append(imports, cbr.Import{BackupID: item.ID, OperationLogID: started.id})
+		}
+	}
+	c.ledger.accepted(x.call, imports)
+	return imports
+}
+
+// throttle is the gateway's answer to too many calls.
+func (o Options) throttle() *APIError {
+	return &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308",
+		Message: fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 minute",
+			o.SyncCallsPerMinute)}
+}

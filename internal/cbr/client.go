@@ -1,0 +1,315 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cbr
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultTimeout bounds a call, from its start to the last byte of its answer.
+const DefaultTimeout = 60 * time.Second
+
+// maxResponseBytes bounds what is read of an answer, after decompression: a page of 1,000 tasks takes about 1 MB.
+const maxResponseBytes = 16 << 20
+
+// Config says where a Client sends its calls and how they are authenticated.
+type Config struct {
+	// Endpoint is the URL of CBR, "https://cbr.cn-north-4.myhuaweicloud.com".
+	Endpoint string
+	// ProjectID is the {project_id} of the API's paths.
+	ProjectID string
+	// Credential authenticates every call.
+	Credential Credential
+	// Transport carries the calls: see Transports. It must not follow redirects or repeat requests.
+	Transport http.RoundTripper
+	// Timeout bounds each call; DefaultTimeout if 0.
+	Timeout time.Duration
+	// UserAgent names the program to the API.
+	UserAgent string
+	// Observe, if set, is told of every call when it has ended.
+	Observe func(Call)
+}
+
+// Call describes a call that has ended.
+type Call struct {
+	Operation  Operation
+	StatusCode int    // 0 without an answer
+	Code       string // error code, "" without one
+	Duration   time.Duration
+}
+
+// Client makes the calls of one project. It repeats nothing by itself. It is safe for concurrent use.
+type Client struct {
+	config Config
+	base   *url.URL
+	http   *http.Client
+}
+
+var errEndpoint = errors.New("the endpoint is not an https:// or http:// URL of a host alone")
+
+// NewClient makes a Client. It returns an error if the endpoint or the project id cannot be part of a URL.
+func NewClient(config Config) (*Client, error) {
+	base, err := url.Parse(strings.TrimSuffix(config.Endpoint, "/"))
+	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") ||
+		base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errEndpoint // without the text, which may hold a password
+	}
+	if !safeSegment(config.ProjectID) {
+		return nil, fmt.Errorf("project id %q cannot be part of a URL", config.ProjectID)
+	}
+	if config.Timeout == 0 {
+		config.Timeout = DefaultTimeout
+	}
+	return &Client{
+		config: config,
+		base:   base,
+		http: &http.Client{
+			Transport: config.Transport,
+			// A redirect would carry the token, a custom header, to wherever it points.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// safeSegment says whether a text can stand as one segment of a URL's path.
+func safeSegment(text string) bool {
+	if text == "" || len(text) > 128 || strings.Trim(text, ".") == "" {
+		return false
+	}
+	return strings.IndexFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._~-", r)
+	}) < 0
+}
+
+// request is one call to make.
+type request struct {
+	operation Operation
+	method    string
+	segments  []string // below /v3/{project_id}
+	query     url.Values
+	body      []byte
+}
+
+// ErrTooLate says that a call was not sent, as its time to begin was over.
+var ErrTooLate = errors.New("it was too late to send the call")
+
+type beginBeforeKey struct{}
+
+// BeginBefore returns a context whose calls are not sent (ErrTooLate) unless their body begins to go out before a
+// time. A deadline does not do that: a process that is halted in the middle, and goes on much later, could send
+// the call before it notices.
+func BeginBefore(ctx context.Context, at time.Time) context.Context {
+	return context.WithValue(ctx, beginBeforeKey{}, at)
+}
+
+// lateBody is the body of a call that must not be sent late. It is asked for its content when the connection is
+// there, just before the content goes out.
+type lateBody struct {
+	io.Reader
+	beginBefore time.Time
+	begun       bool
+}
+
+func (b *lateBody) Read(buffer []byte) (int, error) {
+	if now := time.Now(); !b.begun && !b.beginBefore.IsZero() &&
+		(now.After(b.beginBefore) || now.Round(0).After(b.beginBefore.Round(0))) { // the wall clock goes on in a suspended machine
+		return 0, ErrTooLate
+	}
+	b.begun = true
+	return b.Reader.Read(buffer)
+}
+
+// do makes a call and decodes its answer, a JSON object, into result. Anything but a 200 that decodes is an *Error.
+func (c *Client) do(ctx context.Context, call request, result any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	start := time.Now()
+	failure := c.exchange(ctx, call, result)
+	if c.config.Observe != nil {
+		observed := Call{Operation: call.operation, StatusCode: http.StatusOK, Duration: time.Since(start)}
+		if failure != nil {
+			observed.StatusCode, observed.Code = failure.StatusCode, failure.Code
+		}
+		c.config.Observe(observed)
+	}
+	if failure != nil { // an explicit nil: a nil *Error in an error is not nil
+		return failure
+	}
+	return nil
+}
+
+func (c *Client) exchange(ctx context.Context, call request, result any) *Error {
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	httpRequest, err := c.newRequest(ctx, call)
+	if err != nil {
+		return &Error{Operation: call.operation, Class: Credentials, Untouched: true, Err: err}
+	}
+	response, err := c.http.Do(httpRequest)
+	if err != nil {
+		failure := unanswered(call.operation, connected.Load(), err)
+		failure.Err = redacted(httpRequest, err) // after its cause was looked at, which this may hide
+		return failure
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes+1))
+	if response.StatusCode != http.StatusOK {
+		return refused(call.operation, httpRequest, response, body)
+	}
+	if err == nil && len(body) > maxResponseBytes {
+		err = fmt.Errorf("the answer is longer than %d bytes", maxResponseBytes)
+	}
+	if err == nil {
+		err = decodeObject(body, result)
+	}
+	if err != nil {
+		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: redact(httpRequest, requestID(response, "")),
+			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", redacted(httpRequest, err))}
+	}
+	return nil
+}
+
+func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, error) {
+	address := c.base.JoinPath(append([]string{"v3", c.config.ProjectID}, call.segments...)...)
+	address.RawQuery = call.query.Encode()
+	var body io.Reader
+	if call.body != nil {
+		// Not a bytes.Reader, from which net/http could make the body anew and send it twice.
+		at, _ := ctx.Value(beginBeforeKey{}).(time.Time)
+		body = &lateBody{Reader: bytes.NewReader(call.body), beginBefore: at}
+	}
+	httpRequest, err := http.NewRequestWithContext(ctx, call.method, address.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	httpRequest.ContentLength = int64(len(call.body))
+	httpRequest.Header.Set("Content-Type", "application/json")
+	httpRequest.Header.Set("Accept", "application/json")
+	if c.config.UserAgent != "" {
+		httpRequest.Header.Set("User-Agent", c.config.UserAgent)
+	}
+	if err := c.config.Credential.Authorize(ctx, httpRequest); err != nil {
+		return nil, fmt.Errorf("authorize the request: %w", err)
+	}
+	return httpRequest, nil
+}
+
+// unanswered is the failure of a request that got no answer. Without a connection nothing was sent.
+func unanswered(operation Operation, connected bool, err error) *Error {
+	connected = connected && !errors.Is(err, ErrTooLate)
+	failure := &Error{Operation: operation, Class: Transient, Untouched: !connected, Err: err}
+	if connected {
+		failure.Class = failedBehind(operation)
+	}
+	return failure
+}
+
+// refused is the failure that an answer other than 200 stands for.
+func refused(operation Operation, httpRequest *http.Request, response *http.Response, body []byte) *Error {
+	answer := struct {
+		Code      string `json:"error_code"`
+		Message   string `json:"error_msg"`
+		RequestID string `json:"request_id"`
+	}{}
+	if json.Unmarshal(body, &answer) != nil {
+		answer.Code, answer.Message, answer.RequestID = "", "", ""
+	}
+	class := classify(operation, response.StatusCode, answer.Code)
+	return &Error{
+		Operation:  operation,
+		StatusCode: response.StatusCode,
+		Code:       redact(httpRequest, answer.Code),
+		Message:    redact(httpRequest, answer.Message),
+		RequestID:  redact(httpRequest, requestID(response, answer.RequestID)),
+		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
+		Class:      class,
+		Untouched:  untouched(class, response.StatusCode, answer.Code),
+	}
+}
+
+func requestID(response *http.Response, inBody string) string {
+	if inBody != "" {
+		return inBody
+	}
+	return response.Header.Get("X-Request-Id")
+}
+
+// maxRetryAfter keeps an absurd Retry-After from stopping a project for good.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads a Retry-After header: seconds or an HTTP date. It returns 0 for none or an unreadable one.
+func retryAfter(header string, now time.Time) time.Duration {
+	var wait time.Duration
+	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 64); err == nil {
+		wait = time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
+	} else if date, err := http.ParseTime(header); err == nil {
+		wait = date.Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+var errNotAnObject = errors.New("not a JSON object")
+
+// decodeObject decodes a JSON object; null, a list or a bare value is not one.
+func decodeObject(body []byte, result any) error {
+	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
+		return errNotAnObject
+	}
+	return json.Unmarshal(body, result)
+}
+
+// decodeEach decodes the elements of a list, passing over those that are not what they should be: one odd
+// element must not make the others unreadable.
+func decodeEach[T any](elements []json.RawMessage) []T {
+	decoded := make([]T, 0, len(elements))
+	for _, element := range elements {
+		var value T
+		if decodeObject(element, &value) == nil {
+			decoded = append(decoded, value)
+		}
+	}
+	return decoded
+}
+
+// redact removes the request's token from a text, as a server may echo what it was sent.
+func redact(httpRequest *http.Request, text string) string {
+	if token := httpRequest.Header.Get(tokenHeader); token != "" {
+		return strings.ReplaceAll(text, token, "[redacted]")
+	}
+	return text
+}
+
+func redacted(httpRequest *http.Request, err error) error {
+	if text := err.Error(); redact(httpRequest, text) != text {
+		return errors.New(redact(httpRequest, text))
+	}
+	return err
+}

@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cbr
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of a connection. The header time is what a sync call of 50 items may take before CBR answers.
+const (
+	dialTimeout           = 10 * time.Second
+	tlsHandshakeTimeout   = 10 * time.Second
+	idleConnectionTimeout = 90 * time.Second
+	maxIdlePerHost        = 32
+	maxHeaderBytes        = 1 << 18
+)
+
+// ErrInvalidCABundle says that a CA bundle holds no certificate that can be read.
+var ErrInvalidCABundle = errors.New("the CA bundle holds no PEM certificate that can be read")
+
+// Transports shares one HTTP transport, and with it connections, among the clients that trust the same
+// certificates. It is safe for concurrent use.
+type Transports struct {
+	mutex  sync.Mutex
+	system *http.Transport
+	custom map[[sha256.Size]byte]*http.Transport
+}
+
+// maxCustomTransports bounds what edits of CA bundles can leave behind.
+const maxCustomTransports = 64
+
+// For returns the transport that trusts the certificates of the bundle (PEM, as it is or base64-encoded),
+// or the system's if it is empty. It returns ErrInvalidCABundle for a bundle without certificates.
+func (t *Transports) For(caBundle string) (http.RoundTripper, error) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if strings.TrimSpace(caBundle) == "" {
+		if t.system == nil {
+			t.system = newTransport(nil)
+		}
+		return t.system, nil
+	}
+	key := sha256.Sum256([]byte(caBundle))
+	if transport, found := t.custom[key]; found {
+		return transport, nil
+	}
+	roots, err := certPool(caBundle)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.custom) >= maxCustomTransports || t.custom == nil {
+		t.closeCustom()
+	}
+	t.custom[key] = newTransport(roots)
+	return t.custom[key], nil
+}
+
+// CloseIdleConnections closes the connections that are not in use.
+func (t *Transports) CloseIdleConnections() {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.system != nil {
+		t.system.CloseIdleConnections()
+	}
+	for _, transport := range t.custom {
+		transport.CloseIdleConnections()
+	}
+}
+
+func (t *Transports) closeCustom() {
+	for _, transport := range t.custom {
+		transport.CloseIdleConnections()
+	}
+	t.custom = map[[sha256.Size]byte]*http.Transport{}
+}
+
+func certPool(bundle string) (*x509.CertPool, error) {
+	pem := []byte(bundle)
+	if !strings.Contains(bundle, "-----BEGIN") {
+		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(bundle), ""))
+		if err != nil {
+			return nil, ErrInvalidCABundle
+		}
+		pem = decoded
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, ErrInvalidCABundle
+	}
+	return roots, nil
+}
+
+// newTransport speaks HTTP/1.1 alone: HTTP/2 re-sends requests by itself when a connection goes away.
+func newTransport(roots *x509.CertPool) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    tlsHandshakeTimeout,
+		IdleConnTimeout:        idleConnectionTimeout,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		Protocols:              protocols,
+	}
+}
