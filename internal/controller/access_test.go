@@ -1,0 +1,288 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	. "github.com/onsi/gomega"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// failure is a failed call as the client reports it.
+func failure(class cbr.Class, changes ...func(*cbr.Error)) *cbr.Error {
+	failed := &cbr.Error{Operation: cbr.OperationImport, StatusCode: 500, Code: "BackupService.9910", Message: "internal error",
+		RequestID: "2f3d8a2f0c9d4c6b8d4a8d7e6f5a4b3c", Class: class}
+	for _, change := range changes {
+		change(failed)
+	}
+	return failed
+}
+
+func retryAfter(wait time.Duration) func(*cbr.Error) {
+	return func(failed *cbr.Error) { failed.RetryAfter = wait }
+}
+
+// What each class of failure makes of a project.
+func TestAccessAfterAFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err             error
+		all             bool // it concerns all calls
+		reason          string
+		stalled         bool
+		atLeast, atMost time.Duration // no call is made for so long
+		forever         bool
+	}{
+		"refused credentials": {err: failure(cbr.Credentials), all: true,
+			reason: v1alpha1.ReasonCredentialsRejected, stalled: true, forever: true},
+		"too many calls": {err: failure(cbr.Throttled), all: true,
+			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
+		"something else answers": {err: failure(cbr.Misdirected), all: true,
+			reason: v1alpha1.ReasonEndpointUnavailable, stalled: true, atLeast: 15 * time.Second, atMost: 18 * time.Second},
+		"it may go well later": {err: failure(cbr.Transient), all: true,
+			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
+		"the outcome is not known": {err: failure(cbr.Unknown), all: true,
+			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
+		"an error that is not the client's": {err: errors.New("odd"), all: true,
+			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
+		"a wrapped one": {err: fmt.Errorf("list tasks: %w", failure(cbr.Throttled)), all: true,
+			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
+		"a rejected item":     {err: failure(cbr.Rejected), reason: v1alpha1.ReasonReady},
+		"a backup not in CBR": {err: failure(cbr.NotFound), reason: v1alpha1.ReasonReady},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			known := access{reason: v1alpha1.ReasonReady, message: readyMessage, proven: true}
+			g.Expect(known.failed(c.err, noon.Time)).To(Equal(c.all), "concerns all calls")
+			g.Expect(known.reason).To(Equal(c.reason))
+			g.Expect(known.stalled).To(Equal(c.stalled), "stalled")
+			g.Expect(known.proven).To(Equal(!c.all), "proven")
+			g.Expect(known.closed(noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
+			g.Expect(known.closed(noon.Add(c.atMost))).To(Equal(c.forever), "open from then on")
+			g.Expect(known.closed(noon.Add(1000 * time.Hour))).To(Equal(c.forever))
+		})
+	}
+}
+
+// A person has to put valid credentials into the Secret: until then not one call is made, as five failed ones in a
+// row lock the key. No time is waited for either.
+func TestRefusedCredentialsWaitForNoTimer(t *testing.T) {
+	g := NewWithT(t)
+	known := access{}
+	known.failed(failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
+	g.Expect(known.until).NotTo(BeTemporally(">", noon.Time), "not even if the answer names one")
+	g.Expect(known.closed(noon.Time)).To(BeTrue())
+	known.usable()
+	g.Expect(known.closed(noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
+	g.Expect(known.reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
+}
+
+func TestAccessAfterSuccess(t *testing.T) {
+	for _, class := range []cbr.Class{cbr.Throttled, cbr.Misdirected, cbr.Transient, cbr.Unknown, cbr.Credentials} {
+		for name, good := range map[string]func(*access){
+			"a good answer":       func(a *access) { a.succeeded() },
+			"a rejected item":     func(a *access) { a.failed(failure(cbr.Rejected), noon.Time) },
+			"a backup not in CBR": func(a *access) { a.failed(failure(cbr.NotFound), noon.Time) },
+		} {
+			t.Run(string(class)+", then "+name, func(t *testing.T) {
+				g := NewWithT(t)
+				known := access{inputs: "inputs"}
+				for range 5 {
+					known.failed(failure(class), noon.Time)
+				}
+				good(&known)
+				g.Expect(known).To(Equal(access{inputs: "inputs", reason: v1alpha1.ReasonReady, message: readyMessage, proven: true}))
+				g.Expect(known.closed(noon.Time)).To(BeFalse())
+				known.failed(failure(cbr.Transient), noon.Time)
+				g.Expect(known.until).To(BeTemporally("<=", noon.Add(1200*time.Millisecond)), "the back-off begins anew")
+			})
+		}
+	}
+}
+
+func TestAccessBeforeAnyCall(t *testing.T) {
+	g := NewWithT(t)
+	known := access{}
+	g.Expect(known.closed(noon.Time)).To(BeFalse())
+	known.usable()
+	g.Expect(known.reason).To(Equal(v1alpha1.ReasonReady))
+	g.Expect(known.proven).To(BeFalse(), "nothing was called yet")
+
+	known.unusable(v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist.")
+	g.Expect(known.reason).To(Equal(v1alpha1.ReasonCredentialsMissing))
+	g.Expect(known.stalled).To(BeTrue())
+	g.Expect(known.closed(noon.Time)).To(BeFalse(), "the next pass looks again")
+	known.usable()
+	g.Expect(known).To(Equal(access{reason: v1alpha1.ReasonReady, message: readyMessage}))
+
+	known.failed(failure(cbr.Throttled), noon.Time)
+	known.usable()
+	g.Expect(known.reason).To(Equal(v1alpha1.ReasonThrottled), "only a good answer ends a pause")
+}
+
+func TestAccessBackoff(t *testing.T) {
+	minutes := func(m float64) time.Duration { return time.Duration(m * float64(time.Minute)) }
+	for name, c := range map[string]struct {
+		class cbr.Class
+		waits []time.Duration // after the first, the second ... failure, without jitter
+	}{
+		"throttled":   {cbr.Throttled, []time.Duration{minutes(1), minutes(2), minutes(4), minutes(8), minutes(15), minutes(15), minutes(15)}},
+		"transient":   {cbr.Transient, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 300e9, 300e9}},
+		"unknown":     {cbr.Unknown, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 300e9, 300e9}},
+		"misdirected": {cbr.Misdirected, []time.Duration{15e9, 30e9, 60e9, 120e9, 240e9, 300e9, 300e9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			shortest, longest := time.Duration(1<<62), time.Duration(0)
+			for range 200 {
+				known := access{}
+				for i, wait := range c.waits {
+					known.failed(failure(c.class), noon.Time)
+					waited := known.until.Sub(noon.Time)
+					g.Expect(waited).To(And(BeNumerically(">=", wait), BeNumerically("<", wait*12/10)), "after failure %d", i+1)
+					if i == 0 {
+						shortest, longest = min(shortest, waited), max(longest, waited)
+					}
+				}
+			}
+			// 200 equal ones would be no jitter: projects of one account would all come back at once.
+			g.Expect(longest-shortest).To(BeNumerically(">", c.waits[0]/10), "the jitter spreads over its range")
+		})
+	}
+}
+
+func TestBackoffAfterVeryManyFailures(t *testing.T) {
+	g := NewWithT(t)
+	for _, failures := range []int{0, 1, 64, 65, 1 << 40} {
+		wait := backoff(cbr.Transient, failure(cbr.Transient), failures)
+		g.Expect(wait).To(And(BeNumerically(">=", time.Second), BeNumerically("<", 6*time.Minute)), "%d failures", failures)
+	}
+}
+
+func TestRetryAfterGoesBeforeTheBackoff(t *testing.T) {
+	g := NewWithT(t)
+	for _, class := range []cbr.Class{cbr.Throttled, cbr.Transient, cbr.Unknown, cbr.Misdirected} {
+		for _, wait := range []time.Duration{7 * time.Second, 30 * time.Minute} {
+			known := access{}
+			for range 3 {
+				known.failed(fmt.Errorf("import: %w", failure(class, retryAfter(wait))), noon.Time)
+				g.Expect(known.until).To(And(BeTemporally(">=", noon.Add(wait)), BeTemporally("<", noon.Add(wait*12/10))), "%s, %s", class, wait)
+			}
+		}
+	}
+}
+
+// What the person who is woken at night reads: what happened, and what to do, on 300 characters.
+func TestExplanations(t *testing.T) {
+	text := func(message string) func(*cbr.Error) {
+		return func(failed *cbr.Error) { failed.Message = message }
+	}
+	what := map[string]func(*cbr.Error){
+		"as the vendor documents them": func(*cbr.Error) {},
+		"from the gateway": func(failed *cbr.Error) {
+			failed.Code, failed.Message = "APIGW.0308", "The throttling threshold has been reached: policy user over ratelimit,limit:10,time:1 minute"
+		},
+		"with a long message":            text(strings.Repeat("very ", 2000)),
+		"with a long message in Chinese": text(strings.Repeat("备份不存在", 1000)),
+		"with an HTML page":              text("<html>\r\n<body>\x00\xff" + strings.Repeat("<br/>\n", 500)),
+		"with the id of the request":     text("internal error, request 2f3d8a2f0c9d4c6b8d4a8d7e6f5a4b3c failed"),
+		"with a long code":               func(failed *cbr.Error) { failed.Code = strings.Repeat("BackupService.", 500) },
+		"with a code on two lines":       func(failed *cbr.Error) { failed.Code = "Backup\nService\x00.9910" },
+		"without a message":              text(""),
+		"without a code":                 func(failed *cbr.Error) { failed.Code = "" },
+		"with neither":                   func(failed *cbr.Error) { failed.Code, failed.Message = "", "" },
+		"without an answer": func(failed *cbr.Error) {
+			*failed = cbr.Error{Operation: failed.Operation, Class: failed.Class, RequestID: failed.RequestID,
+				Err: errors.New("read tcp 10.0.0.1:43512->10.0.0.2:443: use of closed connection")}
+		},
+	}
+	for class, toDo := range map[cbr.Class][]string{
+		cbr.Credentials: {"refuses the credentials", "Put valid ones", "into the Secret"},
+		cbr.Throttled:   {"for their rate", "after a pause", "spec.limits.syncCallsPerMinute"},
+		cbr.Misdirected: {"not CBR", "Check spec.endpoint and spec.projectID"},
+		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint, spec.caBundle and the network"},
+		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint, spec.caBundle and the network"},
+	} {
+		for name, change := range what {
+			t.Run(string(class)+", "+name, func(t *testing.T) {
+				g := NewWithT(t)
+				failed := failure(class, change)
+				_, message := explain(class, failed)
+				g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+				message = cleanMessage(message) // as it goes into the condition
+				for _, phrase := range toDo {
+					g.Expect(message).To(ContainSubstring(phrase))
+				}
+				g.Expect(message).NotTo(ContainSubstring(failed.RequestID), "request ids differ from call to call")
+				g.Expect(message).NotTo(ContainSubstring("43512"), "ports differ from call to call")
+			})
+		}
+	}
+}
+
+// The same failure says the same each time: messages that change are writes, and alerts.
+func TestExplanationsAreStable(t *testing.T) {
+	g := NewWithT(t)
+	for _, class := range []cbr.Class{cbr.Credentials, cbr.Throttled, cbr.Misdirected, cbr.Transient, cbr.Unknown} {
+		known := access{}
+		known.failed(failure(class), noon.Time)
+		reason, message := known.reason, known.message
+		for i := range 5 {
+			known.failed(failure(class, func(failed *cbr.Error) {
+				failed.RequestID = fmt.Sprintf("%032d", i)
+				failed.RetryAfter = time.Duration(i) * time.Second
+			}), noon.Add(time.Duration(i)*time.Hour))
+			g.Expect(known.reason).To(Equal(reason))
+			g.Expect(known.message).To(Equal(message))
+		}
+	}
+}
+
+// roundAt is a round of calls whose answers all come at noon.
+func roundAt(known access) *round {
+	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
+	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known}}}
+}
+
+// Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of
+// how long it lasts that there were four of them.
+func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
+	g := NewWithT(t)
+	calls := roundAt(access{proven: true})
+	for range 4 {
+		calls.note(submission{}, failure(cbr.Throttled))
+	}
+	g.Expect(calls.memory.access.until.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
+}
+
+// The good answer to a call that was sent before CBR refused another one does not say that more calls are welcome.
+func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
+	g := NewWithT(t)
+	calls := roundAt(access{proven: true})
+	calls.note(submission{}, failure(cbr.Throttled))
+	calls.note(submission{}, nil)
+	g.Expect(calls.memory.access.closed(noon.Add(59 * time.Second))).To(BeTrue())
+	g.Expect(calls.memory.access.reason).To(Equal(v1alpha1.ReasonThrottled))
+}

@@ -1,0 +1,169 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// Defaults of the durations that the CRD defaults: they hold for objects that were stored without them.
+const (
+	defaultBatchWindow  = time.Second
+	defaultMaxWait      = 10 * time.Second
+	defaultPollInterval = 10 * time.Second
+	defaultRetryLimit   = 3
+)
+
+func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
+	if value == nil {
+		return fallback
+	}
+	return value.Duration
+}
+
+// planCalls finds out what may be sent and cuts it into calls.
+func (p *pass) planCalls(ctx context.Context) error {
+	arrivals := p.noteArrivals()
+	if p.project == nil || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	spec := &p.project.Spec
+	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
+	window := p.memory.window.with(&p.memory.inherited)
+	rules := batching{
+		size:    int(max(spec.Batch.Size, 1)),
+		window:  duration(spec.Batch.Window, defaultBatchWindow),
+		maxWait: duration(spec.Batch.MaxWait, defaultMaxWait),
+		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Submissions)),
+	}
+	candidates, truncated, err := p.candidates(ctx, arrivals, rules.size*maxCallsPerPass)
+	if err != nil {
+		return err
+	}
+	free, groups := p.memory.separate(candidates)
+	p.plan = cut(free, rules, p.now).with(groups, rules)
+	if !p.plan.wake.IsZero() {
+		p.wakeAt(p.plan.wake)
+	}
+	if truncated && !p.plan.more {
+		p.plan = p.plan.leave(rules)
+	}
+	if next := window.nextAfter(p.now, limit, len(p.plan.calls)); p.plan.held && next.After(p.now) {
+		p.wakeAt(next)
+	}
+	return nil
+}
+
+// noteArrivals returns when each pending backup arrived, and forgets those that are no longer pending.
+func (p *pass) noteArrivals() map[types.UID]time.Time {
+	firstPass := p.memory.arrivals == nil
+	arrivals := make(map[types.UID]time.Time, len(p.pending))
+	if firstPass {
+		p.memory.arrivals = arrivals
+	}
+	for _, backup := range slices.Concat(p.pending, p.rest) {
+		arrivals[backup.UID] = p.memory.arrived(backup, firstPass, p.now)
+	}
+	p.memory.arrivals = arrivals
+	return arrivals
+}
+
+// candidates returns the oldest backups that may be sent, and whether there are more than the limit.
+func (p *pass) candidates(ctx context.Context, arrivals map[types.UID]time.Time, limit int) ([]candidate, bool, error) {
+	ordered := slices.Concat(p.pending, p.rest)
+	slices.SortFunc(ordered, older)
+	var found []candidate
+	for _, backup := range ordered {
+		if !p.eligible(backup) {
+			continue
+		}
+		holder, err := p.holder(ctx, backup)
+		if err != nil {
+			return nil, false, err
+		}
+		if holder.UID != backup.UID {
+			p.duplicate(backup, holder)
+			continue
+		}
+		if stateOf(backup) == stalled { // a duplicate whose turn has come
+			p.pending = append(p.pending, backup)
+		}
+		if len(found) == limit {
+			return found, true, nil
+		}
+		found = append(found, candidate{BackupSync: backup, arrived: arrivals[backup.UID]})
+	}
+	return found, false, nil
+}
+
+// eligible says whether a backup may be sent as far as it alone is concerned.
+func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
+	if stateOf(backup) == imported || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
+		return false
+	}
+	if _, handled := p.handled[backup.UID]; handled {
+		return false
+	}
+	if _, recorded := p.recorded[backup.Spec.BackupID]; recorded {
+		return false
+	}
+	if next := backup.Status.NextAttemptAt; next != nil && next.After(p.now) && !edited(backup) {
+		p.wakeAt(next.Time)
+		return false
+	}
+	return true
+}
+
+// holder returns which of the BackupSyncs that declare a backup may have it: itself, as a rule.
+func (p *pass) holder(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+	var rivals v1alpha1.BackupSyncList
+	if err := p.client.List(ctx, &rivals, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{indexBackup: backupKey(p.key.Name, backup.Spec.BackupID)}); err != nil {
+		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backup.Spec.BackupID, err)
+	}
+	if len(rivals.Items) < 2 {
+		return backup, nil
+	}
+	all := make([]*v1alpha1.BackupSync, 0, len(rivals.Items))
+	for i := range rivals.Items {
+		all = append(all, &rivals.Items[i])
+	}
+	return winner(all), nil
+}
+
+// duplicate notes that another BackupSync holds the backup id.
+func (p *pass) duplicate(backup, holder *v1alpha1.BackupSync) {
+	message := fmt.Sprintf("The BackupSync %s of this namespace declares the same backup and comes first. Delete one of the two.", holder.Name)
+	if next := waiting(backup, v1alpha1.ReasonDuplicate, message, metav1.NewTime(p.now)); next != nil {
+		p.changes = append(p.changes, to(backup, next))
+	}
+	p.handle(backup)
+}
+
+// handle notes that the pass has dealt with a backup's status.
+func (p *pass) handle(backup *v1alpha1.BackupSync) {
+	p.handled[backup.UID] = struct{}{}
+}

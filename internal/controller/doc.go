@@ -1,0 +1,20 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package controller imports the backups that BackupSyncs declare: it makes passes over CBRProjects, each of which
+// derives what to do from the API objects, submits pending backups in as few calls as CBR allows, follows its tasks,
+// and writes status. See docs/architecture.md for the steps and docs/never-twice.md for the rules they keep.
+package controller

@@ -1,0 +1,88 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// DefaultAllowedEndpoints are the patterns of Huawei Cloud's own endpoints.
+const DefaultAllowedEndpoints = "*.myhuaweicloud.com,*.myhuaweicloud.eu"
+
+// EndpointPatterns are the endpoints that CBRProjects may name. As whoever may write a CBRProject decides where
+// the token in a Secret is sent, the operator's owner decides which hosts that can be.
+type EndpointPatterns []endpointPattern
+
+type endpointPattern struct {
+	insecure bool // http:// instead of https://
+	host     *regexp.Regexp
+}
+
+// ParseEndpointPatterns reads a comma-separated list of host patterns. "*" stands for any part of a name. A
+// pattern with a port allows that port alone ("*" again for any); one without allows every port. Patterns are
+// for https, unless they begin with "http://".
+func ParseEndpointPatterns(list string) (EndpointPatterns, error) {
+	var patterns EndpointPatterns
+	for text := range strings.SplitSeq(list, ",") {
+		text = strings.TrimSpace(text)
+		if text == "" {
+			continue
+		}
+		host, insecure := strings.CutPrefix(text, "http://")
+		if !insecure {
+			host = strings.TrimPrefix(host, "https://")
+		}
+		host = strings.TrimSuffix(host, "/")
+		if host == "" || strings.ContainsAny(host, "/?#@ ") {
+			return nil, fmt.Errorf("endpoint pattern %q is not a host pattern such as *.example.com or http://127.0.0.1:*", text)
+		}
+		patterns = append(patterns, endpointPattern{insecure: insecure, host: hostPattern(host)})
+	}
+	if len(patterns) == 0 {
+		return nil, fmt.Errorf("no endpoint pattern in %q: no CBRProject could be used", list)
+	}
+	return patterns, nil
+}
+
+func hostPattern(host string) *regexp.Regexp {
+	expression := strings.ReplaceAll(regexp.QuoteMeta(strings.ToLower(host)), `\*`, `[a-z0-9.-]*`)
+	if !strings.Contains(strings.TrimPrefix(host, "["), ":") || strings.HasSuffix(host, "]") {
+		expression += `(:[0-9]+)?`
+	}
+	return regexp.MustCompile(`^` + expression + `$`)
+}
+
+// Allow says whether a CBRProject may use the endpoint.
+func (p EndpointPatterns) Allow(endpoint string) bool {
+	address, err := url.Parse(endpoint)
+	if err != nil || address.User != nil {
+		return false
+	}
+	for _, pattern := range p {
+		scheme := "https"
+		if pattern.insecure {
+			scheme = "http"
+		}
+		if address.Scheme == scheme && pattern.host.MatchString(strings.ToLower(address.Host)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+)
+
+// Finalizer holds a CBRProject while it has submissions whose outcome is not written. BackupSyncs have none.
+const Finalizer = "cbr.backupsync.dev/submissions"
+
+// holdProject keeps the project from vanishing with the record of a call that is about to be made.
+func (p *pass) holdProject(ctx context.Context) error {
+	return p.writeFinalizers(ctx, controllerutil.AddFinalizer)
+}
+
+// releaseProject lets the project go when it holds no submission and no call is about to be made. A project that is
+// being deleted goes after a while even if the outcome of a call cannot be found out, for lack of credentials
+// perhaps: a namespace must not hang on it.
+func (p *pass) releaseProject(ctx context.Context) error {
+	if p.project == nil || !controllerutil.ContainsFinalizer(p.project, Finalizer) {
+		return nil
+	}
+	deleting := !p.project.DeletionTimestamp.IsZero()
+	switch {
+	case !deleting && (len(p.project.Status.Submissions) > 0 || p.plan.more || p.plan.held || !p.plan.wake.IsZero()):
+		return nil
+	case deleting && len(p.project.Status.Submissions) > 0:
+		moot, err := p.moot(ctx)
+		if err != nil {
+			return err
+		}
+		if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); !moot && until.After(p.now) {
+			p.wakeAt(until)
+			return nil
+		}
+		p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
+			"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Submissions))
+	}
+	err := p.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
+	if apierrors.IsConflict(err) {
+		p.again()
+		return nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("remove the finalizer: %w", err)
+	}
+	return nil
+}
+
+// moot says whether none of the recorded backups has a BackupSync left to which an outcome could be written.
+func (p *pass) moot(ctx context.Context) (bool, error) {
+	left, err := p.lostBackups(ctx, p.project.Status.Submissions)
+	if err != nil {
+		return false, err
+	}
+	for _, backup := range left {
+		if backup != nil && backup.DeletionTimestamp.IsZero() {
+			return false, nil
+		}
+	}
+	return true, nil
+}

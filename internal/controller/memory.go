@@ -1,0 +1,108 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
+// cheaper and calls fewer, and no promise rests on it alone.
+type memory struct {
+	// arrivals is when each pending BackupSync was first seen; nil before the first pass.
+	arrivals map[types.UID]time.Time
+	// window holds this process's sync calls of the last minute, inherited those that another process has left.
+	window, inherited callWindow
+	// takeover is the resource version of the project at which this process became its last writer, 0 before.
+	// What the cache holds of older versions may have been overtaken by the writes of another process.
+	takeover int64
+	// verified are the versions of candidates that were read live since then. A cached version can be trusted if
+	// it is not older.
+	verified map[types.UID]int64
+	floors   sync.Mutex // guards verified
+	// observed are the ids of backups that CBR was asked for and does not have.
+	observed map[string]struct{}
+	// lookUpFrom is when a recorded submission may be looked up, where that is known better than by its age.
+	lookUpFrom map[string]time.Time
+	// refusals are the failures of recorded submissions, by their ids, that blame what was sent.
+	refusals map[string]error
+	// suspects are the backups of refused calls, by id.
+	suspects map[string]suspicion
+	// groups counts the groups of suspects, to name them.
+	groups int
+	// access is what the latest calls have told of endpoint and credentials.
+	access access
+	// nextPoll is when the running tasks are looked at again.
+	nextPoll time.Time
+	// reported is when the project's status was last written.
+	reported time.Time
+}
+
+// arrived returns when a candidate was first seen. In the first pass of a process that is when it was created:
+// what has waited while no controller ran need not wait again.
+func (m *memory) arrived(backup *v1alpha1.BackupSync, firstPass bool, now time.Time) time.Time {
+	if at, known := m.arrivals[backup.UID]; known {
+		return at
+	}
+	at := now
+	if firstPass && backup.CreationTimestamp.Time.Before(now) {
+		at = backup.CreationTimestamp.Time
+	}
+	m.arrivals[backup.UID] = at
+	return at
+}
+
+// memories holds the memory of each project. Passes of one project never overlap, so that only the map is locked.
+type memories struct {
+	mutex     sync.Mutex
+	byProject map[types.NamespacedName]*memory
+}
+
+func (m *memories) of(project types.NamespacedName) *memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	known, found := m.byProject[project]
+	if !found {
+		known = &memory{
+			verified:   map[types.UID]int64{},
+			observed:   map[string]struct{}{},
+			lookUpFrom: map[string]time.Time{},
+			refusals:   map[string]error{},
+			suspects:   map[string]suspicion{},
+		}
+		m.byProject[project] = known
+	}
+	return known
+}
+
+func (m *memories) forget(project types.NamespacedName) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.byProject, project)
+}
+
+// sawLive notes that a version was read live: what the cache holds of older ones is not to be trusted.
+func (m *memory) sawLive(backup *v1alpha1.BackupSync) {
+	m.floors.Lock()
+	defer m.floors.Unlock()
+	m.verified[backup.UID] = max(m.verified[backup.UID], resourceVersion(backup))
+}

@@ -1,0 +1,106 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+var (
+	submissionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "backupsync_submissions_total",
+		Help: "Sync calls to CBR by result: Accepted, or the class of the failure.",
+	}, []string{"result"})
+	submissionSize = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "backupsync_submission_size",
+		Help:    "Backups per sync call.",
+		Buckets: []float64{1, 2, 5, 10, 20, 30, 40, 49, 50},
+	})
+	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "backupsync_api_requests_total",
+		Help: "Requests to CBR by operation and HTTP status; 0 without an answer.",
+	}, []string{"operation", "code"})
+	importDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "backupsync_import_duration_seconds",
+		Help:    "Time from CBR's acceptance of a backup to the end of its import.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 16),
+	})
+	requestDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "backupsync_api_request_duration_seconds",
+		Help:    "Duration of requests to CBR by operation.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 13),
+	}, []string{"operation"})
+)
+
+func init() {
+	metrics.Registry.MustRegister(submissionsTotal, submissionSize, importDuration, requestsTotal, requestDuration)
+}
+
+var (
+	backupsDesc = prometheus.NewDesc("backupsync_backups",
+		"BackupSyncs by state: pending, running, imported, failed.", []string{"namespace", "project", "state"}, nil)
+	oldestPendingDesc = prometheus.NewDesc("backupsync_oldest_pending_seconds",
+		"Age of the oldest BackupSync that CBR has not accepted yet; 0 without one.", []string{"namespace", "project"}, nil)
+)
+
+// Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
+func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- backupsDesc
+	descriptions <- oldestPendingDesc
+}
+
+// Collect counts the BackupSyncs of each project by state.
+func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
+	now := r.options.Clock.Now()
+	for project, summary := range r.tally.summaries() {
+		for state := pending; state <= stalled; state++ {
+			collected <- prometheus.MustNewConstMetric(backupsDesc, prometheus.GaugeValue,
+				float64(summary.counts[state]), project.Namespace, project.Name, state.String())
+		}
+		age := 0.0
+		if !summary.oldestPending.IsZero() {
+			age = now.Sub(summary.oldestPending).Seconds()
+		}
+		collected <- prometheus.MustNewConstMetric(oldestPendingDesc, prometheus.GaugeValue, age, project.Namespace, project.Name)
+	}
+}
+
+func observeCall(call cbr.Call) {
+	requestsTotal.WithLabelValues(string(call.Operation), strconv.Itoa(call.StatusCode)).Inc()
+	requestDuration.WithLabelValues(string(call.Operation)).Observe(call.Duration.Seconds())
+}
+
+func observeImport(backup *v1alpha1.BackupSync) {
+	if from, to := backup.Status.SubmittedAt, backup.Status.CompletedAt; from != nil && to != nil && readyReason(backup) == v1alpha1.ReasonImported {
+		importDuration.Observe(to.Sub(from.Time).Seconds())
+	}
+}
+
+func observeSubmission(size int, err error) {
+	submissionSize.Observe(float64(size))
+	if err != nil {
+		submissionsTotal.WithLabelValues(string(cbr.ClassOf(err))).Inc()
+		return
+	}
+	submissionsTotal.WithLabelValues("Accepted").Inc()
+}

@@ -1,0 +1,151 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// Back-off between submissions of a backup whose task has failed.
+const (
+	retryWait    = time.Minute
+	retryMaxWait = time.Hour
+)
+
+// The functions of this file return what a BackupSync becomes by something that was learnt about it. They change
+// nothing but their result, which shares with its origin only what nobody changes.
+
+// settle returns the BackupSync with the conditions of a reason.
+func settle(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time) *v1alpha1.BackupSync {
+	next := *backup
+	next.Status.ObservedGeneration = backup.Generation
+	next.Status.Conditions = applyConditions(backup.Status.Conditions, backupShapes[reason], reason, message, backup.Generation, now)
+	return &next
+}
+
+// submitted is what CBR's acceptance makes of a BackupSync.
+func submitted(backup *v1alpha1.BackupSync, operation string, now metav1.Time) *v1alpha1.BackupSync {
+	next := settle(backup, v1alpha1.ReasonOperationRunning,
+		"CBR has accepted the backup and imports it; the operation log in status.operationLogID is followed to its end.", now)
+	next.Status.OperationLogID = operation
+	next.Status.SubmittedAt = &now
+	next.Status.CompletedAt = nil
+	next.Status.NextAttemptAt = nil
+	next.Status.Attempts++
+	if stateOf(backup) == pending && edited(backup) { // a mended manifest has all its retries again
+		next.Status.Attempts = 1
+	}
+	return next
+}
+
+// foundStored is what a BackupSync becomes when CBR has its backup: from a call of ours whose answer was lost, or
+// from before. The task is "" where CBR does not tell it.
+func foundStored(backup *v1alpha1.BackupSync, ours bool, operation string, now metav1.Time) *v1alpha1.BackupSync {
+	reason, message := v1alpha1.ReasonAlreadyImported, "CBR had the backup before it was ever sent from here; nothing was sent."
+	if ours {
+		reason, message = v1alpha1.ReasonImported, "The backup is in CBR and can be restored there."
+	}
+	next := settle(backup, reason, message, now)
+	next.Status.CompletedAt = &now
+	next.Status.NextAttemptAt = nil
+	if operation != "" {
+		next.Status.OperationLogID = operation
+	}
+	return next
+}
+
+// followed returns what a task that names a BackupSync makes of a version of it: nil if it tells so already.
+func followed(backup *v1alpha1.BackupSync, operation string, at metav1.Time) *v1alpha1.BackupSync {
+	if backup.Status.OperationLogID == operation || stateOf(backup) == imported {
+		return nil
+	}
+	return submitted(backup, operation, at)
+}
+
+// finished is what the end of a task makes of a BackupSync.
+func finished(backup *v1alpha1.BackupSync, task *cbr.OperationLog, retryLimit int32, now metav1.Time) *v1alpha1.BackupSync {
+	ended := now
+	if !task.EndedAt.IsZero() {
+		ended = metav1.NewTime(task.EndedAt.Time)
+	}
+	if task.Status == cbr.TaskSuccess {
+		next := settle(backup, v1alpha1.ReasonImported, "The backup is in CBR and can be restored there.", now)
+		next.Status.CompletedAt = &ended
+		return next
+	}
+	if task.Status != cbr.TaskSkipped && backup.Status.Attempts <= retryLimit {
+		return retried(backup, task, now)
+	}
+	next := settle(backup, v1alpha1.ReasonOperationFailed, fmt.Sprintf(
+		"CBR ended the import as %s%s. Mend what it names, in the manifest if it is there: an edit sends the backup again.",
+		shorten(string(task.Status)), taskError(task)), now)
+	next.Status.CompletedAt = &ended
+	return next
+}
+
+// retried is what a failed task makes of a BackupSync that has attempts left.
+func retried(backup *v1alpha1.BackupSync, task *cbr.OperationLog, now metav1.Time) *v1alpha1.BackupSync {
+	next := settle(backup, v1alpha1.ReasonRetryScheduled, fmt.Sprintf(
+		"CBR ended the import as %s%s. It is sent again at status.nextAttemptAt.",
+		shorten(string(task.Status)), taskError(task)), now)
+	at := metav1.NewTime(now.Add(doubled(retryWait, retryMaxWait, int(backup.Status.Attempts))))
+	next.Status.NextAttemptAt = &at
+	return next
+}
+
+func taskError(task *cbr.OperationLog) string {
+	code, message := shorten(task.ErrorInfo.Code), shorten(task.ErrorInfo.Message)
+	switch {
+	case code != "" && message != "":
+		return fmt.Sprintf(" (%s: %s)", code, message)
+	case code != "" || message != "":
+		return fmt.Sprintf(" (%s%s)", code, message)
+	default:
+		return " without an error"
+	}
+}
+
+// waiting returns the BackupSync with the reason why it waits, or nil if its status says so already. The default
+// status of a new object says Queued without a write.
+func waiting(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time) *v1alpha1.BackupSync {
+	told := readyReason(backup) == reason && readyMessageOf(backup) == cleanMessage(message)
+	if told && (reason == v1alpha1.ReasonQueued && stateOf(backup) == pending || !edited(backup)) {
+		return nil
+	}
+	next := settle(backup, reason, message, now)
+	if edited(backup) && reason != v1alpha1.ReasonRetryScheduled {
+		next.Status.NextAttemptAt = nil
+		next.Status.Attempts = 0
+	}
+	return next
+}
+
+// acknowledged returns an ended BackupSync whose edit changes nothing about it (suspend, for one).
+func acknowledged(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+	for _, condition := range backup.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionReady {
+			return settle(backup, condition.Reason, condition.Message, now)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// pass is one look at a project and its backups, and what follows from it. Its steps hand their findings on in
+// its fields; the status of the project is computed once, at the end, from what they found.
+type pass struct {
+	*Reconciler
+	key    types.NamespacedName
+	log    logr.Logger
+	now    time.Time // when the pass began
+	memory *memory
+
+	// from load
+	project    *v1alpha1.CBRProject // nil if it does not exist
+	generation int64                // of the project that the pass acts on
+	pending    []*v1alpha1.BackupSync
+	running    []*v1alpha1.BackupSync
+	rest       []*v1alpha1.BackupSync // ended, with an edit to acknowledge or a rival to wait for
+	recorded   map[string]struct{}    // ids of the backups in recorded submissions
+	inputs     string                 // identifies endpoint and credentials
+
+	// from connect
+	connected bool
+	cloud     *cbr.Client // nil if no call can be made
+
+	// from plan
+	plan    schedule
+	changes []change // statuses to write with the report
+
+	// from submit
+	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
+	strikes map[string][]string    // submissions that are over, with the backups that stay recorded
+
+	wake time.Time // when the next pass is due, zero for never
+}
+
+// run makes the steps of a pass, each of which lives in the file of its name.
+func (p *pass) run(ctx context.Context) error {
+	steps := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"load", p.load},
+		{"recover", func(ctx context.Context) error { return p.protocol.recover(p, ctx) }},
+		{"plan", p.planCalls},
+		{"verify", func(ctx context.Context) error { return p.protocol.verify(p, ctx) }},
+		{"observe", p.observe},
+		{"submit", p.submit},
+		{"track", p.track},
+		{"report", p.report},
+	}
+	for _, step := range steps {
+		if err := step.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// wakeAt asks for another pass at a time, if none is due sooner.
+func (p *pass) wakeAt(at time.Time) {
+	if p.wake.IsZero() || at.Before(p.wake) {
+		p.wake = at
+	}
+}
+
+// again asks for another pass at once.
+func (p *pass) again() { p.wakeAt(p.now) }
+
+// soonest is the shortest time between passes: a RequeueAfter of 0 would mean none.
+const soonest = time.Millisecond
+
+func (p *pass) result() reconcile.Result {
+	if p.wake.IsZero() {
+		return reconcile.Result{}
+	}
+	return reconcile.Result{RequeueAfter: max(p.wake.Sub(p.options.Clock.Now()), soonest)}
+}

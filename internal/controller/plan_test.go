@@ -1,0 +1,342 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// queuedAt are candidates by the seconds before noon at which they arrived, named in their order.
+func queuedAt(secondsBeforeNoon ...float64) []candidate {
+	candidates := make([]candidate, 0, len(secondsBeforeNoon))
+	for i, seconds := range secondsBeforeNoon {
+		backup := newBackup(func(b *v1alpha1.BackupSync) { b.Name = fmt.Sprintf("backup-%04d", i) })
+		arrived := noon.Add(-time.Duration(seconds * float64(time.Second)))
+		candidates = append(candidates, candidate{BackupSync: backup, arrived: arrived})
+	}
+	return candidates
+}
+
+// queued are candidates that arrived at the same number of seconds before noon.
+func queued(count int, secondsBeforeNoon float64) []candidate {
+	return queuedAt(slices.Repeat([]float64{secondsBeforeNoon}, count)...)
+}
+
+func sizes(plan schedule) []int {
+	found := []int{}
+	for _, call := range plan.calls {
+		found = append(found, len(call))
+	}
+	return found
+}
+
+func seconds(after float64) time.Time { return noon.Add(time.Duration(after * float64(time.Second))) }
+
+// The rules of these tables, unless they say otherwise: calls of 50, a window of 1 s, at most 10 s.
+func rules(changes ...func(*batching)) batching {
+	rules := batching{size: 50, window: time.Second, maxWait: 10 * time.Second, calls: 100}
+	for _, change := range changes {
+		change(&rules)
+	}
+	return rules
+}
+
+func allowed(calls int) func(*batching) { return func(r *batching) { r.calls = calls } }
+func ofSize(size int) func(*batching)   { return func(r *batching) { r.size = size } }
+func within(window, maxWait time.Duration) func(*batching) {
+	return func(r *batching) { r.window, r.maxWait = window, maxWait }
+}
+
+func TestCut(t *testing.T) {
+	full := slices.Repeat([]int{50}, maxCallsPerPass)
+	for name, c := range map[string]struct {
+		candidates []candidate
+		rules      batching
+		calls      []int
+		more, held bool
+		wake       time.Time
+	}{
+		"nothing to send":                           {candidates: nil, rules: rules(), calls: []int{}},
+		"nothing to send, and nothing allowed":      {candidates: nil, rules: rules(allowed(0)), calls: []int{}},
+		"a full call goes at once":                  {candidates: queued(50, 0), rules: rules(), calls: []int{50}},
+		"full calls do not wait for the one behind": {candidates: queued(120, 0), rules: rules(), calls: []int{50, 50}, wake: seconds(1)},
+		"one alone waits for the window":            {candidates: queued(1, 0), rules: rules(), calls: []int{}, wake: seconds(1)},
+		"one alone, a part of the window over":      {candidates: queued(1, 0.4), rules: rules(), calls: []int{}, wake: seconds(0.6)},
+		"one alone, the window over":                {candidates: queued(1, 1), rules: rules(), calls: []int{1}},
+		"the latest arrival starts the window anew": {candidates: queuedAt(5, 3, 0.1, 2), rules: rules(), calls: []int{}, wake: seconds(0.9)},
+		"the oldest waits no longer than maxWait":   {candidates: queuedAt(9.5, 3, 0), rules: rules(), calls: []int{}, wake: seconds(0.5)},
+		"at maxWait all go, quiet or not":           {candidates: queuedAt(10, 3, 0), rules: rules(), calls: []int{3}},
+		"the oldest need not be the first":          {candidates: queuedAt(0, 10, 3), rules: rules(), calls: []int{3}},
+		"a due rest goes with the full calls":       {candidates: queued(101, 2), rules: rules(), calls: []int{50, 50, 1}},
+		"no window: at once":                        {candidates: queued(1, 0), rules: rules(within(0, 10*time.Second)), calls: []int{1}},
+		"no patience: at once":                      {candidates: queued(1, 0), rules: rules(within(time.Second, 0)), calls: []int{1}},
+		"maxWait shorter than the window":           {candidates: queued(1, 0), rules: rules(within(time.Hour, time.Minute)), calls: []int{}, wake: seconds(60)},
+		"calls of one go at once":                   {candidates: queued(3, 0), rules: rules(ofSize(1)), calls: []int{1, 1, 1}},
+		"an arrival in the future waits":            {candidates: queued(1, -3), rules: rules(), calls: []int{}, wake: seconds(4)},
+
+		"no call allowed, full":               {candidates: queued(50, 0), rules: rules(allowed(0)), calls: []int{}, held: true},
+		"no call allowed, due":                {candidates: queued(2, 2), rules: rules(allowed(0)), calls: []int{}, held: true},
+		"no call allowed, not due":            {candidates: queued(2, 0), rules: rules(allowed(0)), calls: []int{}, wake: seconds(1)},
+		"fewer calls allowed than full":       {candidates: queued(150, 2), rules: rules(allowed(2)), calls: []int{50, 50}, held: true},
+		"as many calls allowed as full":       {candidates: queued(100, 2), rules: rules(allowed(2)), calls: []int{50, 50}},
+		"no call left for a rest that is due": {candidates: queued(101, 2), rules: rules(allowed(2)), calls: []int{50, 50}, held: true},
+		"no call left for a rest that waits":  {candidates: queued(101, 0), rules: rules(allowed(2)), calls: []int{50, 50}, wake: seconds(1)},
+
+		"as much as a pass may send":               {candidates: queued(1000, 2), rules: rules(), calls: full},
+		"more than a pass may send":                {candidates: queued(1050, 2), rules: rules(), calls: full, more: true},
+		"a due rest beyond what a pass may send":   {candidates: queued(1001, 2), rules: rules(), calls: full, more: true},
+		"a rest beyond it that waits":              {candidates: queued(1001, 0), rules: rules(), calls: full, wake: seconds(1)},
+		"the bound and the allowance are the same": {candidates: queued(1050, 2), rules: rules(allowed(maxCallsPerPass)), calls: full, held: true},
+		"one call more allowed than the bound":     {candidates: queued(1050, 2), rules: rules(allowed(maxCallsPerPass + 1)), calls: full, more: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			plan := cut(c.candidates, c.rules, noon.Time)
+			g.Expect(sizes(plan)).To(Equal(c.calls))
+			g.Expect(plan.more).To(Equal(c.more), "more")
+			g.Expect(plan.held).To(Equal(c.held), "held")
+			g.Expect(plan.wake).To(Equal(c.wake), "wake")
+		})
+	}
+}
+
+// What has waited longest is never overtaken: the calls are the candidates, in their order.
+func TestCutKeepsTheOrder(t *testing.T) {
+	g := NewWithT(t)
+	candidates := queued(130, 2)
+	plan := cut(candidates, rules(), noon.Time)
+	g.Expect(slices.Concat(plan.calls...)).To(Equal(candidates))
+	plan = cut(candidates, rules(allowed(2)), noon.Time)
+	g.Expect(slices.Concat(plan.calls...)).To(Equal(candidates[:100]))
+}
+
+// A plan that ignored its own wake time would spin, or never come back.
+func TestCutSendsAtTheTimeItWakes(t *testing.T) {
+	g := NewWithT(t)
+	for _, candidates := range [][]candidate{queued(1, 0), queuedAt(9.5, 3, 0), queuedAt(4, 0.25), queued(51, 0)} {
+		first := cut(candidates, rules(), noon.Time)
+		g.Expect(first.wake).NotTo(BeZero())
+		waiting := candidates[len(slices.Concat(first.calls...)):]
+		early := cut(waiting, rules(), first.wake.Add(-time.Nanosecond))
+		g.Expect(early.calls).To(BeEmpty())
+		g.Expect(early.wake).To(Equal(first.wake))
+		g.Expect(slices.Concat(cut(waiting, rules(), first.wake).calls...)).To(Equal(waiting))
+	}
+}
+
+func TestCutNeverLosesOrRepeatsACandidate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		count := rapid.IntRange(0, 300).Draw(t, "count") // a slice of any length would be a short one nearly always
+		ages := rapid.SliceOfN(rapid.Float64Range(-1, 12), count, count).Draw(t, "ages")
+		candidates := queuedAt(ages...)
+		drawn := batching{
+			size:    rapid.IntRange(1, 50).Draw(t, "size"),
+			window:  time.Duration(rapid.IntRange(0, 5000).Draw(t, "window")) * time.Millisecond,
+			maxWait: time.Duration(rapid.IntRange(0, 12000).Draw(t, "maxWait")) * time.Millisecond,
+			calls:   rapid.IntRange(0, 30).Draw(t, "calls"),
+		}
+		plan := cut(candidates, drawn, noon.Time)
+		planned := slices.Concat(plan.calls...)
+		if len(plan.calls) > min(drawn.calls, maxCallsPerPass) {
+			t.Fatalf("%d calls", len(plan.calls))
+		}
+		for i, call := range plan.calls {
+			if len(call) == 0 || len(call) > drawn.size || len(call) < drawn.size && i < len(plan.calls)-1 {
+				t.Fatalf("call %d of %d has %d members", i, len(plan.calls), len(call))
+			}
+		}
+		for i := range planned {
+			if planned[i].BackupSync != candidates[i].BackupSync {
+				t.Fatalf("candidate %d is not in its place", i)
+			}
+		}
+		// Whoever is not in a call has one reason, and one only, to be looked at again.
+		reasons := 0
+		for _, holds := range []bool{plan.more, plan.held, !plan.wake.IsZero()} {
+			if holds {
+				reasons++
+			}
+		}
+		if left := len(candidates) > len(planned); left && reasons != 1 || !left && reasons != 0 {
+			t.Fatalf("%d of %d are planned: more %v, held %v, wake %v", len(planned), len(candidates), plan.more, plan.held, plan.wake)
+		}
+		if !plan.wake.IsZero() && !plan.wake.After(noon.Time) {
+			t.Fatalf("the wake time %v has passed", plan.wake)
+		}
+	})
+}
+
+// Suspects, the members of refused calls, go in calls of their own behind those that are cut.
+func TestCutWithSuspects(t *testing.T) {
+	for name, c := range map[string]struct {
+		free, groups []int
+		rules        batching
+		calls        []int
+		more, held   bool
+	}{
+		"no suspects":                      {free: []int{50}, rules: rules(), calls: []int{50}},
+		"suspects alone do not wait":       {groups: []int{3, 2}, rules: rules(), calls: []int{3, 2}},
+		"suspects behind the others":       {free: []int{50, 2}, groups: []int{3}, rules: rules(), calls: []int{50, 2, 3}},
+		"no call is left for the suspects": {free: []int{50, 2}, groups: []int{3}, rules: rules(allowed(2)), calls: []int{50, 2}, held: true},
+		"calls are left for some":          {free: []int{50}, groups: []int{3, 2}, rules: rules(allowed(2)), calls: []int{50, 3}, held: true},
+		"no call is allowed":               {groups: []int{1}, rules: rules(allowed(0)), calls: []int{}, held: true},
+		"more groups than a pass may send": {groups: slices.Repeat([]int{1}, 21), rules: rules(), calls: slices.Repeat([]int{1}, 20), more: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var plan schedule
+			var groups [][]candidate
+			for _, size := range c.free {
+				plan.calls = append(plan.calls, queued(size, 2))
+			}
+			for _, size := range c.groups {
+				groups = append(groups, queued(size, 0))
+			}
+			plan = plan.with(groups, c.rules)
+			g.Expect(sizes(plan)).To(Equal(c.calls))
+			g.Expect(plan.more).To(Equal(c.more), "more")
+			g.Expect(plan.held).To(Equal(c.held), "held")
+		})
+	}
+}
+
+// Refused calls are halved until each culprit stands alone. Nobody else is blamed, and the calls are few.
+func TestHalvingFindsTheCulprits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		candidates := queued(rapid.IntRange(1, 50).Draw(t, "members"), 2)
+		guilty := map[string]bool{}
+		for i, c := range candidates {
+			c.Spec.BackupID = c.Name
+			c.CreationTimestamp = metav1.NewTime(noon.Add(time.Duration(i/7) * time.Second))
+		}
+		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(candidates)-1), 0, 3, rapid.ID[int]).Draw(t, "guilty") {
+			guilty[candidates[i].Name] = true
+		}
+		known := &memory{suspects: map[string]suspicion{}}
+		rejected, calls := map[string]bool{}, 0
+		for len(candidates) > 0 {
+			free, groups := known.separate(candidates)
+			plan := cut(free, rules(), noon.Time).with(groups, rules())
+			candidates = nil
+			for _, call := range plan.calls {
+				calls++
+				refused := slices.ContainsFunc(call, func(c candidate) bool { return guilty[c.Name] })
+				switch {
+				case !refused:
+				case len(call) == 1:
+					rejected[call[0].Name] = true
+				default:
+					var members []*v1alpha1.BackupSync
+					for _, c := range call {
+						members = append(members, c.BackupSync)
+					}
+					known.suspect(members)
+					candidates = append(candidates, call...)
+				}
+			}
+			if most := 1 + 2*6*max(len(guilty), 1); calls > most { // 6 halvings take 50 to 1
+				t.Fatalf("more than %d calls", most)
+			}
+		}
+		if len(rejected) != len(guilty) {
+			t.Fatalf("rejected %v, guilty %v", rejected, guilty)
+		}
+		for name := range rejected {
+			if !guilty[name] {
+				t.Fatalf("%s is innocent", name)
+			}
+		}
+	})
+}
+
+// An edit may have mended what was wrong: the backup goes with the others again.
+func TestAnEditEndsASuspicion(t *testing.T) {
+	g := NewWithT(t)
+	candidates := queued(4, 2)
+	known := &memory{suspects: map[string]suspicion{}}
+	var members []*v1alpha1.BackupSync
+	for _, c := range candidates {
+		c.Spec.BackupID = c.Name
+		members = append(members, c.BackupSync)
+	}
+	known.suspect(members)
+	free, groups := known.separate(candidates)
+	g.Expect(free).To(BeEmpty())
+	g.Expect(groups).To(HaveExactElements(HaveLen(2), HaveLen(2)))
+
+	candidates[1].BackupSync = edit(candidates[1].BackupSync)
+	free, groups = known.separate(candidates)
+	g.Expect(free).To(HaveExactElements(candidates[1]))
+	g.Expect(groups).To(HaveExactElements(HaveLen(1), HaveLen(2)))
+}
+
+func TestWinner(t *testing.T) {
+	named := func(name string, secondsBeforeNoon int) *v1alpha1.BackupSync {
+		return newBackup(func(b *v1alpha1.BackupSync) {
+			b.Name = name
+			b.CreationTimestamp = metav1.NewTime(noon.Add(-time.Duration(secondsBeforeNoon) * time.Second))
+		})
+	}
+	running := func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return submitted(b, "operation", noon) }
+	ended := func(b *v1alpha1.BackupSync, status cbr.TaskStatus) *v1alpha1.BackupSync {
+		return finished(running(b), task(status, "", ""), 0, noon)
+	}
+	settled := func(b *v1alpha1.BackupSync, reason string) *v1alpha1.BackupSync {
+		return settle(b, reason, "It is so.", noon)
+	}
+	for name, c := range map[string]struct {
+		rivals []*v1alpha1.BackupSync
+		want   string
+	}{
+		"one alone":                         {[]*v1alpha1.BackupSync{named("a", 0)}, "a"},
+		"the oldest":                        {[]*v1alpha1.BackupSync{named("a", 1), named("b", 3), named("c", 2)}, "b"},
+		"of the same second the first name": {[]*v1alpha1.BackupSync{named("c", 1), named("a", 1), named("b", 1)}, "a"},
+		"a running one, though younger":     {[]*v1alpha1.BackupSync{named("a", 9), running(named("b", 1)), named("c", 5)}, "b"},
+		"an imported one, though younger":   {[]*v1alpha1.BackupSync{named("a", 9), ended(named("b", 1), cbr.TaskSuccess)}, "b"},
+		"one that was in CBR before, though younger": {
+			[]*v1alpha1.BackupSync{named("a", 9), settled(named("b", 1), v1alpha1.ReasonAlreadyImported)}, "b"},
+		"one that has failed in CBR, though younger": {
+			[]*v1alpha1.BackupSync{named("a", 9), ended(named("b", 1), cbr.TaskSkipped)}, "b"},
+		"one whose retry is due, though younger": {
+			[]*v1alpha1.BackupSync{named("a", 9), finished(running(named("b", 1)), task(cbr.TaskFailed, "", ""), 3, noon)}, "b"},
+		"of two that CBR has accepted the older":  {[]*v1alpha1.BackupSync{running(named("a", 1)), ended(named("b", 2), cbr.TaskSuccess), named("c", 9)}, "b"},
+		"a rejected one has no claim but its age": {[]*v1alpha1.BackupSync{settled(named("a", 1), v1alpha1.ReasonRejected), named("b", 2)}, "b"},
+		"the duplicate itself, once it is the oldest": {
+			[]*v1alpha1.BackupSync{settled(named("a", 2), v1alpha1.ReasonDuplicate), named("b", 1)}, "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			// The order of a list from the cache is not defined.
+			for range c.rivals {
+				g.Expect(winner(c.rivals).Name).To(Equal(c.want))
+				c.rivals = append(c.rivals[1:], c.rivals[0])
+			}
+			slices.Reverse(c.rivals)
+			g.Expect(winner(c.rivals).Name).To(Equal(c.want))
+		})
+	}
+}

@@ -1,0 +1,260 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// errModelConnection is a lost connection to the API server: the request may have been carried out or not.
+var errModelConnection = errors.New("the connection to the API server was lost")
+
+// modelCache is what a process has seen of one kind: all changes up to a position in the history.
+type modelCache struct {
+	position int
+	objects  map[string]client.Object
+	mutex    sync.Mutex       // guards written: a pass writes several objects at a time
+	written  map[string]int64 // the newest version that this process has written, by name
+}
+
+// advance takes in the next changes of a kind, as the watch would deliver them.
+func (a *actor) advance(kind string, count int) {
+	cache := a.caches[kind]
+	history := a.world.server.events(kind)
+	for ; count > 0 && cache.position < len(history); count-- {
+		a.takeIn(cache, history[cache.position])
+		cache.position++
+	}
+}
+
+// behind is the number of changes of a kind that the process has not seen.
+func (a *actor) behind(kind string) int {
+	return len(a.world.server.events(kind)) - a.caches[kind].position
+}
+
+// takeIn does with a change what the informers and the handlers of SetupWithManager do.
+func (a *actor) takeIn(cache *modelCache, change modelEvent) {
+	name := change.object.GetName()
+	before, known := cache.objects[name]
+	if change.deleted {
+		delete(cache.objects, name)
+	} else {
+		cache.objects[name] = change.object
+	}
+	switch object := change.object.(type) {
+	case *v1alpha1.BackupSync:
+		handler := a.reconciler.backupHandler()
+		switch {
+		case change.deleted:
+			handler.Delete(a.world.ctx, event.DeleteEvent{Object: object}, a.queue())
+		case known:
+			handler.Update(a.world.ctx, event.UpdateEvent{ObjectOld: before, ObjectNew: object}, a.queue())
+		default:
+			handler.Create(a.world.ctx, event.CreateEvent{Object: object}, a.queue())
+		}
+	case *v1alpha1.CBRProject:
+		old, _ := before.(*v1alpha1.CBRProject)
+		if change.deleted || old == nil || old.Generation != object.Generation || !equalMaps(old.Annotations, object.Annotations) {
+			a.ask()
+		}
+	default:
+		a.ask()
+	}
+}
+
+func equalMaps(a, b map[string]string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+
+// modelQueue lets the event handlers ask for a pass.
+type modelQueue struct {
+	queue
+	ask func()
+}
+
+func (a *actor) queue() queue { return modelQueue{ask: a.ask} }
+
+// Add asks for a pass.
+func (q modelQueue) Add(reconcileRequest) { q.ask() }
+
+// cachedClient is the client of a process: it reads its cache, which includes the process's own writes, and
+// writes to the API server. Each of its requests waits for its turn.
+type cachedClient struct {
+	client.Client
+	actor *actor
+}
+
+// Get reads the cache.
+func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	kind := kindSecret
+	if _, metadataOnly := object.(*metav1.PartialObjectMetadata); !metadataOnly {
+		kind = kindOf(object)
+	}
+	if err := c.actor.request(ctx, "cache: get "+kind, gateCache); err != nil {
+		return err
+	}
+	c.actor.catchUp(kind, key.Name)
+	found, known := c.actor.caches[kind].objects[key.Name]
+	if !known {
+		return apierrors.NewNotFound(resourceOf(kind), key.Name)
+	}
+	if metadata, metadataOnly := object.(*metav1.PartialObjectMetadata); metadataOnly {
+		metadata.Name, metadata.UID, metadata.ResourceVersion = key.Name, found.GetUID(), found.GetResourceVersion()
+		return nil
+	}
+	copyInto(object, found)
+	return nil
+}
+
+// List reads BackupSyncs from an index of the cache. What it returns is shared.
+func (c cachedClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if err := c.actor.request(ctx, "cache: list "+kindBackup, gateCache); err != nil {
+		return err
+	}
+	c.actor.catchUp(kindBackup, "")
+	var selected client.ListOptions
+	selected.ApplyOptions(options)
+	requirement := selected.FieldSelector.Requirements()[0]
+	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexBackup: backupKeys}[requirement.Field]
+	backups := list.(*v1alpha1.BackupSyncList)
+	for _, object := range c.actor.caches[kindBackup].objects {
+		if slices.Contains(index(object), requirement.Value) {
+			backups.Items = append(backups.Items, *object.(*v1alpha1.BackupSync))
+		}
+	}
+	slices.SortFunc(backups.Items, func(a, b v1alpha1.BackupSync) int { return older(&a, &b) })
+	return nil
+}
+
+// catchUp brings the cache to where it includes the process's own writes: of one object, or of all of the kind.
+func (a *actor) catchUp(kind, name string) {
+	cache := a.caches[kind]
+	var newest int64
+	cache.mutex.Lock()
+	for written, revision := range cache.written {
+		if name == "" || written == name {
+			newest = max(newest, revision)
+		}
+	}
+	cache.mutex.Unlock()
+	history := a.world.server.events(kind)
+	for cache.position < len(history) && history[cache.position].revision <= newest {
+		a.advance(kind, 1)
+	}
+}
+
+// Patch patches the metadata of a project.
+func (c cachedClient) Patch(ctx context.Context, object client.Object, patch client.Patch, _ ...client.PatchOption) error {
+	data, err := patch.Data(object)
+	if err != nil {
+		return err
+	}
+	return c.actor.write(ctx, "patch "+kindOf(object), object, func() (client.Object, error) {
+		return c.actor.world.server.patch(kindOf(object), object.GetName(), data, false)
+	})
+}
+
+// Status writes the status subresource.
+func (c cachedClient) Status() client.SubResourceWriter { return statusWriter{actor: c.actor} }
+
+type statusWriter struct {
+	client.SubResourceWriter
+	actor *actor
+}
+
+// Update replaces the status of a project.
+func (w statusWriter) Update(ctx context.Context, object client.Object, _ ...client.SubResourceUpdateOption) error {
+	return w.actor.write(ctx, "update status of "+kindOf(object), object, func() (client.Object, error) {
+		return w.actor.world.server.updateStatus(object.(*v1alpha1.CBRProject))
+	})
+}
+
+// Patch patches the status of a BackupSync.
+func (w statusWriter) Patch(ctx context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	data, err := patch.Data(object)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("patch status of %s to %s", object.GetName(), readyReasonIn(data))
+	return w.actor.write(ctx, name, object, func() (client.Object, error) {
+		return w.actor.world.server.patch(kindOf(object), object.GetName(), data, true)
+	})
+}
+
+// write makes a write and remembers its version, if its answer comes.
+func (a *actor) write(ctx context.Context, name string, object client.Object, write func() (client.Object, error)) error {
+	verdict := a.enter(ctx, name, gateWrite)
+	if verdict != goesWell && verdict != answerLost {
+		return errModelConnection
+	}
+	written, err := write()
+	if err != nil {
+		a.world.note("  %s: %v", name, apierrors.ReasonForError(err))
+	}
+	if verdict == answerLost {
+		return errModelConnection
+	}
+	if err != nil {
+		return err
+	}
+	cache := a.caches[kindOf(object)]
+	cache.mutex.Lock()
+	cache.written[object.GetName()] = resourceVersion(written)
+	cache.mutex.Unlock()
+	copyInto(object, written)
+	return nil
+}
+
+// request waits for the turn of a read.
+func (a *actor) request(ctx context.Context, name string, kind gateKind) error {
+	if a.enter(ctx, name, kind) != goesWell {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errModelConnection
+	}
+	return nil
+}
+
+// liveReader reads the API server.
+type liveReader struct {
+	client.Reader
+	actor *actor
+}
+
+// Get reads the API server.
+func (r liveReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	kind := kindOf(object)
+	if err := r.actor.request(ctx, fmt.Sprintf("live: get %s %s", kind, key.Name), gateRead); err != nil {
+		return err
+	}
+	found, err := r.actor.world.server.get(kind, key.Name)
+	if err != nil {
+		return err
+	}
+	copyInto(object, found)
+	return nil
+}

@@ -1,0 +1,285 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+const modelNamespace = "property"
+
+// The kinds of the modelled API server.
+const (
+	kindProject = "CBRProject"
+	kindBackup  = "BackupSync"
+	kindSecret  = "Secret"
+)
+
+var modelKinds = []string{kindProject, kindBackup, kindSecret}
+
+// modelServer is an API server in memory, as far as passes can tell it from a real one: versions, preconditions,
+// merge patches, the status subresource, finalizers, and the history of each kind that a watch would show.
+type modelServer struct {
+	mutex    sync.Mutex
+	revision int64
+	uids     int
+	history  map[string][]modelEvent
+	objects  map[string]map[string]client.Object
+}
+
+// modelEvent is one change. The object is as it is then, or as it was when it was deleted.
+type modelEvent struct {
+	revision int64
+	object   client.Object
+	deleted  bool
+}
+
+func newModelServer() *modelServer {
+	server := &modelServer{revision: 100, history: map[string][]modelEvent{}, objects: map[string]map[string]client.Object{}}
+	for _, kind := range modelKinds {
+		server.objects[kind] = map[string]client.Object{}
+	}
+	return server
+}
+
+func kindOf(object client.Object) string {
+	switch object.(type) {
+	case *v1alpha1.CBRProject:
+		return kindProject
+	case *v1alpha1.BackupSync:
+		return kindBackup
+	default:
+		return kindSecret
+	}
+}
+
+func blank(kind string) client.Object {
+	switch kind {
+	case kindProject:
+		return &v1alpha1.CBRProject{}
+	case kindBackup:
+		return &v1alpha1.BackupSync{}
+	default:
+		return &corev1.Secret{}
+	}
+}
+
+// copyOf returns a copy that is the caller's own.
+func copyOf(object client.Object) client.Object { return object.DeepCopyObject().(client.Object) }
+
+// copyInto overwrites an object with another of its type.
+func copyInto(target, source client.Object) {
+	switch target := target.(type) {
+	case *v1alpha1.CBRProject:
+		source.(*v1alpha1.CBRProject).DeepCopyInto(target)
+	case *v1alpha1.BackupSync:
+		source.(*v1alpha1.BackupSync).DeepCopyInto(target)
+	case *corev1.Secret:
+		source.(*corev1.Secret).DeepCopyInto(target)
+	default:
+		panic(fmt.Sprintf("no kind of the model: %T", target))
+	}
+}
+
+func fieldsOf(object client.Object) map[string]any {
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(encoded, &fields); err != nil {
+		panic(err)
+	}
+	return fields
+}
+
+func objectOf(kind string, fields map[string]any) client.Object {
+	encoded, err := json.Marshal(fields)
+	if err != nil {
+		panic(err)
+	}
+	object := blank(kind)
+	if err := json.Unmarshal(encoded, object); err != nil {
+		panic(err)
+	}
+	return object
+}
+
+// mergePatched is RFC 7386.
+func mergePatched(target, patch any) any {
+	changes, isObject := patch.(map[string]any)
+	if !isObject {
+		return patch
+	}
+	merged := map[string]any{}
+	if before, ok := target.(map[string]any); ok {
+		for name, value := range before {
+			merged[name] = value
+		}
+	}
+	for name, value := range changes {
+		if value == nil {
+			delete(merged, name)
+		} else {
+			merged[name] = mergePatched(merged[name], value)
+		}
+	}
+	return merged
+}
+
+func resourceOf(kind string) schema.GroupResource { return schema.GroupResource{Resource: kind} }
+
+func (s *modelServer) get(kind, name string) (client.Object, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	object, found := s.objects[kind][name]
+	if !found {
+		return nil, apierrors.NewNotFound(resourceOf(kind), name)
+	}
+	return copyOf(object), nil
+}
+
+func (s *modelServer) backups() []*v1alpha1.BackupSync {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var backups []*v1alpha1.BackupSync
+	for _, object := range s.objects[kindBackup] {
+		backups = append(backups, object.(*v1alpha1.BackupSync).DeepCopy())
+	}
+	slices.SortFunc(backups, older)
+	return backups
+}
+
+// create adds an object, unless there is one of its name.
+func (s *modelServer) create(object client.Object) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if _, found := s.objects[kindOf(object)][object.GetName()]; found {
+		return
+	}
+	s.uids++
+	object.SetNamespace(modelNamespace)
+	object.SetUID(types.UID(fmt.Sprintf("uid-%d", s.uids)))
+	object.SetGeneration(1)
+	object.SetCreationTimestamp(metav1.NewTime(time.Now()))
+	s.store(object)
+}
+
+// change replaces an object by what the function makes of a copy of it. A write that changes nothing makes no
+// new version.
+func (s *modelServer) change(kind, name string, change func(client.Object) (client.Object, error)) (client.Object, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	current, found := s.objects[kind][name]
+	if !found {
+		return nil, apierrors.NewNotFound(resourceOf(kind), name)
+	}
+	next, err := change(copyOf(current))
+	if err != nil {
+		return nil, err
+	}
+	next = objectOf(kind, fieldsOf(next)) // as stored: times lose their fractions
+	if equality.Semantic.DeepEqual(current, next) {
+		return copyOf(current), nil
+	}
+	return s.store(next), nil
+}
+
+// store makes an object the current version; the mutex is held.
+func (s *modelServer) store(object client.Object) client.Object {
+	s.revision++
+	kind, name := kindOf(object), object.GetName()
+	object = objectOf(kind, fieldsOf(object))
+	object.SetResourceVersion(strconv.FormatInt(s.revision, 10))
+	gone := object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0
+	if gone {
+		delete(s.objects[kind], name)
+	} else {
+		s.objects[kind][name] = object
+	}
+	s.history[kind] = append(s.history[kind], modelEvent{revision: s.revision, object: object, deleted: gone})
+	return copyOf(object)
+}
+
+// events returns the history of a kind.
+func (s *modelServer) events(kind string) []modelEvent {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.history[kind]
+}
+
+// checkVersion is the precondition that an object or a patch states with its uid and its resource version.
+func checkVersion(current client.Object, uid types.UID, version string) error {
+	if uid != "" && uid != current.GetUID() || version != "" && version != current.GetResourceVersion() {
+		return apierrors.NewConflict(resourceOf(kindOf(current)), current.GetName(), fmt.Errorf("the object has been modified"))
+	}
+	return nil
+}
+
+// updateStatus replaces the status of a project.
+func (s *modelServer) updateStatus(project *v1alpha1.CBRProject) (client.Object, error) {
+	return s.change(kindProject, project.Name, func(current client.Object) (client.Object, error) {
+		if err := checkVersion(current, project.UID, project.ResourceVersion); err != nil {
+			return nil, err
+		}
+		project.Status.DeepCopyInto(&current.(*v1alpha1.CBRProject).Status)
+		return current, nil
+	})
+}
+
+// patch applies a merge patch, to the status alone or to everything else alone.
+func (s *modelServer) patch(kind, name string, data []byte, status bool) (client.Object, error) {
+	return s.change(kind, name, func(current client.Object) (client.Object, error) {
+		var changes map[string]any
+		if err := json.Unmarshal(data, &changes); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		metadata, _ := changes["metadata"].(map[string]any)
+		uid, _ := metadata["uid"].(string)
+		version, _ := metadata["resourceVersion"].(string)
+		if err := checkVersion(current, types.UID(uid), version); err != nil {
+			return nil, err
+		}
+		before := fieldsOf(current)
+		after := mergePatched(before, changes).(map[string]any)
+		if status {
+			before["status"] = after["status"]
+			return objectOf(kind, before), nil
+		}
+		after["status"] = before["status"]
+		next := objectOf(kind, after)
+		if !equality.Semantic.DeepEqual(before["spec"], after["spec"]) {
+			next.SetGeneration(current.GetGeneration() + 1)
+		}
+		return next, nil
+	})
+}

@@ -1,0 +1,281 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// move is one step of a script. What it does depends on what is possible when it is its turn.
+type move struct {
+	Do, Which, How uint8
+}
+
+// The moves of a script, by how often they are drawn.
+const (
+	moveOpen    = 12 // a waiting request goes well
+	moveFault   = 14 // or does not
+	moveBegin   = 17 // a process begins a pass
+	moveDeliver = 19 // a process sees some of what has changed
+	moveSleep   = 21 // time goes by
+	moveRestart = 22 // a process is killed and started anew
+	moves       = 22
+)
+
+func drawMove(t *rapid.T) move {
+	return move{
+		Do:    rapid.Uint8Range(0, moves-1).Draw(t, "do"),
+		Which: rapid.Uint8Range(0, 7).Draw(t, "which"),
+		How:   rapid.Uint8Range(0, 15).Draw(t, "how"),
+	}
+}
+
+// play makes a move.
+func (w *world) play(m move) {
+	synctest.Wait()
+	a := w.actors[int(m.Which)%2]
+	w.mutex.Lock()
+	waiting := len(w.waiting)
+	w.mutex.Unlock()
+	switch {
+	case m.Do < moveFault && waiting > 0:
+		outcome := goesWell
+		if m.Do >= moveOpen {
+			outcome = verdict(1 + int(m.How)%int(verdicts-1))
+		}
+		w.open(int(m.Which)%waiting, outcome)
+	case m.Do < moveBegin:
+		w.begin(a)
+	case m.Do < moveDeliver:
+		for _, kind := range modelKinds {
+			a.advance(kind, int(m.How))
+		}
+	case m.Do < moveSleep:
+		length := []time.Duration{time.Millisecond, time.Second, 4 * time.Second, 8 * time.Second}[m.How%4]
+		time.Sleep(length) // in the bubble: it takes no time
+		w.note("%s go by", length)
+	case m.Do < moveRestart:
+		w.restart(int(m.Which) % 2)
+	}
+	synctest.Wait()
+}
+
+// settle ends all faults and lets one process that is left bring everything to its end. It returns what is not well then.
+func (w *world) settle() string {
+	w.kill(w.actors[0])
+	w.restart(1)
+	w.mutex.Lock()
+	w.quiet = true
+	w.mutex.Unlock()
+	a := w.actors[1]
+	var left string
+	for range 200 {
+		for _, kind := range modelKinds {
+			a.advance(kind, a.behind(kind))
+		}
+		w.begin(a)
+		synctest.Wait()
+		if left = w.unsettled(); left == "" {
+			return ""
+		}
+		time.Sleep(time.Second)
+	}
+	return left
+}
+
+func (w *world) unsettled() string {
+	for _, backup := range w.server.backups() {
+		if stateOf(backup) != imported {
+			return fmt.Sprintf("%s is lost: %s", backup.Name, readyReason(backup))
+		}
+		if ids := w.cloud.OperationLogIDs(backup.Spec.BackupID); !slices.Contains(ids, backup.Status.OperationLogID) {
+			return fmt.Sprintf("%s names the task %q, not %v", backup.Name, backup.Status.OperationLogID, ids)
+		}
+	}
+	object, err := w.server.get(kindProject, "default")
+	if err != nil {
+		return err.Error()
+	}
+	if left := object.(*v1alpha1.CBRProject).Status.Submissions; len(left) > 0 {
+		return fmt.Sprintf("%d submissions stay recorded", len(left))
+	}
+	return ""
+}
+
+// violation plays a script in a world of its own and returns how it breaks the promise, with what happened; "" if it
+// does not.
+func violation(t *testing.T, script []move, observe v1alpha1.ObservePolicy, alter func(*Reconciler)) string {
+	t.Helper()
+	var broken string
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := newWorld(ctx, observe, 5, alter)
+		twice := func() bool { return len(w.cloud.AcceptedTwice()) > 0 }
+		for _, m := range script {
+			if w.play(m); twice() {
+				break
+			}
+		}
+		left := ""
+		if !twice() {
+			left = w.settle()
+		}
+		switch {
+		case twice():
+			broken = fmt.Sprintf("accepted twice: %v", w.cloud.AcceptedTwice())
+		case left != "":
+			broken = left
+		}
+		w.kill(w.actors[0])
+		w.kill(w.actors[1])
+		cancel()
+		time.Sleep(time.Hour) // the ended processes run out
+		if broken != "" {
+			broken += "\n" + strings.Join(w.trace, "\n")
+		}
+	})
+	return broken
+}
+
+func drawScript() *rapid.Generator[[]move] {
+	return rapid.SliceOfN(rapid.Custom(drawMove), 20, 250)
+}
+
+// skipBesideFlows leaves the test out of the processes in which ginkgo runs the flows in parallel: each of them would
+// run it again.
+func skipBesideFlows(t *testing.T) {
+	t.Helper()
+	if total := flag.Lookup("ginkgo.parallel.total"); total != nil && total.Value.String() != "1" {
+		t.Skip("runs outside of the parallel flows")
+	}
+}
+
+// hasty makes lost writes final soon: with all retries, a script would rarely be long enough to lose one.
+func hasty(t *testing.T) {
+	t.Helper()
+	before := writeRetries
+	writeRetries.Steps = 2
+	t.Cleanup(func() { writeRetries = before })
+}
+
+// TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.
+func TestPropertyNeverTwice(t *testing.T) {
+	skipBesideFlows(t)
+	hasty(t)
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set("300"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, observe := range []v1alpha1.ObservePolicy{v1alpha1.ObserveNever, v1alpha1.ObserveIfPresent} {
+		t.Run(string(observe), func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				if broken := violation(t, drawScript().Draw(rt, "script"), observe, nil); broken != "" {
+					rt.Fatal(broken)
+				}
+			})
+		})
+	}
+}
+
+// maxTries bounds the search for a violation.
+const maxTries = 5000
+
+// The property has teeth: without any one of the four rules a script is found that breaks the promise.
+func TestTeethOfTheProperty(t *testing.T) {
+	skipBesideFlows(t)
+	hasty(t)
+	for name, alter := range map[string]func(*Reconciler){
+		"1: a record without its precondition": func(r *Reconciler) { r.protocol.record = recordAnyway },
+		"2: a strike before the outcome is written": func(r *Reconciler) {
+			r.protocol.strike = func(r *round, call submission, _ []string) { r.strike(call, nil) }
+		},
+		"3: trust in the traces of another": func(r *Reconciler) {
+			r.protocol.verify = func(*pass, context.Context) error { return nil }
+		},
+		"4: a record struck without a look": func(r *Reconciler) { r.protocol.recover = forgetRecords },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for try := range maxTries {
+				script := drawScript().Example(try)
+				if !strings.Contains(violation(t, script, v1alpha1.ObserveNever, alter), "accepted twice") {
+					continue
+				}
+				script = shrunk(t, script, alter)
+				t.Logf("found by script %d, with %d moves left:\n%s", try, len(script), violation(t, script, v1alpha1.ObserveNever, alter))
+				return
+			}
+			t.Fatalf("no violation in %d scripts", maxTries)
+		})
+	}
+}
+
+// shrunk leaves out of a script what its violation does not need.
+func shrunk(t *testing.T, script []move, alter func(*Reconciler)) []move {
+	t.Helper()
+	for length := len(script) / 2; length > 0; length /= 2 {
+		for from := 0; from+length <= len(script); {
+			shorter := slices.Delete(slices.Clone(script), from, from+length)
+			if strings.Contains(violation(t, shorter, v1alpha1.ObserveNever, alter), "accepted twice") {
+				script = shorter
+			} else {
+				from += length
+			}
+		}
+	}
+	return script
+}
+
+// recordAnyway is record without rule 1: a conflict is overcome by reading the project again.
+func recordAnyway(p *pass, ctx context.Context, calls [][]candidate) ([]submission, error) { //nolint:revive // as a method expression
+	for {
+		submissions, err := p.record(ctx, calls)
+		if !errors.Is(err, errOvertaken) {
+			return submissions, err
+		}
+		current := &v1alpha1.CBRProject{}
+		if err := p.live.Get(ctx, p.key, current); err != nil {
+			return nil, err
+		}
+		p.adopt(current)
+	}
+}
+
+// forgetRecords is recovery without rule 4: what became of a recorded call is of no interest.
+func forgetRecords(p *pass, _ context.Context) error { //nolint:revive // as a method expression
+	if p.project == nil {
+		return nil
+	}
+	for _, submission := range p.project.Status.Submissions {
+		p.strikes[submission.ID] = nil
+		p.again()
+	}
+	return nil
+}

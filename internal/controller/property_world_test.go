@@ -1,0 +1,316 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+)
+
+type reconcileRequest = reconcile.Request
+
+// gateKind says what a request is that waits for its turn.
+type gateKind int
+
+const (
+	gateCache gateKind = iota // of the process's own cache: it does not wait
+	gateRead
+	gateWrite
+	gateCloud
+)
+
+// verdict is what becomes of a request.
+type verdict int
+
+const (
+	goesWell verdict = iota
+	failsBefore
+	answerLost
+	crashBefore // the process ends, the request has no effect
+	crashAfter  // the process ends, the request has its effect
+	verdicts
+)
+
+func (v verdict) String() string {
+	return [...]string{"ok", "fails", "answer lost", "CRASH before", "CRASH after"}[v]
+}
+
+// gate is a request that waits for its turn.
+type gate struct {
+	actor  *actor
+	name   string
+	kind   gateKind
+	opened chan verdict
+}
+
+// world is the API server, the cloud and the processes of a run, with what waits for its turn. It lives in a bubble of
+// testing/synctest: its time passes only when the script says so.
+type world struct {
+	server *modelServer
+	cloud  *cbrtest.Cloud
+	alter  func(*Reconciler) // switches rules off
+	ctx    context.Context
+
+	mutex   sync.Mutex
+	actors  [2]*actor
+	started int
+	waiting []*gate
+	quiet   bool // requests go well without waiting
+	trace   []string
+}
+
+func (w *world) note(format string, arguments ...any) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.trace = append(w.trace, fmt.Sprintf(format, arguments...))
+}
+
+// actor is one process, from its start to its end.
+type actor struct {
+	world      *world
+	name       string
+	reconciler *Reconciler
+	caches     map[string]*modelCache
+	// guarded by the world's mutex
+	dead    bool
+	passing bool
+	asked   bool
+	due     time.Time
+}
+
+const propertySettle = 6 * time.Second
+
+func newWorld(ctx context.Context, observe v1alpha1.ObservePolicy, backups int, alter func(*Reconciler)) *world {
+	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, ctx: ctx}
+	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
+	second, never, once := &metav1.Duration{Duration: time.Second}, &metav1.Duration{}, int32(0)
+	w.server.create(&v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.CBRProjectSpec{
+		Endpoint: "http://127.0.0.1:80", ProjectID: cbrtest.ProjectID, Observe: observe,
+		Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+		Batch:       v1alpha1.Batch{Size: 2, Window: never, MaxWait: never},
+		Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000, ConcurrentSyncCalls: 2},
+		Poll:        v1alpha1.Poll{Interval: second}, Retry: v1alpha1.Retry{Limit: &once},
+	}})
+	for number := range backups {
+		w.server.create(modelBackup(number))
+	}
+	w.restart(0)
+	w.restart(1)
+	return w
+}
+
+func modelBackup(number int) *v1alpha1.BackupSync {
+	item := cbrtest.Backup(number)
+	backup := &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("b%d", number)}, Spec: v1alpha1.BackupSyncSpec{
+		ProjectRef: v1alpha1.ProjectReference{Name: "default"}, BackupID: item.ID, BackupName: item.Name, BucketName: item.BucketName,
+		ImagePath: item.ImagePath, ResourceID: item.ResourceID, ResourceName: item.ResourceName, ResourceType: item.ResourceType, CreatedAt: item.CreatedAt,
+	}}
+	backup.Status.ObservedGeneration = -1
+	backup.Status.Conditions = applyConditions(nil, backupShapes[v1alpha1.ReasonQueued], v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, 0, metav1.NewTime(time.Unix(0, 0)))
+	return backup
+}
+
+// restart ends a process, if it runs, and starts it anew: with another identity, no memory, and a cache of its own.
+func (w *world) restart(index int) {
+	if old := w.actors[index]; old != nil {
+		w.kill(old)
+	}
+	w.started++
+	a := &actor{world: w, name: fmt.Sprintf("%c%d", 'P'+index, w.started), caches: map[string]*modelCache{}, asked: true}
+	for _, kind := range modelKinds {
+		a.caches[kind] = &modelCache{objects: map[string]client.Object{}, written: map[string]int64{}}
+	}
+	endpoints, err := ParseEndpointPatterns("http://127.0.0.1:*")
+	if err != nil {
+		panic(err)
+	}
+	a.reconciler, err = NewReconciler(cachedClient{actor: a}, liveReader{actor: a}, silentRecorder{}, Options{
+		Identity: a.name, AllowedEndpoints: endpoints, Transports: a, StatusWriters: 4,
+		CallTimeout: 3 * time.Second, SettleTime: propertySettle, WriteTimeout: 5 * time.Second,
+	})
+	if err != nil {
+		panic(err)
+	}
+	if w.alter != nil {
+		w.alter(a.reconciler)
+	}
+	w.actors[index] = a
+	w.note("%s starts", a.name)
+	for _, kind := range modelKinds { // its informers list before the first pass
+		a.advance(kind, a.behind(kind))
+	}
+}
+
+// kill ends a process: what it asks from now on has no effect.
+func (w *world) kill(a *actor) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	a.dead = true
+	w.waiting = slices.DeleteFunc(w.waiting, func(g *gate) bool {
+		if g.actor == a {
+			g.opened <- failsBefore
+		}
+		return g.actor == a
+	})
+}
+
+func (a *actor) ask() {
+	a.world.mutex.Lock()
+	defer a.world.mutex.Unlock()
+	a.asked = true
+}
+
+// enter waits for the turn of a request and returns what becomes of it: goesWell, failsBefore or answerLost.
+func (a *actor) enter(ctx context.Context, name string, kind gateKind) verdict {
+	w := a.world
+	w.mutex.Lock()
+	switch {
+	case a.dead || ctx.Err() != nil:
+		w.mutex.Unlock()
+		return failsBefore
+	case kind == gateCache || w.quiet:
+		w.mutex.Unlock()
+		return goesWell
+	}
+	g := &gate{actor: a, name: name, kind: kind, opened: make(chan verdict, 1)}
+	w.waiting = append(w.waiting, g)
+	w.mutex.Unlock()
+	select {
+	case outcome := <-g.opened:
+		return outcome
+	case <-ctx.Done():
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		w.waiting = slices.DeleteFunc(w.waiting, func(other *gate) bool { return other == g })
+		return failsBefore
+	}
+}
+
+// open gives a request its turn.
+func (w *world) open(index int, outcome verdict) {
+	w.mutex.Lock()
+	g := w.waiting[index]
+	w.waiting = slices.Delete(w.waiting, index, index+1)
+	w.mutex.Unlock()
+	w.note("%s %s: %s", g.actor.name, g.name, outcome)
+	switch outcome {
+	case crashBefore, crashAfter:
+		position := slices.Index(w.actors[:], g.actor)
+		effect := failsBefore
+		if outcome == crashAfter {
+			effect = answerLost
+		}
+		g.opened <- effect
+		synctest.Wait()
+		w.restart(position)
+	default:
+		g.opened <- outcome
+	}
+}
+
+// begin starts a pass of a process, if one is due.
+func (w *world) begin(a *actor) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if a.passing || a.dead || !a.asked && (a.due.IsZero() || time.Now().Before(a.due)) {
+		return
+	}
+	a.passing, a.asked, a.due = true, false, time.Time{}
+	w.trace = append(w.trace, a.name+" begins a pass")
+	go func() {
+		ctx := log.IntoContext(w.ctx, logr.Discard())
+		result, err := a.reconciler.Reconcile(ctx, reconcileRequest{NamespacedName: types.NamespacedName{Namespace: modelNamespace, Name: "default"}})
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		a.passing = false
+		switch {
+		case err != nil:
+			a.due = time.Now().Add(time.Second)
+		case result.RequeueAfter > 0:
+			a.due = time.Now().Add(result.RequeueAfter)
+		}
+	}()
+}
+
+// For makes the process the source of its own connections to the cloud.
+func (a *actor) For(string) (http.RoundTripper, error) { return a, nil }
+
+var errCloudConnection = errors.New("the connection to the cloud was lost")
+
+// RoundTrip carries a request to the cloud.
+func (a *actor) RoundTrip(request *http.Request) (*http.Response, error) {
+	outcome := a.enter(request.Context(), "cloud: "+request.Method+" "+request.URL.Path, gateCloud)
+	if connection := httptrace.ContextClientTrace(request.Context()); connection != nil && connection.GotConn != nil {
+		connection.GotConn(httptrace.GotConnInfo{})
+	}
+	var body []byte
+	if request.Body != nil {
+		var err error
+		if body, err = io.ReadAll(request.Body); err != nil {
+			return nil, err
+		}
+	}
+	if outcome == failsBefore {
+		return nil, errCloudConnection
+	}
+	arrived := request.Clone(context.WithoutCancel(request.Context()))
+	arrived.Body, arrived.RequestURI = io.NopCloser(bytes.NewReader(body)), request.URL.RequestURI()
+	answer := httptest.NewRecorder()
+	a.world.cloud.ServeHTTP(answer, arrived)
+	if outcome == answerLost {
+		return nil, errCloudConnection
+	}
+	return answer.Result(), nil
+}
+
+type silentRecorder struct{}
+
+func (silentRecorder) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {
+}
+
+func readyReasonIn(patch []byte) string {
+	var content struct {
+		Status v1alpha1.BackupSyncStatus `json:"status"`
+	}
+	if json.Unmarshal(patch, &content) != nil {
+		return ""
+	}
+	return readyReason(&v1alpha1.BackupSync{Status: content.Status})
+}

@@ -1,0 +1,189 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// Options tune the controller. The zero value of each means its default.
+type Options struct {
+	// Identity is a random name of this process; required.
+	Identity string
+	// AllowedEndpoints are the endpoints that projects may use; required.
+	AllowedEndpoints EndpointPatterns
+	// MaxConcurrentProjects is how many projects have a pass at the same time; 10 by default.
+	MaxConcurrentProjects int
+	// StatusWriters is how many status writes of BackupSyncs are under way at the same time; 16 by default.
+	StatusWriters int
+	// CallTimeout bounds a call of CBR; 60 s by default.
+	CallTimeout time.Duration
+	// WriteTimeout bounds the writes that follow a call; 30 s by default.
+	WriteTimeout time.Duration
+	// BeginTimeout is how long after its record a call may still begin; 15 s by default, less if SettleTime is short.
+	BeginTimeout time.Duration
+	// SettleTime is how long after its record a submission without an answer is looked up; by default the time
+	// in which its call can have been under way, and 15 s for clocks that differ.
+	SettleTime time.Duration
+	// DeletionGrace is how long the deletion of a project waits for the outcome of its calls; 5 min by default.
+	DeletionGrace time.Duration
+	// RateWindow is the window of spec.limits.syncCallsPerMinute; a minute, other values are for tests.
+	RateWindow time.Duration
+	// DistrustCache has every candidate read live before it is sent. It is needed where the cache may lag behind
+	// our own writes: the client's read-your-own-writes does not hold for a cache of several single namespaces.
+	DistrustCache bool
+	// Transports make the connections to CBR; those of the cbr package by default.
+	Transports TransportSource
+	// UserAgent names the program to CBR.
+	UserAgent string
+	// Clock is the real clock by default.
+	Clock clock.PassiveClock
+}
+
+// TransportSource gives out HTTP transports by the CA bundle that they trust: see cbr.Transports.
+type TransportSource interface {
+	For(caBundle string) (http.RoundTripper, error)
+}
+
+func (o *Options) setDefaults() {
+	if o.Transports == nil {
+		o.Transports = &cbr.Transports{}
+	}
+	setDefault(&o.MaxConcurrentProjects, 10)
+	setDefault(&o.StatusWriters, 16)
+	setDefault(&o.CallTimeout, cbr.DefaultTimeout)
+	setDefault(&o.WriteTimeout, 30*time.Second)
+	if o.SettleTime > o.CallTimeout { // a call must have begun and ended before it is looked up
+		setDefault(&o.BeginTimeout, min((o.SettleTime-o.CallTimeout)/2, beginTimeout))
+	}
+	setDefault(&o.BeginTimeout, beginTimeout)
+	setDefault(&o.DeletionGrace, 5*time.Minute)
+	setDefault(&o.SettleTime, o.BeginTimeout+o.CallTimeout+15*time.Second)
+	setDefault(&o.RateWindow, time.Minute)
+	setDefault(&o.UserAgent, "backupsync-operator")
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+}
+
+// beginTimeout is the default of Options.BeginTimeout.
+const beginTimeout = 15 * time.Second
+
+// overtakenWait gives the cache time to show what another writer has written.
+const overtakenWait = 200 * time.Millisecond
+
+func setDefault[T comparable](option *T, value T) {
+	var zero T
+	if *option == zero {
+		*option = value
+	}
+}
+
+// Reconciler makes the passes. A pass belongs to one CBRProject and derives everything from the API objects.
+type Reconciler struct {
+	client   client.Client // reads the cache, which includes our own writes
+	live     client.Reader // reads the API server
+	events   events.EventRecorder
+	options  Options
+	protocol protocol
+	memories memories
+	tally    *tally
+	writers  chan struct{} // one place for each status write under way
+	passes   sync.WaitGroup
+}
+
+// protocol is the four parts of a pass on which the promise rests that no backup is submitted twice, by their
+// numbers in docs/never-twice.md. They are variables for one test alone, which shows that each of them is needed.
+type protocol struct {
+	record  func(*pass, context.Context, [][]candidate) ([]submission, error) // 1
+	strike  func(*round, submission, []string)                                // 2
+	verify  func(*pass, context.Context) error                                // 3
+	recover func(*pass, context.Context) error                                // 4
+}
+
+// Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease
+// returns at once: the calls that it has begun, and the writes after them, are to be completed all the same.
+func (r *Reconciler) Drain(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.passes.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// NewReconciler makes a Reconciler. The client must read its own writes (client.CacheOptions,
+// EnableReadYourWritesConsistency): without that a backup could be taken for pending after it was sent.
+func NewReconciler(cached client.Client, live client.Reader, recorder events.EventRecorder, options Options) (*Reconciler, error) {
+	if options.Identity == "" || len(options.AllowedEndpoints) == 0 {
+		return nil, fmt.Errorf("an identity and allowed endpoints are required")
+	}
+	options.setDefaults()
+	return &Reconciler{
+		client:  cached,
+		live:    live,
+		events:  recorder,
+		options: options,
+		protocol: protocol{record: (*pass).record, strike: (*round).strike, verify: (*pass).verify,
+			recover: (*pass).recoverSubmissions},
+		memories: memories{byProject: map[types.NamespacedName]*memory{}},
+		tally:    newTally(),
+		writers:  make(chan struct{}, options.StatusWriters),
+	}, nil
+}
+
+// Reconcile makes a pass over a project. An error is one of the API server: the pass is then repeated with
+// back-off. Failures of CBR are no errors here: they end in conditions, and in the time of the next pass.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	r.passes.Add(1)
+	defer r.passes.Done()
+	p := &pass{
+		Reconciler: r,
+		key:        request.NamespacedName,
+		log:        log.FromContext(ctx),
+		now:        r.options.Clock.Now(),
+		memory:     r.memories.of(request.NamespacedName),
+		handled:    map[types.UID]struct{}{},
+		strikes:    map[string][]string{},
+	}
+	err := p.run(ctx)
+	if errors.Is(err, errOvertaken) { // no failure: the next pass starts from what the other one wrote
+		p.log.V(1).Info("Pass ended", "cause", err.Error())
+		return reconcile.Result{RequeueAfter: overtakenWait}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return p.result(), nil
+}

@@ -1,0 +1,306 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// A submission that is recorded at the start of a pass is a call whose outcome is not known: the process ended,
+// the answer was lost, or it was a refusal that does not prove that nothing was taken. This file finds out what
+// became of it. Until that is known, its backups are not sent again.
+
+// recoverSubmissions looks up the recorded submissions that have settled, writes what CBR shows of their
+// backups, and strikes those of which CBR has certainly never heard.
+func (p *pass) recoverSubmissions(ctx context.Context) error {
+	if p.project == nil {
+		return nil
+	}
+	settled := p.settledSubmissions()
+	if len(settled) == 0 {
+		return nil
+	}
+	if ready, err := p.connect(ctx); !ready {
+		return err
+	}
+	lost, err := p.lostBackups(ctx, settled)
+	if err != nil {
+		return err
+	}
+	sightings, err := p.lookUp(ctx, settled, lost)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		p.memory.access.failed(err, p.options.Clock.Now())
+		p.log.Error(err, "Recorded submissions could not be looked up", "submissions", len(settled))
+		p.wakeAt(p.memory.access.until)
+		return nil
+	}
+	p.memory.access.succeeded()
+	p.conclude(ctx, settled, lost, sightings)
+	return nil
+}
+
+// settledSubmissions returns the records whose calls are certainly over, and asks for a pass when the next is.
+func (p *pass) settledSubmissions() []v1alpha1.Submission {
+	var settled []v1alpha1.Submission
+	for _, submission := range p.project.Status.Submissions {
+		from, known := p.memory.lookUpFrom[submission.ID]
+		if !known {
+			from = submission.StartedAt.Add(p.options.SettleTime)
+		}
+		if from.After(p.now) {
+			p.wakeAt(from)
+			continue
+		}
+		settled = append(settled, submission)
+	}
+	return settled
+}
+
+// lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
+// some may have been created anew since: that makes no difference to what CBR has.
+func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
+	lost := map[string]*v1alpha1.BackupSync{}
+	for _, submission := range submissions {
+		for _, id := range submission.BackupIDs {
+			var holders v1alpha1.BackupSyncList
+			if err := p.client.List(ctx, &holders, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
+				client.MatchingFields{indexBackup: backupKey(p.key.Name, id)}); err != nil {
+				return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", id, err)
+			}
+			rivals := make([]*v1alpha1.BackupSync, 0, len(holders.Items))
+			for i := range holders.Items {
+				rivals = append(rivals, &holders.Items[i])
+			}
+			lost[id] = winner(rivals)
+		}
+	}
+	return lost, nil
+}
+
+// lookUp asks CBR what became of the backups of submissions: first for the tasks since the oldest call, then for
+// the backups that no task names. In this order a backup that comes into being meanwhile is not missed.
+func (p *pass) lookUp(ctx context.Context, submissions []v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) (map[string]sighting, error) {
+	oldest := p.now
+	for _, submission := range submissions {
+		if submission.StartedAt.Time.Before(oldest) {
+			oldest = submission.StartedAt.Time
+		}
+	}
+	var tasks []*cbr.OperationLog
+	err := p.eachTask(ctx, cbr.OperationLogsQuery{StartTime: oldest.Add(-clockSkew)}, func(task *cbr.OperationLog) {
+		tasks = append(tasks, task)
+	})
+	if err != nil {
+		return nil, err
+	}
+	sightings := map[string]sighting{}
+	var unseen []string
+	for _, submission := range submissions {
+		submission.BackupIDs = unwritten(submission, lost)
+		window := taskWindow{from: submission.StartedAt.Add(-clockSkew), to: submission.StartedAt.Add(p.options.SettleTime + clockSkew)}
+		for id, seen := range attribute(submission, lost, tasks, window) {
+			sightings[id] = seen
+			if seen.task == nil {
+				unseen = append(unseen, id)
+			}
+		}
+	}
+	stored, err := p.stored(ctx, unseen)
+	for id := range stored {
+		sightings[id] = sighting{stored: true}
+	}
+	return sightings, err
+}
+
+// unwritten returns the backups of a submission whose outcome their BackupSyncs do not tell yet. The times of a
+// status are in whole seconds.
+func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []string {
+	var ids []string
+	for _, id := range submission.BackupIDs {
+		if backup := lost[id]; backup != nil {
+			at := backup.Status.SubmittedAt
+			if stateOf(backup) == imported || at != nil && !at.Time.Before(submission.StartedAt.Truncate(time.Second)) {
+				continue
+			}
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// attribute finds the tasks of a submission's backups. A task that names its backup is that backup's, unless it is
+// the task of an earlier attempt. One that names none may be told by its resource, if there is no other backup
+// and no other task of that resource; if not, it makes every backup unclear that it could be.
+func attribute(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, tasks []*cbr.OperationLog, window taskWindow) map[string]sighting {
+	sightings := make(map[string]sighting, len(submission.BackupIDs))
+	known := map[string]struct{}{} // tasks of earlier attempts
+	for _, id := range submission.BackupIDs {
+		sightings[id] = sighting{}
+		if backup := lost[id]; backup != nil && backup.Status.OperationLogID != "" {
+			known[backup.Status.OperationLogID] = struct{}{}
+		}
+	}
+	var nameless []*cbr.OperationLog
+	for _, task := range tasks {
+		_, old := known[task.ID]
+		if old || task.ID == "" {
+			continue
+		}
+		named := task.ExtraInfo.Backup.ID
+		if seen, ours := sightings[named]; ours {
+			if seen.task == nil || task.CreatedAt.After(seen.task.CreatedAt.Time) {
+				sightings[named] = sighting{task: task}
+			}
+		} else if named == "" && window.holds(task.CreatedAt) {
+			nameless = append(nameless, task)
+		}
+	}
+	attributeByResource(sightings, lost, nameless)
+	return sightings
+}
+
+func attributeByResource(sightings map[string]sighting, lost map[string]*v1alpha1.BackupSync, nameless []*cbr.OperationLog) {
+	for id, seen := range sightings {
+		backup := lost[id]
+		if seen.task != nil || backup == nil {
+			continue
+		}
+		var possible []*cbr.OperationLog
+		for _, task := range nameless {
+			if resource := task.ExtraInfo.Resource.ID; resource == "" || resource == backup.Spec.ResourceID {
+				possible = append(possible, task)
+			}
+		}
+		switch {
+		case len(possible) == 1 && possible[0].ExtraInfo.Resource.ID != "" && alone(id, sightings, lost):
+			sightings[id] = sighting{task: possible[0]}
+		case slices.ContainsFunc(possible, func(task *cbr.OperationLog) bool { return !task.Status.Final() }):
+			sightings[id] = sighting{unclear: true}
+		}
+	}
+}
+
+// alone says whether no other backup of a submission is of the same resource.
+func alone(id string, sightings map[string]sighting, lost map[string]*v1alpha1.BackupSync) bool {
+	for other := range sightings {
+		if other != id && lost[other] != nil && lost[other].Spec.ResourceID == lost[id].Spec.ResourceID {
+			return false
+		}
+	}
+	return true
+}
+
+// conclude writes what was found, and strikes what is settled by it.
+func (p *pass) conclude(ctx context.Context, submissions []v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, sightings map[string]sighting) {
+	detached, cancel := p.detach(ctx)
+	defer cancel()
+	for _, submission := range submissions {
+		refusal := p.memory.refusals[submission.ID]
+		changes, absent, open := p.findings(submission, lost, sightings)
+		changes = append(changes, p.blame(absent, refusal)...)
+		if len(absent) > 0 {
+			p.again() // they are pending again once the record is struck
+		}
+		written, unwritten := p.write(detached, changes)
+		for _, backup := range unwritten {
+			open = append(open, backup.Spec.BackupID)
+		}
+		for _, change := range changes {
+			p.handle(change.backup)
+			p.memory.acquit(change.backup.Spec.BackupID)
+		}
+		p.strikeLater(submission.ID, open)
+		p.eventsOf(written)
+		p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.BackupIDs),
+			"found", len(changes), "absent", len(absent), "open", len(open))
+	}
+}
+
+// findings sorts the backups of a submission: those that CBR shows, as they are to be written, those that it
+// certainly does not have, and those of which that cannot be said yet.
+func (p *pass) findings(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, sightings map[string]sighting) (
+	changes []change, absent []*v1alpha1.BackupSync, open []string) {
+	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(submission.StartedAt.Time)
+	for _, id := range unwritten(submission, lost) {
+		backup, seen := lost[id], sightings[id]
+		switch {
+		case seen.unclear:
+			open = append(open, id)
+		case backup == nil: // deleted: there is nothing to write
+		case seen.task != nil:
+			p.scheduleNow()
+			changes = append(changes, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return followed(version, seen.task.ID, started)
+			}})
+		case seen.stored:
+			changes = append(changes, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				if stateOf(version) == imported {
+					return nil
+				}
+				return foundStored(version, true, "", now)
+			}})
+		default:
+			absent = append(absent, backup)
+		}
+	}
+	return changes, absent, open
+}
+
+// blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
+// a single backup is rejected, several are suspects.
+func (p *pass) blame(absent []*v1alpha1.BackupSync, refusal error) []change {
+	switch {
+	case refusal == nil || len(absent) == 0:
+	case len(absent) == 1:
+		return []change{to(absent[0], settle(absent[0], v1alpha1.ReasonRejected, fmt.Sprintf(
+			"CBR refuses this backup (%s). Correct the manifest: an edit sends it again.", describe(refusal)),
+			metav1.NewTime(p.options.Clock.Now())))}
+	default:
+		p.memory.suspect(absent)
+	}
+	return nil
+}
+
+// strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.
+func (p *pass) strikeLater(id string, open []string) {
+	p.strikes[id] = open
+	delete(p.memory.refusals, id)
+	if len(open) == 0 {
+		delete(p.memory.lookUpFrom, id)
+		return
+	}
+	p.memory.lookUpFrom[id] = p.now.Add(slowestPoll)
+	p.wakeAt(p.memory.lookUpFrom[id])
+}
+
+// scheduleNow lets the next pass look at the running tasks.
+func (p *pass) scheduleNow() {
+	p.memory.nextPoll = time.Time{}
+	p.again()
+}

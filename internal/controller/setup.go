@@ -1,0 +1,147 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs;cbrprojects,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=cbrprojects,verbs=patch
+// +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs/status;cbrprojects/status,verbs=update;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Back-off of passes that fail for the API server's sake. The default of the workqueue starts at 5 ms.
+const (
+	passRetry    = time.Second
+	passMaxRetry = 5 * time.Minute
+	passTimeout  = 10 * time.Minute
+)
+
+// indexSecret finds the projects that use a Secret.
+const indexSecret = "secret"
+
+// SetupWithManager adds the indexes, the watches and the controller to the manager.
+func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
+	indexer := manager.GetFieldIndexer()
+	for _, index := range []struct {
+		object client.Object
+		name   string
+		keys   client.IndexerFunc
+	}{
+		{&v1alpha1.BackupSync{}, indexActive, activeKeys},
+		{&v1alpha1.BackupSync{}, indexBackup, backupKeys},
+		{&v1alpha1.CBRProject{}, indexSecret, secretKeys},
+	} {
+		if err := indexer.IndexField(ctx, index.object, index.name, index.keys); err != nil {
+			return fmt.Errorf("add the index %s: %w", index.name, err)
+		}
+	}
+	warm := true
+	return ctrl.NewControllerManagedBy(manager).
+		Named("cbrproject").
+		For(&v1alpha1.CBRProject{}, builder.WithPredicates(predicate.Or[client.Object](
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.BackupSync{}, r.backupHandler()).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.projectsOfSecret)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.options.MaxConcurrentProjects,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](passRetry, passMaxRetry),
+			EnableWarmup:            &warm,
+			ReconciliationTimeout:   passTimeout,
+		}).
+		Complete(r)
+}
+
+func secretKeys(object client.Object) []string {
+	return []string{object.(*v1alpha1.CBRProject).Spec.Credentials.SecretRef.Name}
+}
+
+func (r *Reconciler) projectsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	var projects v1alpha1.CBRProjectList
+	if err := r.client.List(ctx, &projects, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{indexSecret: secret.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Projects of a Secret could not be listed", "secret", secret.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(projects.Items))
+	for i := range projects.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&projects.Items[i])})
+	}
+	return requests
+}
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// eventHandler maps the events of BackupSyncs to their project, and keeps the tally. It does not use the low
+// priority that controller-runtime gives to the initial list: after a restart those are the backups that have
+// waited longest.
+type eventHandler struct{ tally *tally }
+
+func (r *Reconciler) backupHandler() handler.EventHandler { return eventHandler{tally: r.tally} }
+
+// Create takes in a BackupSync that is new, or new to this process.
+func (h eventHandler) Create(_ context.Context, e event.CreateEvent, q queue) {
+	h.observe(e.Object, q)
+}
+
+// Update takes in a changed BackupSync. The changes that this process has made itself are no news.
+func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
+	h.observe(e.ObjectNew, q)
+}
+
+// Delete takes in a BackupSync that is gone.
+func (h eventHandler) Delete(_ context.Context, e event.DeleteEvent, q queue) {
+	if backup, ok := e.Object.(*v1alpha1.BackupSync); ok {
+		h.tally.forget(backup)
+		enqueue(q, projectKey(backup))
+	}
+}
+
+// Generic does nothing: there are no such events here.
+func (eventHandler) Generic(context.Context, event.GenericEvent, queue) {}
+
+func (h eventHandler) observe(object client.Object, q queue) {
+	backup, ok := object.(*v1alpha1.BackupSync)
+	if !ok {
+		return
+	}
+	if news := h.tally.observe(backup); news {
+		enqueue(q, projectKey(backup))
+	}
+}
+
+func enqueue(q queue, project types.NamespacedName) {
+	q.Add(reconcile.Request{NamespacedName: project})
+}

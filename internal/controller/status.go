@@ -1,0 +1,213 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// All writes of this controller are in this file: the status of BackupSyncs by parallel patches, the status of
+// the project by updates. Each carries the resource version that it was decided on as a precondition: a process that
+// was halted, or whose cache lags, must not put an old state over a newer one.
+
+// change is a status to write.
+type change struct {
+	// backup is the version that the change was decided on.
+	backup *v1alpha1.BackupSync
+	// become returns what a version of it becomes, nil if there is nothing (more) to write.
+	become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync
+	// lasting says that become is as right for a newer version, as it tells what CBR has said. Other changes lapse
+	// when the BackupSync has changed: the next pass decides anew.
+	lasting bool
+}
+
+// to returns the change of a version to another one.
+func to(backup, next *v1alpha1.BackupSync) change {
+	return change{backup: backup, become: func(*v1alpha1.BackupSync) *v1alpha1.BackupSync { return next }}
+}
+
+// backupPatch is the merge patch that makes an object's status what it should be. Null removes a field. The uid keeps
+// it from an object of the same name that was created after the one that was meant.
+type backupPatch struct {
+	Metadata struct {
+		UID             types.UID `json:"uid"`
+		ResourceVersion string    `json:"resourceVersion"`
+	} `json:"metadata"`
+	Status struct {
+		ObservedGeneration int64              `json:"observedGeneration"`
+		Conditions         []metav1.Condition `json:"conditions"`
+		OperationLogID     *string            `json:"operationLogID"`
+		SubmittedAt        *metav1.Time       `json:"submittedAt"`
+		CompletedAt        *metav1.Time       `json:"completedAt"`
+		Attempts           int32              `json:"attempts"`
+		NextAttemptAt      *metav1.Time       `json:"nextAttemptAt"`
+		LastHandledRequest *string            `json:"lastHandledRequest"`
+	} `json:"status"`
+}
+
+func patchOf(backup *v1alpha1.BackupSync) (client.Patch, error) {
+	var patch backupPatch
+	status := &backup.Status
+	patch.Metadata.UID, patch.Metadata.ResourceVersion = backup.UID, backup.ResourceVersion
+	patch.Status.ObservedGeneration = status.ObservedGeneration
+	patch.Status.Conditions = status.Conditions
+	patch.Status.OperationLogID = optional(status.OperationLogID)
+	patch.Status.SubmittedAt = status.SubmittedAt
+	patch.Status.CompletedAt = status.CompletedAt
+	patch.Status.Attempts = status.Attempts
+	patch.Status.NextAttemptAt = status.NextAttemptAt
+	patch.Status.LastHandledRequest = optional(status.LastHandledRequest)
+	data, err := json.Marshal(patch)
+	return client.RawPatch(types.MergePatchType, data), err
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// write writes changes, several at a time. It returns the BackupSyncs as they were written, and those of which what
+// was to be told could not be. One that is gone needs no status.
+func (p *pass) write(ctx context.Context, changes []change) (written, unwritten []*v1alpha1.BackupSync) {
+	var group sync.WaitGroup
+	var mutex sync.Mutex
+	for _, next := range changes {
+		p.writers <- struct{}{}
+		group.Go(func() {
+			defer func() { <-p.writers }()
+			result, err := p.writeChange(ctx, next)
+			mutex.Lock()
+			defer mutex.Unlock()
+			switch {
+			case err != nil:
+				p.log.Error(err, "Status of a BackupSync could not be written", "backupSync", next.backup.Name)
+				unwritten = append(unwritten, next.backup)
+			case result != nil:
+				written = append(written, result)
+			}
+		})
+	}
+	group.Wait()
+	return written, unwritten
+}
+
+// maxChangeTries bounds how often a lasting change follows newer versions of its BackupSync.
+const maxChangeTries = 10
+
+// writeChange writes a change, and returns the version that was written: nil if there was nothing to write.
+func (p *pass) writeChange(ctx context.Context, next change) (*v1alpha1.BackupSync, error) {
+	current := next.backup
+	for range maxChangeTries {
+		target := next.become(current)
+		if target == nil {
+			return nil, nil
+		}
+		written, err := p.writeBackup(ctx, target)
+		if err == nil || !apierrors.IsConflict(err) {
+			return written, client.IgnoreNotFound(err)
+		}
+		if !next.lasting {
+			return nil, nil
+		}
+		current = &v1alpha1.BackupSync{}
+		if err := p.live.Get(ctx, client.ObjectKeyFromObject(next.backup), current); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		p.memory.sawLive(current) // a write of ours may have had its effect without an answer: the cache does not wait for it
+		if current.Spec.BackupID != next.backup.Spec.BackupID || current.Spec.ProjectRef != next.backup.Spec.ProjectRef {
+			return nil, nil // another one of the same name
+		}
+	}
+	return nil, fmt.Errorf("it has changed %d times meanwhile", maxChangeTries)
+}
+
+// writeRetries bridges a hiccup of the API server, so that an answer of CBR does not have to be looked up again.
+var writeRetries = wait.Backoff{Steps: 6, Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Cap: 5 * time.Second}
+
+func (p *pass) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+	patch, err := patchOf(backup)
+	if err != nil {
+		return nil, fmt.Errorf("encode the status: %w", err)
+	}
+	written := backup.DeepCopy()
+	err = retry.OnError(writeRetries, mayPass(ctx), func() error {
+		return p.client.Status().Patch(ctx, written, patch)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("patch the status: %w", err)
+	}
+	p.tally.wrote(written)
+	return written, nil
+}
+
+// mayPass says which errors of the API server are worth another try.
+func mayPass(ctx context.Context) func(error) bool {
+	return func(err error) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		answered := apierrors.ReasonForError(err) != metav1.StatusReasonUnknown
+		return !answered || apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) ||
+			apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsServiceUnavailable(err)
+	}
+}
+
+// writeFinalizers writes the project's finalizers, with its resource version as a precondition.
+func (p *pass) writeFinalizers(ctx context.Context, change func(client.Object, string) bool) error {
+	project := p.project.DeepCopy()
+	if !change(project, Finalizer) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(p.project, client.MergeFromWithOptimisticLock{})
+	if err := p.client.Patch(ctx, project, patch); err != nil {
+		return err
+	}
+	p.adopt(project)
+	return nil
+}
+
+// writeProject writes the status of the project as it is in the argument, with the resource version that it was
+// read with as a precondition, and takes the result as the project of the pass.
+func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) error {
+	before := project.Status.LastWriter
+	project.Status.LastWriter = p.options.Identity
+	if err := p.client.Status().Update(ctx, project); err != nil {
+		return err
+	}
+	if before != p.options.Identity || p.memory.takeover == 0 {
+		p.memory.takeover = resourceVersion(project)
+		clear(p.memory.verified)
+	}
+	p.memory.reported = p.options.Clock.Now()
+	p.adopt(project)
+	return nil
+}

@@ -1,0 +1,303 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// maxSubmissions is the limit of status.submissions.
+const maxSubmissions = 64
+
+// errOvertaken ends a pass whose project was written by someone else in the meantime.
+var errOvertaken = errors.New("the CBRProject has changed since it was read")
+
+// submission is one call on its way.
+type submission struct {
+	v1alpha1.Submission
+	members []candidate
+}
+
+// submit records the planned calls in the project's status, makes them, and writes what CBR answered. From the
+// record on it goes on through a shutdown or a loss of leadership, within a time of its own: a call that is
+// given up half way would have to be looked up later.
+func (p *pass) submit(ctx context.Context) error {
+	if len(p.plan.calls) == 0 {
+		if p.plan.more && p.cloud != nil { // all of them were found in CBR; the next ones may not be
+			p.again()
+		}
+		return nil
+	}
+	if ready, err := p.connect(ctx); !ready {
+		return err
+	}
+	submissions, err := p.protocol.record(p, ctx, p.plan.calls)
+	if err != nil {
+		return err
+	}
+	p.makeCalls(ctx, submissions)
+	if p.plan.more && !p.memory.access.closed(p.options.Clock.Now()) {
+		p.again()
+	}
+	return nil
+}
+
+// record writes the calls into the project's status before any of them is made. The resource version is a
+// precondition: if anyone has written the project since it was read, another controller perhaps, nothing is sent.
+func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, error) {
+	if err := p.holdProject(ctx); err != nil {
+		return nil, overtaken(err)
+	}
+	submissions := make([]submission, 0, len(calls))
+	project := p.project.DeepCopy()
+	for _, members := range calls {
+		call := submission{members: members, Submission: v1alpha1.Submission{
+			ID: uuid.NewString(), StartedAt: metav1.NewMicroTime(p.options.Clock.Now()),
+		}}
+		for _, member := range members {
+			call.BackupIDs = append(call.BackupIDs, member.Spec.BackupID)
+		}
+		submissions = append(submissions, call)
+		project.Status.Submissions = append(project.Status.Submissions, call.Submission)
+	}
+	if err := p.writeProject(ctx, project); err != nil {
+		return nil, fmt.Errorf("record %d submissions: %w", len(calls), overtaken(err))
+	}
+	return submissions, nil
+}
+
+// overtaken returns errOvertaken for a failed precondition, and other errors as they are.
+func overtaken(err error) error {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return errOvertaken
+	}
+	return err
+}
+
+// makeCalls makes the recorded calls. While it is not proven that calls go well, one goes first and alone: an
+// expired token or a dead endpoint should cost one call, not several.
+func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
+	detached, cancel := p.detach(ctx)
+	defer cancel()
+	round := &round{pass: p, stop: ctx}
+	if !p.memory.access.proven {
+		round.make(detached, submissions[0])
+		submissions = submissions[1:]
+	}
+	var group errgroup.Group
+	group.SetLimit(int(max(p.project.Spec.Limits.ConcurrentSyncCalls, 1)))
+	for _, call := range submissions {
+		group.Go(func() error {
+			round.make(detached, call)
+			return nil
+		})
+	}
+	_ = group.Wait() // the calls report through the round
+}
+
+// detach returns a context for a call and the writes that follow it, which a shutdown does not cancel.
+func (p *pass) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), p.options.BeginTimeout+p.options.CallTimeout+p.options.WriteTimeout)
+}
+
+// round is the calls of one pass, of which several are under way at the same time.
+type round struct {
+	*pass
+	stop  context.Context // no call is begun after it has ended
+	mutex sync.Mutex      // guards the pass's memory, strikes and sent
+	halt  bool            // a failure concerns all calls
+}
+
+// make makes one call, unless one before has failed in a way that concerns all, and notes what came of it.
+func (r *round) make(ctx context.Context, call submission) {
+	if r.halted(call) {
+		r.strike(call, nil) // never sent
+		r.again()
+		return
+	}
+	begin := cbr.BeginBefore(ctx, call.StartedAt.Add(r.options.BeginTimeout))
+	imports, err := r.cloud.ImportBackups(begin, items(call.members))
+	r.note(call, err)
+	if err != nil {
+		r.refused(call, err)
+		return
+	}
+	r.answered(ctx, call, imports)
+}
+
+// halted says whether a call must not begin: after a failure that concerns all, during a shutdown, and when its
+// record is so old that another process might look it up soon.
+func (r *round) halted(call submission) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.halt || r.stop.Err() != nil || r.options.Clock.Now().After(call.StartedAt.Add(r.options.BeginTimeout))
+}
+
+// again asks for another pass after the current one.
+func (r *round) again() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.memory.access.closed(r.options.Clock.Now()) {
+		if r.now.Before(r.memory.access.until) {
+			r.wakeAt(r.memory.access.until)
+		}
+		return
+	}
+	r.pass.again()
+}
+
+// note counts the call and what it tells of the project's access.
+func (r *round) note(call submission, err error) {
+	now := r.options.Clock.Now()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.memory.window.ended(now, 1)
+	observeSubmission(len(call.members), err)
+	if r.halt { // the calls under way then tell no more about the project than the first failure did
+		return
+	}
+	if err == nil {
+		r.memory.access.succeeded()
+		return
+	}
+	r.halt = r.memory.access.failed(err, now)
+}
+
+// refused handles a call without a usable answer. If CBR has certainly not touched it, its record goes and its
+// backups stay pending; otherwise the record stays until it is known what became of them.
+func (r *round) refused(call submission, err error) {
+	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
+	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
+		"A sync call with %d backups failed: %s", len(call.members), describeForEvent(err))
+	r.mutex.Lock()
+	r.remember(call, err)
+	r.mutex.Unlock()
+	r.again()
+}
+
+// remember keeps what a refusal says until it is known whether CBR has taken any of the call. A 4xx is an answer
+// to the whole call, so that this can be looked up at once.
+func (r *round) remember(call submission, err error) {
+	var failure *cbr.Error
+	if errors.As(err, &failure) && failure.Untouched {
+		r.strikes[call.ID] = nil
+		return
+	}
+	r.unobserve(call)
+	if failure == nil {
+		return
+	}
+	if failure.StatusCode/100 == 4 {
+		r.memory.lookUpFrom[call.ID] = r.now
+	}
+	if failure.Class == cbr.Rejected || failure.Code == cbr.CodeImportFailed {
+		r.memory.refusals[call.ID] = err
+	}
+}
+
+// unobserve forgets that CBR did not have the backups of a call: it may have them now.
+func (r *round) unobserve(call submission) {
+	for _, id := range call.BackupIDs {
+		delete(r.memory.observed, id)
+	}
+}
+
+// answered writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
+func (r *round) answered(ctx context.Context, call submission, imports []cbr.Import) {
+	now := metav1.NewTime(r.options.Clock.Now())
+	operations := operationsByBackup(imports)
+	changes := make([]change, 0, len(call.members))
+	var open []string
+	for _, member := range call.members {
+		if operation, found := operations[member.Spec.BackupID]; found {
+			changes = append(changes, change{backup: member.BackupSync, lasting: true,
+				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return followed(version, operation, now) }})
+		} else {
+			open = append(open, member.Spec.BackupID)
+		}
+	}
+	_, unwritten := r.write(ctx, changes)
+	r.submitted(call, changes, now.Time)
+	for _, backup := range unwritten {
+		open = append(open, backup.Spec.BackupID)
+	}
+	r.protocol.strike(r, call, open)
+	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
+	r.events.Eventf(r.project, nil, corev1.EventTypeNormal, "Submitted", "ImportBackup",
+		"CBR accepted %d of %d backups of a sync call", len(changes), len(call.members))
+}
+
+// strike notes that a submission is over, but for the backups that stay open.
+func (r *round) strike(call submission, open []string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.strikes[call.ID] = open
+}
+
+// submitted notes what was accepted, and that its tasks are looked at after the poll interval.
+func (r *round) submitted(call submission, accepted []change, now time.Time) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for _, change := range accepted {
+		r.handle(change.backup)
+		r.memory.acquit(change.backup.Spec.BackupID)
+	}
+	r.unobserve(call)
+	due := now.Add(duration(r.project.Spec.Poll.Interval, defaultPollInterval))
+	if !r.memory.nextPoll.After(now) || due.Before(r.memory.nextPoll) {
+		r.memory.nextPoll = due
+	}
+	r.wakeAt(r.memory.nextPoll)
+}
+
+func items(members []candidate) []cbr.Backup {
+	backups := make([]cbr.Backup, 0, len(members))
+	for _, member := range members {
+		spec := &member.Spec
+		backups = append(backups, cbr.Backup{
+			ID: spec.BackupID, Name: spec.BackupName, BucketName: spec.BucketName, ImagePath: spec.ImagePath,
+			ResourceID: spec.ResourceID, ResourceName: spec.ResourceName, ResourceType: spec.ResourceType,
+			CreatedAt: spec.CreatedAt,
+		})
+	}
+	return backups
+}
+
+// operationsByBackup matches an answer by backup id: nothing promises its order. Of several tasks that are
+// named for one backup the first counts.
+func operationsByBackup(imports []cbr.Import) map[string]string {
+	operations := make(map[string]string, len(imports))
+	for _, accepted := range imports {
+		if _, found := operations[accepted.BackupID]; !found {
+			operations[accepted.BackupID] = accepted.OperationLogID
+		}
+	}
+	return operations
+}

@@ -1,0 +1,184 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// Bounds of a look at the running tasks.
+const (
+	// clockSkew is how far CBR's clock may be from ours.
+	clockSkew = 5 * time.Minute
+	// maxSinglePolls is how many tasks a pass asks for one by one; others wait for the next.
+	maxSinglePolls = 50
+	// slowestPoll is the longest time between looks at tasks that take long.
+	slowestPoll = time.Minute
+	// pollAgeShare: a task is looked at about this many times while its age doubles.
+	pollAgeShare = 10
+)
+
+// track looks at the running tasks when that is due, and writes what has ended.
+func (p *pass) track(ctx context.Context) error {
+	if p.project == nil || len(p.running) == 0 {
+		return nil
+	}
+	if p.now.Before(p.memory.nextPoll) {
+		p.wakeAt(p.memory.nextPoll)
+		return nil
+	}
+	if ready, err := p.connect(ctx); !ready {
+		return err
+	}
+	ended, err := p.poll(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		p.memory.access.failed(err, p.options.Clock.Now())
+		p.log.Error(err, "Running tasks could not be followed")
+		p.wakeAt(p.memory.access.until)
+	} else {
+		p.memory.access.succeeded()
+	}
+	written, unwritten := p.write(ctx, ended)
+	p.eventsOf(written)
+	p.memory.nextPoll = p.options.Clock.Now().Add(p.pollInterval())
+	if len(p.running) > len(ended) || len(unwritten) > 0 {
+		p.wakeAt(p.memory.nextPoll)
+	}
+	return nil
+}
+
+// pollInterval grows with the age of the youngest running task: what has run for an hour is not over in seconds.
+func (p *pass) pollInterval() time.Duration {
+	interval := duration(p.project.Spec.Poll.Interval, defaultPollInterval)
+	youngest := slowestPoll * pollAgeShare
+	for _, backup := range p.running {
+		if at := backup.Status.SubmittedAt; at != nil {
+			youngest = min(youngest, p.now.Sub(at.Time))
+		}
+	}
+	return max(interval, min(youngest/pollAgeShare, slowestPoll))
+}
+
+// poll returns what follows for BackupSyncs whose tasks have ended. What it has learnt before an
+// error is returned with it.
+func (p *pass) poll(ctx context.Context) ([]change, error) {
+	byOperation := map[string][]*v1alpha1.BackupSync{} // a task may be that of several backups
+	since := p.now
+	for _, backup := range p.running {
+		id := backup.Status.OperationLogID
+		byOperation[id] = append(byOperation[id], backup)
+		if at := backup.Status.SubmittedAt; at != nil && at.Time.Before(since) {
+			since = at.Time
+		}
+	}
+	tasks, err := p.listTasks(ctx, byOperation, since.Add(-clockSkew))
+	var ended []change
+	now := metav1.NewTime(p.options.Clock.Now())
+	for id, task := range tasks {
+		if task == nil || !task.Status.Final() {
+			continue
+		}
+		for _, backup := range byOperation[id] {
+			ended = append(ended, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				if stateOf(version) != running || version.Status.OperationLogID != id {
+					return nil
+				}
+				return finished(version, task, p.retryLimit(), now)
+			}})
+		}
+	}
+	return ended, err
+}
+
+// listTasks finds tasks by their ids: in pages of all sync tasks since a time, as long as a page is likely to
+// show more of them than asking one by one would; then one by one.
+func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, since time.Time) (map[string]*cbr.OperationLog, error) {
+	found := make(map[string]*cbr.OperationLog, len(wanted))
+	for offset, pagesLeft := 0, 1; len(found)+pagesLeft < len(wanted) && pagesLeft > 0; offset += cbr.MaxPageSize {
+		page, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{
+			OperationType: cbr.OperationSync, StartTime: since, Limit: cbr.MaxPageSize, Offset: offset})
+		if err != nil {
+			return found, err
+		}
+		for i := range page.Items {
+			if task := &page.Items[i]; wanted[task.ID] != nil {
+				found[task.ID] = task
+			}
+		}
+		pagesLeft = pagesAfter(page, offset)
+	}
+	return found, p.askForTasks(ctx, wanted, found)
+}
+
+// pagesAfter returns how many pages follow one, at least as far as is known.
+func pagesAfter(page cbr.Page[cbr.OperationLog], offset int) int {
+	left := page.Count - offset - cbr.MaxPageSize
+	if left <= 0 && len(page.Items) >= cbr.MaxPageSize && page.Count == 0 {
+		return 1 // CBR did not say how many there are
+	}
+	return (max(left, 0) + cbr.MaxPageSize - 1) / cbr.MaxPageSize
+}
+
+// askForTasks asks one by one for the tasks that no page has shown.
+func (p *pass) askForTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, found map[string]*cbr.OperationLog) error {
+	asked := 0
+	for id := range wanted {
+		if _, known := found[id]; known || id == "" {
+			continue
+		}
+		if asked++; asked > maxSinglePolls {
+			return nil
+		}
+		task, err := p.cloud.GetOperationLog(ctx, id)
+		if cbr.IsNotFound(err) {
+			continue // CBR forgets tasks; that says nothing of the backup
+		}
+		if err != nil {
+			return err
+		}
+		found[id] = &task
+	}
+	return nil
+}
+
+func (p *pass) retryLimit() int32 {
+	if limit := p.project.Spec.Retry.Limit; limit != nil {
+		return *limit
+	}
+	return defaultRetryLimit
+}
+
+// eventsOf emits an event for each failure; successes are in the status and the metrics alone.
+func (p *pass) eventsOf(changes []*v1alpha1.BackupSync) {
+	for _, backup := range changes {
+		observeImport(backup)
+		switch reason := readyReason(backup); reason {
+		case v1alpha1.ReasonOperationFailed, v1alpha1.ReasonRetryScheduled, v1alpha1.ReasonRejected, v1alpha1.ReasonDuplicate:
+			p.events.Eventf(backup, nil, corev1.EventTypeWarning, reason, "ImportBackup", "%s", readyMessageOf(backup))
+		}
+	}
+}

@@ -1,0 +1,126 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// verify reads live those planned backups whose cached version may have been overtaken by another process, and
+// takes the ones out of the plan that may no longer be sent.
+func (p *pass) verify(ctx context.Context) error {
+	var doubtful []candidate
+	for _, call := range p.plan.calls {
+		for _, member := range call {
+			if p.doubtful(member.BackupSync) {
+				doubtful = append(doubtful, member)
+			}
+		}
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	if ready, err := p.connect(ctx); !ready { // nothing will be sent
+		p.plan.calls = nil
+		return err
+	}
+	current, err := p.readLive(ctx, doubtful)
+	if err != nil {
+		return err
+	}
+	p.plan.calls = refreshed(p.plan.calls, current)
+	return nil
+}
+
+// doubtful says whether the cached version of a backup may be older than a write of another process. Once this
+// process is the project's last writer, what it sees of versions newer than that is all there is: any other process
+// would have had to write the project before it made a call.
+func (p *pass) doubtful(backup *v1alpha1.BackupSync) bool {
+	if p.memory.takeover == 0 || p.options.DistrustCache {
+		return true
+	}
+	version := resourceVersion(backup)
+	current, verified := p.memory.verified[backup.UID]
+	return verified && version < current || !verified && version <= p.memory.takeover
+}
+
+// refreshed puts the current versions into calls, without those that are nil: they are deleted or must not be sent.
+func refreshed(calls [][]candidate, current map[types.UID]*v1alpha1.BackupSync) [][]candidate {
+	left := make([][]candidate, 0, len(calls))
+	for _, call := range calls {
+		var members []candidate
+		for _, member := range call {
+			fresh, reread := current[member.UID]
+			if reread && fresh == nil {
+				continue
+			}
+			if reread {
+				member.BackupSync = fresh
+			}
+			members = append(members, member)
+		}
+		if len(members) > 0 {
+			left = append(left, members)
+		}
+	}
+	return left
+}
+
+// readLive reads candidates from the API server. Those that may not be sent are nil in the result.
+func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
+	var mutex sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.options.StatusWriters)
+	for _, member := range doubtful {
+		group.Go(func() error {
+			fresh := &v1alpha1.BackupSync{}
+			err := p.live.Get(ctx, client.ObjectKeyFromObject(member), fresh)
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("get BackupSync %s: %w", member.Name, err)
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			if err == nil {
+				p.memory.sawLive(fresh)
+			}
+			if err != nil || fresh.UID != member.UID || !p.sendable(fresh) {
+				fresh = nil
+			}
+			current[member.UID] = fresh
+			return nil
+		})
+	}
+	return current, group.Wait()
+}
+
+// sendable says whether a fresh version of a candidate may still be sent. The holder of its backup id was found
+// in the cache; a rival that another process has submitted since would be recorded or running, and is found by
+// the look at CBR.
+func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
+	current := stateOf(backup)
+	return (current == pending || current == stalled && readyReason(backup) == v1alpha1.ReasonDuplicate) && p.eligible(backup)
+}

@@ -1,0 +1,234 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// The manager of the BackupSync operator: it imports on-premises backups into Huawei Cloud CBR.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/controller"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// writesGrace is how much longer than a sync call a shutdown waits, for the writes that follow it. The pod's
+// terminationGracePeriodSeconds must be longer than both together.
+const writesGrace = 40 * time.Second
+
+// flags are the command line.
+type flags struct {
+	leaderElect, secureMetrics    bool
+	watchNamespaces               string
+	leaderElectionNamespace       string
+	allowedEndpoints              string
+	maxConcurrentProjects         int
+	statusWriters                 int
+	metricsAddress, probeAddress  string
+	leaseDuration, renew, retry   time.Duration
+	metricsCertPath, pprofAddress string
+	callTimeout, settleTime       time.Duration
+	zap                           zap.Options
+}
+
+func parseFlags() *flags {
+	f := &flags{}
+	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Only one of several replicas works at a time; the others stand by, warm.")
+	flag.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; the pod's own by default.")
+	flag.DurationVar(&f.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits for a leader that has gone silent.")
+	flag.DurationVar(&f.renew, "leader-elect-renew-deadline", 10*time.Second, "How long a leader tries to renew its lease before it gives up.")
+	flag.DurationVar(&f.retry, "leader-elect-retry-period", 2*time.Second, "Time between tries to get or renew the lease.")
+	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
+	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", controller.DefaultAllowedEndpoints,
+		"Comma-separated host patterns of the endpoints that CBRProjects may name. https is required, unless a pattern begins with http://.")
+	flag.IntVar(&f.maxConcurrentProjects, "max-concurrent-projects", 10, "CBRProjects that are worked on at the same time.")
+	flag.IntVar(&f.statusWriters, "status-writers", 16, "Status writes of BackupSyncs that are under way at the same time.")
+	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 turns it off.")
+	flag.BoolVar(&f.secureMetrics, "metrics-secure", true, "Serve metrics by HTTPS, to authenticated and authorized clients only.")
+	flag.StringVar(&f.metricsCertPath, "metrics-cert-path", "", "Folder with tls.crt and tls.key of the metrics endpoint; self-signed if empty.")
+	flag.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 turns them off.")
+	flag.StringVar(&f.pprofAddress, "pprof-bind-address", "0", "Address of the profiler; 0 turns it off.")
+	flag.DurationVar(&f.callTimeout, "call-timeout", 60*time.Second,
+		"Longest time of a call to CBR. A shutdown waits for it: the pod's termination grace must be 45 s longer.")
+	flag.DurationVar(&f.settleTime, "settle-time", 0,
+		"Age at which a sync call without an answer is looked up in CBR; call-timeout and 30 s if 0. It must be longer than call-timeout.")
+	f.zap.BindFlags(flag.CommandLine)
+	flag.Parse()
+	return f
+}
+
+func main() {
+	f := parseFlags()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
+	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
+		ctrl.Log.Error(err, "The manager has ended")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f *flags) error {
+	endpoints, err := controller.ParseEndpointPatterns(f.allowedEndpoints)
+	if err != nil {
+		return fmt.Errorf("--allowed-endpoints: %w", err)
+	}
+	if f.settleTime != 0 && f.settleTime <= f.callTimeout {
+		return fmt.Errorf("--settle-time %s must be longer than --call-timeout %s: a call could still be under way", f.settleTime, f.callTimeout)
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	manager, err := newManager(config, f)
+	if err != nil {
+		return err
+	}
+	identity := uuid.NewString()
+	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
+		controller.Options{
+			Identity:              identity,
+			AllowedEndpoints:      endpoints,
+			MaxConcurrentProjects: f.maxConcurrentProjects,
+			StatusWriters:         f.statusWriters,
+			CallTimeout:           f.callTimeout,
+			SettleTime:            f.settleTime,
+			DistrustCache:         len(namespaces(f.watchNamespaces)) > 1,
+			UserAgent:             "backupsync-operator/" + version,
+		})
+	if err != nil {
+		return fmt.Errorf("make the controller: %w", err)
+	}
+	defer drain(context.WithoutCancel(ctx), reconciler, f.callTimeout)
+	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if err := metrics.Registry.Register(reconciler); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
+	if err := addProbes(manager); err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version, "identity", identity)
+	return manager.Start(ctx)
+}
+
+// drain completes what was begun, also after the lease was lost and the manager has returned at once.
+func drain(ctx context.Context, reconciler *controller.Reconciler, callTimeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout+writesGrace)
+	defer cancel()
+	reconciler.Drain(ctx)
+}
+
+func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
+	config.QPS = -1 // the API server's priority and fairness regulates, not the client
+	config.UserAgent = "backupsync-operator/" + version
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	grace := f.callTimeout + writesGrace
+	readOwnWrites := true
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsOptions(f),
+		HealthProbeBindAddress:        f.probeAddress,
+		PprofBindAddress:              f.pprofAddress,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "cbr.backupsync.dev",
+		LeaderElectionNamespace:       f.leaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true, // the process ends when the manager does
+		LeaseDuration:                 &f.leaseDuration,
+		RenewDeadline:                 &f.renew,
+		RetryPeriod:                   &f.retry,
+		GracefulShutdownTimeout:       &grace,
+		Cache: cache.Options{
+			DefaultNamespaces:           namespaces(f.watchNamespaces),
+			DefaultTransform:            controller.TrimCached,
+			ReaderFailOnMissingInformer: true,
+		},
+		Client: client.Options{
+			FieldOwner: "backupsync-operator",
+			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: &readOwnWrites},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+	return manager, nil
+}
+
+func metricsOptions(f *flags) metricsserver.Options {
+	options := metricsserver.Options{
+		BindAddress:   f.metricsAddress,
+		SecureServing: f.secureMetrics,
+		CertDir:       f.metricsCertPath,
+		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+	}
+	if f.secureMetrics {
+		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return options
+}
+
+func namespaces(list string) map[string]cache.Config {
+	configs := map[string]cache.Config{}
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			configs[name] = cache.Config{}
+		}
+	}
+	return configs
+}
+
+// addProbes adds the health probes: alive is a process that answers, ready is one whose caches are filled.
+func addProbes(manager ctrl.Manager) error {
+	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("add the liveness probe: %w", err)
+	}
+	synced := func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		if !manager.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the caches are not filled yet")
+		}
+		return nil
+	}
+	if err := manager.AddReadyzCheck("caches", synced); err != nil {
+		return fmt.Errorf("add the readiness probe: %w", err)
+	}
+	return nil
+}
