@@ -1,0 +1,110 @@
+# Everything a developer runs. `make help` lists it.
+
+SHELL := /usr/bin/env bash -o pipefail
+.SHELLFLAGS := -ec
+
+BIN := $(CURDIR)/bin
+K8S := $(BIN)/k8s
+TOOL := go tool -modfile=hack/tools/go.mod
+# The flows mostly wait: several of them share an API server.
+FLOW = KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=20m --randomize-all --trace=false ./internal/controller
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMG ?= controller:latest
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Try and test
+
+.PHONY: demo
+demo: controlplane binaries ## Import 120 backups, end to end, on a real API server. KEEP=1 leaves it running.
+	go run ./hack/demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^TestController$$' ./...
+	$(FLOW)
+
+.PHONY: unit
+unit: ## The tests that need no API server.
+	go test -race ./api/... ./internal/cbr/... ./hack/...
+
+.PHONY: flow
+flow: controlplane ## The flows of the controller on a real API server.
+	$(FLOW)
+
+.PHONY: property
+property: ## The property test of never-twice, with many scripts; CHECKS=100000 for more.
+	go test -timeout 60m -run 'TestPropertyNeverTwice|TestTeeth' ./internal/controller -rapid.checks=$(or $(CHECKS),5000)
+
+.PHONY: e2e
+e2e: controlplane binaries ## The black-box tests: the real binary under its real roles.
+	KUBEBUILDER_ASSETS=$(K8S) go test -race ./internal/e2e/...
+
+.PHONY: torture
+torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer.
+	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager.
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/manager .
+
+.PHONY: binaries
+binaries: build ## Build bin/manager and bin/cbrsim, the CBR that lives in memory.
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/cbrsim ./hack/cbrsim
+
+.PHONY: docker-build
+docker-build: ## Build the container image IMG.
+	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: controlplane
+controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s: found, downloaded or (some 8 minutes, once) built.
+	@hack/controlplane/install.sh
+
+##@ Generate and check
+
+.PHONY: generate
+generate: ## Generate the deepcopy functions, the CRDs and the role of the manager.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/controller/... output:rbac:dir=config/rbac
+
+.PHONY: verify-generated
+verify-generated: ## Fail if a generated file is not current.
+	@hack/verify-generated.sh
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet and golangci-lint.
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: tidy
+tidy: ## Tidy the modules.
+	go mod tidy
+	cd hack/tools && go mod tidy
+	cd hack/controlplane && go mod tidy
+
+##@ Deploy
+
+.PHONY: install
+install: ## Install the CRDs into the cluster of the current kubeconfig.
+	kubectl apply -k config/crd
+
+.PHONY: deploy
+deploy: ## Deploy CRDs, roles and the manager with the image IMG into the cluster of the current kubeconfig.
+	$(TOOL) kustomize build config/default | sed 's|image: controller:latest|image: $(IMG)|' | kubectl apply -f -
+
+.PHONY: undeploy
+undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSyncs and CBRProjects included.
+	kubectl delete --ignore-not-found -k config/default
+
+.PHONY: clean
+clean: ## Remove what was built, but not bin/k8s.
+	rm -f $(BIN)/manager $(BIN)/cbrsim
