@@ -85,7 +85,7 @@ func (p *pass) loadProject(ctx context.Context) error {
 		return fmt.Errorf("get the CBRProject: %w", err)
 	}
 	if project.Status.LastWriter != p.options.Identity {
-		p.memory.takeover = 0
+		p.memory.overtaken()
 		p.memory.inherited = restoreWindow(&project.Status, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
 	}
 	p.memory.window.length = p.options.RateWindow

@@ -39,7 +39,7 @@ type memory struct {
 	// it is not older.
 	verified map[types.UID]int64
 	floors   sync.Mutex // guards verified
-	// observed are the ids of backups that CBR was asked for and does not have.
+	// observed are the ids of backups that CBR was asked for and did not have, since when nobody else has made calls.
 	observed map[string]struct{}
 	// lookUpFrom is when a recorded submission may be looked up, where that is known better than by its age.
 	lookUpFrom map[string]time.Time
@@ -69,6 +69,12 @@ func (m *memory) arrived(backup *v1alpha1.BackupSync, firstPass bool, now time.T
 	}
 	m.arrivals[backup.UID] = at
 	return at
+}
+
+// overtaken notes that another process has written the project: it may have submitted, and finished, anything.
+func (m *memory) overtaken() {
+	m.takeover = 0
+	clear(m.observed)
 }
 
 // memories holds the memory of each project. Passes of one project never overlap, so that only the map is locked.

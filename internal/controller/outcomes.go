@@ -74,12 +74,22 @@ func foundStored(backup *v1alpha1.BackupSync, ours bool, operation string, now m
 	return next
 }
 
-// followed returns what a task that names a BackupSync makes of a version of it: nil if it tells so already.
+// followed returns what a task that names a BackupSync makes of a version of it: nil if it tells so already. Another
+// process may have found the backup in CBR before the task's id was written, and taken it for an earlier import.
 func followed(backup *v1alpha1.BackupSync, operation string, at metav1.Time) *v1alpha1.BackupSync {
-	if backup.Status.OperationLogID == operation || stateOf(backup) == imported {
+	switch {
+	case backup.Status.OperationLogID == operation && readyReason(backup) != v1alpha1.ReasonAlreadyImported:
+		return nil
+	case stateOf(backup) != imported:
+		return submitted(backup, operation, at)
+	case readyReason(backup) != v1alpha1.ReasonAlreadyImported:
 		return nil
 	}
-	return submitted(backup, operation, at)
+	next := foundStored(backup, true, operation, at)
+	next.Status.CompletedAt = backup.Status.CompletedAt
+	next.Status.SubmittedAt = &at
+	next.Status.Attempts++
+	return next
 }
 
 // finished is what the end of a task makes of a BackupSync.

@@ -244,3 +244,33 @@ func TestAcknowledged(t *testing.T) {
 	g.Expect(next.Status.CompletedAt).To(Equal(done.Status.CompletedAt))
 	g.Expect(acknowledged(newBackup(func(b *v1alpha1.BackupSync) { b.Status.Conditions = nil }), noon)).To(BeNil())
 }
+
+// Another process may see the backup in CBR before the answer to its call is written.
+func TestFollowed(t *testing.T) {
+	found := func(operation string) *v1alpha1.BackupSync { return foundStored(newBackup(), false, operation, noon) }
+	for name, c := range map[string]struct {
+		version *v1alpha1.BackupSync
+		reason  string // "" for no write
+	}{
+		"a pending one runs":                            {newBackup(), v1alpha1.ReasonOperationRunning},
+		"one that runs already":                         {submitted(newBackup(), "operation", noon), ""},
+		"one that runs as another task":                 {submitted(newBackup(), "earlier", noon), v1alpha1.ReasonOperationRunning},
+		"one that has ended":                            {endedAs(cbr.TaskSuccess, 3)(), ""},
+		"taken for an earlier import":                   {found(""), v1alpha1.ReasonImported},
+		"taken for an earlier import, though by a task": {found("operation"), v1alpha1.ReasonImported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			next := followed(c.version, "operation", noon)
+			if c.reason == "" {
+				g.Expect(next).To(BeNil())
+				return
+			}
+			g.Expect(readyReason(next)).To(Equal(c.reason))
+			g.Expect(next.Status.OperationLogID).To(Equal("operation"))
+			g.Expect(next.Status.SubmittedAt).To(HaveValue(Equal(noon)))
+			g.Expect(next.Status.CompletedAt).To(Equal(c.version.Status.CompletedAt))
+			g.Expect(followed(next, "operation", noon)).To(BeNil(), "settles down")
+		})
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -129,15 +130,20 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 	return nil
 }
 
-// List reads BackupSyncs from an index of the cache. What it returns is shared.
+// List reads BackupSyncs from an index of the cache. What it returns is shared. The list with which a pass begins
+// waits for its turn, so that much may happen between it and the read of the project.
 func (c cachedClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	if err := c.actor.request(ctx, "cache: list "+kindBackup, gateCache); err != nil {
-		return err
-	}
-	c.actor.catchUp(kindBackup, "")
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
 	requirement := selected.FieldSelector.Requirements()[0]
+	kind := gateCache
+	if requirement.Field == indexActive {
+		kind = gateRead
+	}
+	if err := c.actor.request(ctx, "cache: list "+kindBackup, kind); err != nil {
+		return err
+	}
+	c.actor.catchUp(kindBackup, "")
 	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexBackup: backupKeys}[requirement.Field]
 	backups := list.(*v1alpha1.BackupSyncList)
 	for _, object := range c.actor.caches[kindBackup].objects {
@@ -172,8 +178,9 @@ func (c cachedClient) Patch(ctx context.Context, object client.Object, patch cli
 	if err != nil {
 		return err
 	}
-	return c.actor.write(ctx, "patch "+kindOf(object), object, func() (client.Object, error) {
-		return c.actor.world.server.patch(kindOf(object), object.GetName(), data, false)
+	kind, key := kindOf(object), object.GetName()
+	return c.actor.write(ctx, "patch "+kind, object, func() (client.Object, error) {
+		return c.actor.world.server.patch(kind, key, data, false)
 	})
 }
 
@@ -187,8 +194,9 @@ type statusWriter struct {
 
 // Update replaces the status of a project.
 func (w statusWriter) Update(ctx context.Context, object client.Object, _ ...client.SubResourceUpdateOption) error {
+	sent := copyOf(object).(*v1alpha1.CBRProject)
 	return w.actor.write(ctx, "update status of "+kindOf(object), object, func() (client.Object, error) {
-		return w.actor.world.server.updateStatus(object.(*v1alpha1.CBRProject))
+		return w.actor.world.server.updateStatus(sent)
 	})
 }
 
@@ -198,15 +206,25 @@ func (w statusWriter) Patch(ctx context.Context, object client.Object, patch cli
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("patch status of %s to %s", object.GetName(), readyReasonIn(data))
-	return w.actor.write(ctx, name, object, func() (client.Object, error) {
-		return w.actor.world.server.patch(kindOf(object), object.GetName(), data, true)
+	kind, key := kindOf(object), object.GetName()
+	return w.actor.write(ctx, fmt.Sprintf("patch status of %s to %s", key, readyReasonIn(data)), object, func() (client.Object, error) {
+		return w.actor.world.server.patch(kind, key, data, true)
 	})
 }
+
+// longestWrite is how long a write may be on its way whose sender has given up. Nothing of the promise rests on it.
+const longestWrite = time.Minute
 
 // write makes a write and remembers its version, if its answer comes.
 func (a *actor) write(ctx context.Context, name string, object client.Object, write func() (client.Object, error)) error {
 	verdict := a.enter(ctx, name, gateWrite)
+	if verdict == arrivesLate {
+		a.world.later(a.name+" "+name, longestWrite, func() {
+			if _, err := write(); err != nil {
+				a.world.note("  %s: %v", name, apierrors.ReasonForError(err))
+			}
+		})
+	}
 	if verdict != goesWell && verdict != answerLost {
 		return errModelConnection
 	}

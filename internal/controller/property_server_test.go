@@ -194,6 +194,17 @@ func (s *modelServer) create(object client.Object) {
 	s.store(object)
 }
 
+// remove deletes an object without finalizers, if there is one of the name.
+func (s *modelServer) remove(kind, name string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if object, found := s.objects[kind][name]; found {
+		object = copyOf(object)
+		object.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+		s.store(object)
+	}
+}
+
 // change replaces an object by what the function makes of a copy of it. A write that changes nothing makes no
 // new version.
 func (s *modelServer) change(kind, name string, change func(client.Object) (client.Object, error)) (client.Object, error) {

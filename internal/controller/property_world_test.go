@@ -53,7 +53,7 @@ const (
 	gateCache gateKind = iota // of the process's own cache: it does not wait
 	gateRead
 	gateWrite
-	gateCloud
+	gateCloud // it waits on when its time is up: the process may be halted
 )
 
 // verdict is what becomes of a request.
@@ -65,11 +65,12 @@ const (
 	answerLost
 	crashBefore // the process ends, the request has no effect
 	crashAfter  // the process ends, the request has its effect
+	arrivesLate // the connection is lost, the request has its effect later
 	verdicts
 )
 
 func (v verdict) String() string {
-	return [...]string{"ok", "fails", "answer lost", "CRASH before", "CRASH after"}[v]
+	return [...]string{"ok", "fails", "answer lost", "CRASH before", "CRASH after", "on its way"}[v]
 }
 
 // gate is a request that waits for its turn.
@@ -83,15 +84,18 @@ type gate struct {
 // world is the API server, the cloud and the processes of a run, with what waits for its turn. It lives in a bubble of
 // testing/synctest: its time passes only when the script says so.
 type world struct {
-	server *modelServer
-	cloud  *cbrtest.Cloud
-	alter  func(*Reconciler) // switches rules off
-	ctx    context.Context
+	server  *modelServer
+	cloud   *cbrtest.Cloud
+	alter   func(*Reconciler) // switches rules off
+	observe v1alpha1.ObservePolicy
+	ctx     context.Context
 
 	mutex   sync.Mutex
 	actors  [2]*actor
 	started int
 	waiting []*gate
+	late    []*lateRequest
+	created int  // BackupSyncs so far
 	quiet   bool // requests go well without waiting
 	trace   []string
 }
@@ -115,10 +119,14 @@ type actor struct {
 	due     time.Time
 }
 
-const propertySettle = 6 * time.Second
+// Times of the modelled processes.
+const (
+	propertySettle = 6 * time.Second
+	propertyCall   = 3 * time.Second
+)
 
 func newWorld(ctx context.Context, observe v1alpha1.ObservePolicy, backups int, alter func(*Reconciler)) *world {
-	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, ctx: ctx}
+	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, observe: observe, ctx: ctx}
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
 	second, never, once := &metav1.Duration{Duration: time.Second}, &metav1.Duration{}, int32(0)
 	w.server.create(&v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.CBRProjectSpec{
@@ -128,12 +136,19 @@ func newWorld(ctx context.Context, observe v1alpha1.ObservePolicy, backups int, 
 		Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000, ConcurrentSyncCalls: 2},
 		Poll:        v1alpha1.Poll{Interval: second}, Retry: v1alpha1.Retry{Limit: &once},
 	}})
-	for number := range backups {
-		w.server.create(modelBackup(number))
+	for range backups {
+		w.createBackup()
 	}
 	w.restart(0)
 	w.restart(1)
 	return w
+}
+
+// createBackup applies the manifest of another backup.
+func (w *world) createBackup() {
+	w.server.create(modelBackup(w.created))
+	w.note("b%d is created", w.created)
+	w.created++
 }
 
 func modelBackup(number int) *v1alpha1.BackupSync {
@@ -163,7 +178,7 @@ func (w *world) restart(index int) {
 	}
 	a.reconciler, err = NewReconciler(cachedClient{actor: a}, liveReader{actor: a}, silentRecorder{}, Options{
 		Identity: a.name, AllowedEndpoints: endpoints, Transports: a, StatusWriters: 4,
-		CallTimeout: 3 * time.Second, SettleTime: propertySettle, WriteTimeout: 5 * time.Second,
+		CallTimeout: propertyCall, SettleTime: propertySettle, WriteTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		panic(err)
@@ -197,9 +212,12 @@ func (a *actor) ask() {
 	a.asked = true
 }
 
-// enter waits for the turn of a request and returns what becomes of it: goesWell, failsBefore or answerLost.
+// enter waits for the turn of a request and returns what becomes of it: goesWell, failsBefore, answerLost or arrivesLate.
 func (a *actor) enter(ctx context.Context, name string, kind gateKind) verdict {
 	w := a.world
+	if kind == gateCloud {
+		ctx = context.WithoutCancel(ctx)
+	}
 	w.mutex.Lock()
 	switch {
 	case a.dead || ctx.Err() != nil:
@@ -242,6 +260,42 @@ func (w *world) open(index int, outcome verdict) {
 		w.restart(position)
 	default:
 		g.opened <- outcome
+	}
+}
+
+// lateRequest is a request whose sender has given up on it.
+type lateRequest struct {
+	name   string
+	arrive chan struct{}
+}
+
+// later lets a request have its effect when the script says so, or else after a time.
+func (w *world) later(name string, within time.Duration, effect func()) {
+	request := &lateRequest{name: name, arrive: make(chan struct{})}
+	w.mutex.Lock()
+	w.late = append(w.late, request)
+	w.mutex.Unlock()
+	go func() {
+		select {
+		case <-request.arrive:
+		case <-time.After(within):
+		}
+		w.mutex.Lock()
+		w.late = slices.DeleteFunc(w.late, func(other *lateRequest) bool { return other == request })
+		w.mutex.Unlock()
+		w.note("%s: arrives", name)
+		effect()
+	}()
+}
+
+// arrive lets one of the late requests have its effect.
+func (w *world) arrive(which int) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if len(w.late) > 0 {
+		position := which % len(w.late)
+		close(w.late[position].arrive)
+		w.late = slices.Delete(w.late, position, position+1)
 	}
 }
 
@@ -293,6 +347,10 @@ func (a *actor) RoundTrip(request *http.Request) (*http.Response, error) {
 	arrived := request.Clone(context.WithoutCancel(request.Context()))
 	arrived.Body, arrived.RequestURI = io.NopCloser(bytes.NewReader(body)), request.URL.RequestURI()
 	answer := httptest.NewRecorder()
+	if outcome == arrivesLate { // CBR takes no longer with a call than its caller waits: docs/never-twice.md
+		a.world.later(a.name+" cloud: "+request.Method, propertyCall, func() { a.world.cloud.ServeHTTP(answer, arrived) })
+		return nil, errCloudConnection
+	}
 	a.world.cloud.ServeHTTP(answer, arrived)
 	if outcome == answerLost {
 		return nil, errCloudConnection

@@ -156,6 +156,9 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 	if project.Generation != p.project.Generation {
 		p.again() // the conditions speak of the edited spec only after another pass
 	}
+	if project.Status.LastWriter != p.options.Identity {
+		p.memory.overtaken()
+	}
 	p.adopt(project)
 	return conflict
 }

@@ -1,0 +1,98 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// played runs a directed script in a world of its own, and fails the test if a backup was accepted twice.
+func played(t *testing.T, observe v1alpha1.ObservePolicy, script func(*world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := newWorld(ctx, observe, 3, nil)
+		script(w)
+		t.Log(strings.Join(w.trace, "\n"))
+		if twice := w.cloud.AcceptedTwice(); len(twice) > 0 {
+			t.Error("accepted twice: ", strings.Join(twice, " "))
+		}
+		w.kill(w.actors[0])
+		w.kill(w.actors[1])
+		cancel()
+		time.Sleep(time.Hour) // the ended processes run out
+	})
+}
+
+// pass has a process see everything and make a pass. The first request of the given name, if any, has the outcome.
+func (w *world) pass(a *actor, outcome verdict, name string) {
+	for _, kind := range modelKinds {
+		a.advance(kind, a.behind(kind))
+	}
+	a.ask()
+	w.begin(a)
+	for range 200 {
+		synctest.Wait()
+		w.mutex.Lock()
+		waiting, passing := slices.Clone(w.waiting), a.passing
+		w.mutex.Unlock()
+		switch {
+		case len(waiting) > 0 && name != "" && strings.HasPrefix(waiting[0].name, name):
+			name = ""
+			w.open(0, outcome)
+		case len(waiting) > 0:
+			w.open(0, goesWell)
+		case !passing:
+			return
+		default:
+			time.Sleep(50 * time.Millisecond) // a retry's back-off
+		}
+	}
+}
+
+// One process alone: the answer of a status patch is lost, its retry conflicts with itself, and the cache lags.
+func TestPropertyLostAnswerOfAStatusPatch(t *testing.T) {
+	played(t, v1alpha1.ObserveNever, func(w *world) {
+		w.pass(w.actors[0], goesWell, "") // takes over, submits b0, b1, b2
+		w.createBackup()                  // newer than the takeover
+		w.pass(w.actors[0], answerLost, "patch status of b3")
+		w.actors[0].ask()
+		w.begin(w.actors[0])
+		w.pass(w.actors[0], goesWell, "")
+	})
+}
+
+// What a process has seen of CBR before another one made calls says nothing about the time after them.
+func TestPropertyOldSightOfCBR(t *testing.T) {
+	played(t, v1alpha1.ObserveIfPresent, func(w *world) {
+		w.pass(w.actors[0], failsBefore, "update status of CBRProject") // has seen that CBR has none of them
+		w.pass(w.actors[1], goesWell, "")
+		time.Sleep(10 * time.Second)
+		w.pass(w.actors[1], goesWell, "")
+		w.server.remove(kindBackup, "b0")
+		w.server.create(modelBackup(0))
+		w.pass(w.actors[0], goesWell, "")
+	})
+}
