@@ -150,7 +150,8 @@ type CBRProjectSpec struct {
 	// +required
 	Endpoint string `json:"endpoint"`
 
-	// projectID is the id of the Huawei Cloud project: the {project_id} of CBR's paths.
+	// projectID is the id of the Huawei Cloud project: the {project_id} of CBR's paths. It cannot be changed while
+	// status.submissions holds calls: their outcome is to be found in the project that they were made for.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9_-]*$`
@@ -304,6 +305,7 @@ type CBRProjectStatus struct {
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.backups.failed`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:validation:XValidation:rule="self.spec.projectID == oldSelf.spec.projectID || !has(oldSelf.status) || !has(oldSelf.status.submissions) || size(oldSelf.status.submissions) == 0",fieldPath=".spec.projectID",reason=FieldValueForbidden,message="projectID cannot be changed while status.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
 type CBRProject struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

@@ -136,7 +136,8 @@ func (w *world) settle(alone bool) string {
 	w.mutex.Lock()
 	w.quiet = true
 	w.mutex.Unlock()
-	for len(w.waiting) > 0 {
+	synctest.Wait()
+	for w.underWay(func() int { return len(w.waiting) }) > 0 {
 		w.open(0, goesWell)
 		synctest.Wait()
 	}
@@ -149,12 +150,18 @@ func (w *world) settle(alone bool) string {
 			w.begin(a)
 			synctest.Wait()
 		}
-		if left = w.unsettled(); left == "" && len(w.late) == 0 {
+		if left = w.unsettled(); left == "" && w.underWay(func() int { return len(w.late) }) == 0 {
 			return ""
 		}
 		time.Sleep(time.Second)
 	}
 	return left
+}
+
+func (w *world) underWay(count func() int) int {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return count()
 }
 
 func (w *world) unsettled() string {

@@ -509,6 +509,29 @@ var _ = Describe("The manifest of a CBRProject", func() {
 		Entry("suspended", validProject(fields{"suspend": true})),
 	)
 
+	It("keeps its project ID while calls are recorded, and nothing else", func(ctx context.Context) {
+		object := manifest("CBRProject", newNamespace(ctx), validProject())
+		Expect(apiserver.Create(ctx, object)).To(Succeed())
+		record := func(submissions ...v1alpha1.Submission) {
+			GinkgoHelper()
+			var project v1alpha1.CBRProject
+			Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(object), &project)).To(Succeed())
+			project.Status.Submissions = submissions
+			Expect(apiserver.Status().Update(ctx, &project)).To(Succeed())
+			Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+		}
+		edit := func(spec fields) error {
+			changed := object.DeepCopy()
+			set(changed, spec)
+			return apiserver.Update(ctx, changed)
+		}
+		record(v1alpha1.Submission{ID: "call", StartedAt: metav1.NowMicro(), BackupIDs: []string{"backup"}})
+		Expect(expectRefused(edit(fields{"projectID": "another"}), "spec.projectID")).To(ContainSubstring("whose outcome is not known"))
+		Expect(edit(fields{"endpoint": "https://cbr.cn-east-3.myhuaweicloud.com", "suspend": true})).To(Succeed(), "a wrong endpoint can be mended")
+		record()
+		Expect(edit(fields{"projectID": "another"})).To(Succeed())
+	})
+
 	It("gets its defaults, and a status that counts as in progress", func(ctx context.Context) {
 		object := manifest("CBRProject", newNamespace(ctx), validProject())
 		Expect(apiserver.Create(ctx, object)).To(Succeed())
