@@ -282,6 +282,11 @@ type CBRProjectStatus struct {
 	// +optional
 	RecentCalls []CallCount `json:"recentCalls,omitempty"`
 
+	// lastHandledRequest is the latest value of the annotation cbr.backupsync.dev/requestedAt that was acted on.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
+
 	// lastWriter is a random id of the controller process that wrote this status last.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

@@ -33,7 +33,9 @@ type Credential interface {
 }
 
 // Token is an IAM token, sent in the header X-Auth-Token.
-type Token struct{ value string }
+type Token struct {
+	value *string // a pointer: formatting a struct that holds a Token does not follow it
+}
 
 // Why a text is not a token. The messages do not repeat the text.
 var (
@@ -53,15 +55,15 @@ func NewToken(content []byte) (Token, error) {
 			return Token{}, ErrInvalidToken
 		}
 	}
-	return Token{value: value}, nil
+	return Token{value: &value}, nil
 }
 
 // Authorize sets the token's header.
 func (t Token) Authorize(_ context.Context, request *http.Request) error {
-	if t.value == "" {
+	if t.value == nil {
 		return ErrEmptyToken
 	}
-	request.Header.Set(tokenHeader, t.value)
+	request.Header.Set(tokenHeader, *t.value)
 	return nil
 }
 

@@ -34,6 +34,7 @@ const (
 	defaultBatchWindow  = time.Second
 	defaultMaxWait      = 10 * time.Second
 	defaultPollInterval = 10 * time.Second
+	defaultPollTimeout  = 30 * time.Minute
 	defaultRetryLimit   = 3
 )
 
@@ -64,6 +65,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 		return err
 	}
 	free, groups := p.memory.separate(candidates)
+	rules.reserved = p.memory.share(len(groups), rules.calls)
 	p.plan = cut(free, rules, p.now).with(groups, rules)
 	if !p.plan.wake.IsZero() {
 		p.wakeAt(p.plan.wake)
@@ -130,7 +132,7 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if _, recorded := p.recorded[backup.Spec.BackupID]; recorded {
 		return false
 	}
-	if next := backup.Status.NextAttemptAt; next != nil && next.After(p.now) && !edited(backup) {
+	if next := backup.Status.NextAttemptAt; next != nil && next.After(p.now) && !renewed(backup) {
 		p.wakeAt(next.Time)
 		return false
 	}

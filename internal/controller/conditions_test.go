@@ -92,7 +92,7 @@ func settledAs(reason string) func() *v1alpha1.BackupSync {
 
 func endedAs(status cbr.TaskStatus, retryLimit int32) func() *v1alpha1.BackupSync {
 	return func() *v1alpha1.BackupSync {
-		return finished(runningBackup(), task(status, "BackupService.1006", "import failed"), retryLimit, noon)
+		return finished(runningBackup(), endOf(task(status, "BackupService.1006", "import failed")), retryLimit, noon)
 	}
 }
 
@@ -218,9 +218,9 @@ func TestTransitionTimes(t *testing.T) {
 	}
 	waits := settle(newBackup(func(b *v1alpha1.BackupSync) { b.Status.Conditions = nil }), v1alpha1.ReasonWaitingForProject, "It waits.", at(0))
 	runs := submitted(waits, "operation", at(1))
-	failed := finished(runs, task(cbr.TaskFailed, "", ""), 3, at(2))
+	failed := finished(runs, endOf(task(cbr.TaskFailed, "", "")), 3, at(2))
 	resubmitted := submitted(failed, "another", at(3))
-	done := finished(resubmitted, task(cbr.TaskSuccess, "", ""), 3, at(4))
+	done := finished(resubmitted, endOf(task(cbr.TaskSuccess, "", "")), 3, at(4))
 	acknowledgedLater := acknowledged(edit(done), at(5))
 
 	g.Expect(since(waits, v1alpha1.ConditionReady)).To(Equal(at(0)))
@@ -274,9 +274,9 @@ func TestOutcomesDoNotTouchTheirArguments(t *testing.T) {
 				settle(backup, reason, "It has changed.", later)
 				waiting(backup, reason, "It has changed.", later)
 				submitted(backup, "another", later)
-				finished(backup, task(cbr.TaskSuccess, "", ""), 3, later)
-				finished(backup, task(cbr.TaskFailed, "a", "b"), 3, later)
-				finished(backup, task(cbr.TaskFailed, "a", "b"), 0, later)
+				finished(backup, endOf(task(cbr.TaskSuccess, "", "")), 3, later)
+				finished(backup, endOf(task(cbr.TaskFailed, "a", "b")), 3, later)
+				finished(backup, endOf(task(cbr.TaskFailed, "a", "b")), 0, later)
 				acknowledged(backup, later)
 				foundStored(backup, true, "another", later)
 				foundStored(backup, false, "", later)
@@ -292,7 +292,7 @@ func TestForeignConditionsAreKept(t *testing.T) {
 	g := NewWithT(t)
 	foreign := metav1.Condition{Type: "example.com/Audited", Status: metav1.ConditionTrue, Reason: "Audited", LastTransitionTime: noon}
 	backup := newBackup(func(b *v1alpha1.BackupSync) { b.Status.Conditions = append(b.Status.Conditions, foreign) })
-	done := finished(submitted(backup, "operation", noon), task(cbr.TaskSuccess, "", ""), 3, noon)
+	done := finished(submitted(backup, "operation", noon), endOf(task(cbr.TaskSuccess, "", "")), 3, noon)
 	g.Expect(done.Status.Conditions).To(ContainElement(foreign))
 }
 

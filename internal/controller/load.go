@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,6 +35,8 @@ import (
 const (
 	// indexActive finds by the name of the project those that a pass has to look at.
 	indexActive = "active"
+	// indexStalled finds by the name of the project those that wait for a person.
+	indexStalled = "stalled"
 	// indexBackup finds by project and backup id all that declare the same backup.
 	indexBackup = "backup"
 )
@@ -41,6 +44,14 @@ const (
 // activeKeys is the index function of indexActive.
 func activeKeys(object client.Object) []string {
 	if backup := object.(*v1alpha1.BackupSync); active(backup) {
+		return []string{backup.Spec.ProjectRef.Name}
+	}
+	return nil
+}
+
+// stalledKeys is the index function of indexStalled.
+func stalledKeys(object client.Object) []string {
+	if backup := object.(*v1alpha1.BackupSync); stateOf(backup) == stalled {
 		return []string{backup.Spec.ProjectRef.Name}
 	}
 	return nil
@@ -112,6 +123,9 @@ func (p *pass) sort(backup *v1alpha1.BackupSync) {
 		p.pending = append(p.pending, backup)
 	case running:
 		p.running = append(p.running, backup)
+		if requested(backup) {
+			p.memory.nextPoll = time.Time{}
+		}
 	default:
 		p.rest = append(p.rest, backup)
 	}

@@ -47,6 +47,8 @@ type memory struct {
 	refusals map[string]error
 	// suspects are the backups of refused calls, by id.
 	suspects map[string]suspicion
+	// suspectsTurn says whose the latest single call was.
+	suspectsTurn bool
 	// groups counts the groups of suspects, to name them.
 	groups int
 	// access is what the latest calls have told of endpoint and credentials.

@@ -40,6 +40,9 @@ func settle(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time
 	next := *backup
 	next.Status.ObservedGeneration = backup.Generation
 	next.Status.Conditions = applyConditions(backup.Status.Conditions, backupShapes[reason], reason, message, backup.Generation, now)
+	if requested(backup) {
+		next.Status.LastHandledRequest = requestOf(backup)
+	}
 	return &next
 }
 
@@ -52,7 +55,7 @@ func submitted(backup *v1alpha1.BackupSync, operation string, now metav1.Time) *
 	next.Status.CompletedAt = nil
 	next.Status.NextAttemptAt = nil
 	next.Status.Attempts++
-	if stateOf(backup) == pending && edited(backup) { // a mended manifest has all its retries again
+	if stateOf(backup) == pending && renewed(backup) { // a mended manifest has all its retries again
 		next.Status.Attempts = 1
 	}
 	return next
@@ -92,32 +95,63 @@ func followed(backup *v1alpha1.BackupSync, operation string, at metav1.Time) *v1
 	return next
 }
 
-// finished is what the end of a task makes of a BackupSync.
-func finished(backup *v1alpha1.BackupSync, task *cbr.OperationLog, retryLimit int32, now metav1.Time) *v1alpha1.BackupSync {
-	ended := now
-	if !task.EndedAt.IsZero() {
-		ended = metav1.NewTime(task.EndedAt.Time)
+// ending is how an import has ended.
+type ending struct {
+	status cbr.TaskStatus
+	at     cbr.Time // zero if CBR does not say
+	said   string   // what has happened, for a failure
+}
+
+// endOf is the end that a task reports.
+func endOf(task *cbr.OperationLog) ending {
+	return ending{status: task.Status, at: task.EndedAt,
+		said: fmt.Sprintf("CBR ended the import as %s%s", shorten(string(task.Status)), taskError(task))}
+}
+
+// unaccounted is the end of a task that reports errors, or speaks of several backups, for one that CBR does not have.
+func unaccounted(task *cbr.OperationLog) ending {
+	return ending{status: cbr.TaskFailed, at: task.EndedAt,
+		said: fmt.Sprintf("CBR ended the import as %s%s, and does not have this backup", shorten(string(task.Status)), taskError(task))}
+}
+
+// forgotten is the end of a task that CBR does not know, of a backup that it does not have.
+func forgotten() ending {
+	return ending{status: cbr.TaskFailed, said: "CBR knows neither the task of the import any more, nor the backup"}
+}
+
+// kept is the end of an import of which CBR has the backup, whatever its task says.
+func kept(task *cbr.OperationLog) ending {
+	if task == nil {
+		return ending{status: cbr.TaskSuccess}
 	}
-	if task.Status == cbr.TaskSuccess {
+	return ending{status: cbr.TaskSuccess, at: task.EndedAt}
+}
+
+// finished is what the end of an import makes of a BackupSync.
+func finished(backup *v1alpha1.BackupSync, end ending, retryLimit int32, now metav1.Time) *v1alpha1.BackupSync {
+	ended := now
+	if !end.at.IsZero() {
+		ended = metav1.NewTime(end.at.Time)
+	}
+	if end.status == cbr.TaskSuccess {
 		next := settle(backup, v1alpha1.ReasonImported, "The backup is in CBR and can be restored there.", now)
 		next.Status.CompletedAt = &ended
 		return next
 	}
-	if task.Status != cbr.TaskSkipped && backup.Status.Attempts <= retryLimit {
-		return retried(backup, task, now)
+	if end.status != cbr.TaskSkipped && backup.Status.Attempts <= retryLimit {
+		return retried(backup, end, now)
 	}
-	next := settle(backup, v1alpha1.ReasonOperationFailed, fmt.Sprintf(
-		"CBR ended the import as %s%s. Mend what it names, in the manifest if it is there: an edit sends the backup again.",
-		shorten(string(task.Status)), taskError(task)), now)
+	next := settle(backup, v1alpha1.ReasonOperationFailed,
+		end.said+". Mend what it names, in the manifest if it is there: an edit sends the backup again.", now)
 	next.Status.CompletedAt = &ended
+	next.Status.LastHandledRequest = backup.Status.LastHandledRequest // a request to try again is still to be met
 	return next
 }
 
 // retried is what a failed task makes of a BackupSync that has attempts left.
-func retried(backup *v1alpha1.BackupSync, task *cbr.OperationLog, now metav1.Time) *v1alpha1.BackupSync {
-	next := settle(backup, v1alpha1.ReasonRetryScheduled, fmt.Sprintf(
-		"CBR ended the import as %s%s. It is sent again at status.nextAttemptAt.",
-		shorten(string(task.Status)), taskError(task)), now)
+func retried(backup *v1alpha1.BackupSync, end ending, now metav1.Time) *v1alpha1.BackupSync {
+	next := settle(backup, v1alpha1.ReasonRetryScheduled, end.said+". It is sent again at status.nextAttemptAt.", now)
+	next.Status.LastHandledRequest = backup.Status.LastHandledRequest
 	at := metav1.NewTime(now.Add(doubled(retryWait, retryMaxWait, int(backup.Status.Attempts))))
 	next.Status.NextAttemptAt = &at
 	return next
@@ -139,18 +173,41 @@ func taskError(task *cbr.OperationLog) string {
 // status of a new object says Queued without a write.
 func waiting(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time) *v1alpha1.BackupSync {
 	told := readyReason(backup) == reason && readyMessageOf(backup) == cleanMessage(message)
-	if told && (reason == v1alpha1.ReasonQueued && stateOf(backup) == pending || !edited(backup)) {
+	if told && (reason == v1alpha1.ReasonQueued && stateOf(backup) == pending || !renewed(backup)) {
 		return nil
 	}
 	next := settle(backup, reason, message, now)
-	if edited(backup) && reason != v1alpha1.ReasonRetryScheduled {
+	if renewed(backup) && reason != v1alpha1.ReasonRetryScheduled {
 		next.Status.NextAttemptAt = nil
 		next.Status.Attempts = 0
 	}
 	return next
 }
 
-// acknowledged returns an ended BackupSync whose edit changes nothing about it (suspend, for one).
+// overdueMessage is that of a task that takes longer than spec.poll.timeout.
+const overdueMessage = "CBR has accepted the backup, but its import takes longer than spec.poll.timeout of the CBRProject. " +
+	"It is followed on. Look at the operation log in status.operationLogID in CBR; if it hangs, ask Huawei Cloud."
+
+// overdue returns a running BackupSync that takes too long, or nil if its status says so already.
+func overdue(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+	if readyMessageOf(backup) == cleanMessage(overdueMessage) {
+		return nil
+	}
+	return settle(backup, v1alpha1.ReasonOperationRunning, overdueMessage, now)
+}
+
+// requeued returns a stalled BackupSync as one to be tried again: nil if it is not stalled, or as a duplicate.
+func requeued(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+	if stateOf(backup) != stalled || readyReason(backup) == v1alpha1.ReasonDuplicate {
+		return nil
+	}
+	next := settle(backup, v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, now)
+	next.Status.NextAttemptAt = nil
+	next.Status.Attempts = 0
+	return next
+}
+
+// acknowledged returns a BackupSync whose edit or request changes nothing about it (suspend, for one).
 func acknowledged(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
 	for _, condition := range backup.Status.Conditions {
 		if condition.Type == v1alpha1.ConditionReady {

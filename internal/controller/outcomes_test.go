@@ -57,7 +57,7 @@ func TestRetryLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			next := finished(afterAttempts(c.attempts), task(c.status, "", ""), c.limit, noon)
+			next := finished(afterAttempts(c.attempts), endOf(task(c.status, "", "")), c.limit, noon)
 			g.Expect(readyReason(next)).To(Equal(c.reason))
 			g.Expect(next.Status.Attempts).To(Equal(c.attempts), "the end of a task is no attempt")
 			if c.reason == v1alpha1.ReasonRetryScheduled {
@@ -74,7 +74,7 @@ func TestRetryLimit(t *testing.T) {
 func TestRetryBackoff(t *testing.T) {
 	g := NewWithT(t)
 	for attempts, minutes := range map[int32]int{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 32, 7: 60, 8: 60, 100: 60} {
-		next := finished(afterAttempts(attempts), task(cbr.TaskFailed, "", ""), 100, noon)
+		next := finished(afterAttempts(attempts), endOf(task(cbr.TaskFailed, "", "")), 100, noon)
 		g.Expect(next.Status.NextAttemptAt.Sub(noon.Time)).To(Equal(time.Duration(minutes)*time.Minute), "after %d attempts", attempts)
 	}
 }
@@ -88,10 +88,10 @@ func TestALifeOfFailures(t *testing.T) {
 		backup = submitted(backup, "operation", noon)
 		g.Expect(backup.Status.Attempts).To(Equal(attempt))
 		g.Expect(backup.Status.NextAttemptAt).To(BeNil(), "a running one has no next attempt")
-		backup = finished(backup, task(cbr.TaskFailed, "", ""), limit, noon)
+		backup = finished(backup, endOf(task(cbr.TaskFailed, "", "")), limit, noon)
 		g.Expect(readyReason(backup)).To(Equal(v1alpha1.ReasonRetryScheduled))
 	}
-	backup = finished(submitted(backup, "operation", noon), task(cbr.TaskFailed, "", ""), limit, noon)
+	backup = finished(submitted(backup, "operation", noon), endOf(task(cbr.TaskFailed, "", "")), limit, noon)
 	g.Expect(readyReason(backup)).To(Equal(v1alpha1.ReasonOperationFailed))
 	g.Expect(backup.Status.Attempts).To(BeEquivalentTo(1 + limit))
 }
@@ -101,7 +101,7 @@ func TestAnEditGivesAllRetriesAgain(t *testing.T) {
 	for name, backup := range map[string]*v1alpha1.BackupSync{
 		"failed for good":   edit(func() *v1alpha1.BackupSync { b := failed(); b.Status.Attempts = 4; return b }()),
 		"rejected":          edit(settledAs(v1alpha1.ReasonRejected)()),
-		"waits for a retry": edit(finished(afterAttempts(3), task(cbr.TaskFailed, "", ""), 3, noon)),
+		"waits for a retry": edit(finished(afterAttempts(3), endOf(task(cbr.TaskFailed, "", "")), 3, noon)),
 	} {
 		t.Run(name+", sent at once", func(t *testing.T) {
 			g := NewWithT(t)
@@ -124,7 +124,7 @@ func TestAnEditGivesAllRetriesAgain(t *testing.T) {
 // Running tasks are not edited away: a suspension, the only edit that is open then, leaves the count alone.
 func TestAnEditOfARunningBackupKeepsItsAttempts(t *testing.T) {
 	g := NewWithT(t)
-	next := finished(edit(afterAttempts(4)), task(cbr.TaskFailed, "", ""), 3, noon)
+	next := finished(edit(afterAttempts(4)), endOf(task(cbr.TaskFailed, "", "")), 3, noon)
 	g.Expect(readyReason(next)).To(Equal(v1alpha1.ReasonOperationFailed))
 	g.Expect(next.Status.ObservedGeneration).To(BeEquivalentTo(2))
 }
@@ -144,9 +144,9 @@ func TestCompletedAt(t *testing.T) {
 	for _, status := range []cbr.TaskStatus{cbr.TaskSuccess, cbr.TaskSkipped, cbr.TaskFailed, cbr.TaskTimeout} {
 		end := task(status, "", "")
 		end.EndedAt = cbr.Time{Time: ended}
-		g.Expect(finished(runningBackup(), end, 0, noon).Status.CompletedAt.Time).To(Equal(ended), "%s: CBR says when", status)
+		g.Expect(finished(runningBackup(), endOf(end), 0, noon).Status.CompletedAt.Time).To(Equal(ended), "%s: CBR says when", status)
 		end.EndedAt = cbr.Time{}
-		g.Expect(finished(runningBackup(), end, 0, noon).Status.CompletedAt).To(HaveValue(Equal(noon)), "%s: CBR does not say when", status)
+		g.Expect(finished(runningBackup(), endOf(end), 0, noon).Status.CompletedAt).To(HaveValue(Equal(noon)), "%s: CBR does not say when", status)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestFoundStored(t *testing.T) {
 	g.Expect(before.Status.CompletedAt).To(HaveValue(Equal(noon)))
 	g.Expect(before.Status.Attempts).To(BeZero(), "nothing was sent")
 
-	retried := finished(runningBackup(), task(cbr.TaskFailed, "", ""), 3, noon)
+	retried := finished(runningBackup(), endOf(task(cbr.TaskFailed, "", "")), 3, noon)
 	ours := foundStored(retried, true, "", noon)
 	g.Expect(readyReason(ours)).To(Equal(v1alpha1.ReasonImported))
 	g.Expect(ours.Status.NextAttemptAt).To(BeNil())
@@ -182,10 +182,10 @@ func TestMessagesOfFailedTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			failed := task(cbr.TaskFailed, c.code, c.message)
-			final := readyMessageOf(finished(runningBackup(), failed, 0, noon))
+			final := readyMessageOf(finished(runningBackup(), endOf(failed), 0, noon))
 			g.Expect(final).To(And(ContainSubstring(c.says), ContainSubstring("an edit sends the backup again.")))
 			g.Expect(utf8.RuneCountInString(final)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
-			retried := readyMessageOf(finished(runningBackup(), failed, 3, noon))
+			retried := readyMessageOf(finished(runningBackup(), endOf(failed), 3, noon))
 			g.Expect(retried).To(And(ContainSubstring(c.says), ContainSubstring("It is sent again at status.nextAttemptAt.")))
 			g.Expect(utf8.RuneCountInString(retried)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 		})

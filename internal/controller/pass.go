@@ -55,6 +55,9 @@ type pass struct {
 	plan    schedule
 	changes []change // statuses to write with the report
 
+	// from report
+	request string // the request at the project that the pass has met
+
 	// from submit
 	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
 	strikes map[string][]string    // submissions that are over, with the backups that stay recorded

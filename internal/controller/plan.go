@@ -38,6 +38,7 @@ type batching struct {
 	size            int
 	window, maxWait time.Duration
 	calls           int // how many calls may be made now
+	reserved        int // how many of them are not for cut
 }
 
 // schedule is what a plan comes to.
@@ -55,7 +56,7 @@ type schedule struct {
 // waits until nothing has come for the window, at most maxWait from its oldest member.
 func cut(candidates []candidate, rules batching, now time.Time) schedule {
 	var plan schedule
-	limit := min(rules.calls, maxCallsPerPass)
+	limit := min(rules.calls, maxCallsPerPass) - rules.reserved
 	for len(candidates) >= rules.size {
 		if len(plan.calls) == limit {
 			return plan.leave(rules)

@@ -303,7 +303,7 @@ func TestWinner(t *testing.T) {
 	}
 	running := func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return submitted(b, "operation", noon) }
 	ended := func(b *v1alpha1.BackupSync, status cbr.TaskStatus) *v1alpha1.BackupSync {
-		return finished(running(b), task(status, "", ""), 0, noon)
+		return finished(running(b), endOf(task(status, "", "")), 0, noon)
 	}
 	settled := func(b *v1alpha1.BackupSync, reason string) *v1alpha1.BackupSync {
 		return settle(b, reason, "It is so.", noon)
@@ -322,7 +322,7 @@ func TestWinner(t *testing.T) {
 		"one that has failed in CBR, though younger": {
 			[]*v1alpha1.BackupSync{named("a", 9), ended(named("b", 1), cbr.TaskSkipped)}, "b"},
 		"one whose retry is due, though younger": {
-			[]*v1alpha1.BackupSync{named("a", 9), finished(running(named("b", 1)), task(cbr.TaskFailed, "", ""), 3, noon)}, "b"},
+			[]*v1alpha1.BackupSync{named("a", 9), finished(running(named("b", 1)), endOf(task(cbr.TaskFailed, "", "")), 3, noon)}, "b"},
 		"of two that CBR has accepted the older":  {[]*v1alpha1.BackupSync{running(named("a", 1)), ended(named("b", 2), cbr.TaskSuccess), named("c", 9)}, "b"},
 		"a rejected one has no claim but its age": {[]*v1alpha1.BackupSync{settled(named("a", 1), v1alpha1.ReasonRejected), named("b", 2)}, "b"},
 		"the duplicate itself, once it is the oldest": {

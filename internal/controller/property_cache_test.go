@@ -144,7 +144,7 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 		return err
 	}
 	c.actor.catchUp(kindBackup, "")
-	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexBackup: backupKeys}[requirement.Field]
+	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexStalled: stalledKeys, indexBackup: backupKeys}[requirement.Field]
 	backups := list.(*v1alpha1.BackupSyncList)
 	for _, object := range c.actor.caches[kindBackup].objects {
 		if slices.Contains(index(object), requirement.Value) {

@@ -19,12 +19,16 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -51,6 +55,9 @@ func (p *pass) report(ctx context.Context) error {
 		defer cancel()
 		ctx = detached
 	}
+	if err := p.retryStalled(ctx); err != nil {
+		return err
+	}
 	if err := p.reportProject(ctx); err != nil {
 		return err
 	}
@@ -58,6 +65,39 @@ func (p *pass) report(ctx context.Context) error {
 		return err
 	}
 	return p.releaseProject(ctx)
+}
+
+// retryStalled requeues all that is stalled, once for each request at the project.
+func (p *pass) retryStalled(ctx context.Context) error {
+	if p.project == nil {
+		return nil
+	}
+	request := requestOf(p.project)
+	if request == "" || request == p.project.Status.LastHandledRequest {
+		return nil
+	}
+	var backups v1alpha1.BackupSyncList
+	if err := p.client.List(ctx, &backups, client.InNamespace(p.key.Namespace),
+		client.MatchingFields{indexStalled: p.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the stalled BackupSyncs: %w", err)
+	}
+	changes := make([]change, 0, len(backups.Items))
+	now := metav1.NewTime(p.now)
+	for i := range backups.Items {
+		if _, handled := p.handled[backups.Items[i].UID]; !handled { // else the pass has just tried it
+			changes = append(changes, change{backup: &backups.Items[i], lasting: true,
+				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return requeued(version, now) }})
+		}
+	}
+	written, unwritten := p.write(ctx, changes)
+	if len(unwritten) > 0 {
+		return fmt.Errorf("%d of %d stalled BackupSyncs could not be requeued", len(unwritten), len(changes))
+	}
+	if len(written) > 0 {
+		p.again()
+	}
+	p.request = request
+	return nil
 }
 
 // reportBackups writes why backups wait.
@@ -73,8 +113,11 @@ func (p *pass) reportBackups(ctx context.Context) error {
 			changes = append(changes, to(backup, next))
 		}
 	}
-	for _, backup := range p.rest {
-		if next := acknowledged(backup, now); stateOf(backup) == imported && next != nil {
+	for _, backup := range slices.Concat(p.rest, p.running) {
+		if _, handled := p.handled[backup.UID]; handled || !renewed(backup) || stateOf(backup) == stalled {
+			continue
+		}
+		if next := acknowledged(backup, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
 	}
@@ -102,7 +145,7 @@ func (p *pass) whyWaiting(backup *v1alpha1.BackupSync) (reason, message string) 
 		return v1alpha1.ReasonSuspended, "spec.suspend is set: the backup is not sent to CBR."
 	case p.project == nil:
 		return p.whyWithoutProject(backup)
-	case next != nil && !edited(backup) && readyReason(backup) == v1alpha1.ReasonRetryScheduled:
+	case next != nil && !renewed(backup) && readyReason(backup) == v1alpha1.ReasonRetryScheduled:
 		return v1alpha1.ReasonRetryScheduled, readyMessageOf(backup)
 	default:
 		return v1alpha1.ReasonQueued, v1alpha1.QueuedMessage
@@ -129,6 +172,7 @@ func (p *pass) reportProject(ctx context.Context) error {
 	if p.sameForNow(next) {
 		return nil
 	}
+	before := readyOf(p.project).Reason
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		project := p.project.DeepCopy()
 		project.Status = *p.projectStatus(project)
@@ -144,7 +188,28 @@ func (p *pass) reportProject(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("update the status of the CBRProject: %w", err)
 	}
+	p.announce(before)
 	return nil
+}
+
+// announce emits an event when the project's Ready has another reason than before.
+func (p *pass) announce(before string) {
+	ready := readyOf(p.project)
+	if ready.Reason == before {
+		return
+	}
+	kind := corev1.EventTypeWarning
+	if ready.Reason == v1alpha1.ReasonReady || ready.Reason == v1alpha1.ReasonSuspended {
+		kind = corev1.EventTypeNormal
+	}
+	p.events.Eventf(p.project, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
+}
+
+func readyOf(project *v1alpha1.CBRProject) metav1.Condition {
+	if ready := meta.FindStatusCondition(project.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return *ready
+	}
+	return metav1.Condition{}
 }
 
 // reread takes the current version of the project for another try, and returns the conflict that made it needed.
@@ -188,6 +253,9 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 		status.Conditions = applyConditions(status.Conditions, form, reason, message, project.Generation, metav1.NewTime(now))
 	}
 	status.Backups = p.tally.counts(p.key)
+	if p.request != "" {
+		status.LastHandledRequest = p.request
+	}
 	if len(p.strikes) > 0 {
 		status.Submissions = struck(status.Submissions, p.strikes)
 		status.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)

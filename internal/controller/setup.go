@@ -61,6 +61,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 		keys   client.IndexerFunc
 	}{
 		{&v1alpha1.BackupSync{}, indexActive, activeKeys},
+		{&v1alpha1.BackupSync{}, indexStalled, stalledKeys},
 		{&v1alpha1.BackupSync{}, indexBackup, backupKeys},
 		{&v1alpha1.CBRProject{}, indexSecret, secretKeys},
 	} {

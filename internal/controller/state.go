@@ -17,7 +17,10 @@ limitations under the License.
 package controller
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -41,14 +44,14 @@ func (s state) String() string {
 }
 
 // stateOf reads the state from the conditions. A failure speaks of the generation that was sent: an edited
-// manifest is pending again.
+// manifest is pending again, and so is one that a person has asked to be tried again.
 func stateOf(backup *v1alpha1.BackupSync) state {
 	conditions := backup.Status.Conditions
 	switch {
 	case meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReady):
 		return imported
 	case meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled):
-		if edited(backup) && readyReason(backup) != v1alpha1.ReasonDuplicate {
+		if renewed(backup) && readyReason(backup) != v1alpha1.ReasonDuplicate {
 			return pending
 		}
 		return stalled
@@ -64,14 +67,32 @@ func edited(backup *v1alpha1.BackupSync) bool {
 	return backup.Status.ObservedGeneration != backup.Generation
 }
 
+// maxRequest is the limit of status.lastHandledRequest. The annotation has none.
+const maxRequest = 256
+
+// requestOf returns a person's latest request to try again, as status.lastHandledRequest tells it: "" without one.
+func requestOf(object metav1.Object) string {
+	request := []rune(strings.ToValidUTF8(object.GetAnnotations()[v1alpha1.RequestedAtAnnotation], ""))
+	return string(request[:min(len(request), maxRequest)])
+}
+
+// requested says whether a person has asked for another try since the status was written.
+func requested(backup *v1alpha1.BackupSync) bool {
+	request := requestOf(backup)
+	return request != "" && request != backup.Status.LastHandledRequest
+}
+
+// renewed says whether a person has given reason to begin anew since the status was written.
+func renewed(backup *v1alpha1.BackupSync) bool { return edited(backup) || requested(backup) }
+
 // active says whether a pass has to look at the BackupSync: it has not ended, a duplicate's turn may have come,
-// or an edit has not been acknowledged.
+// or an edit or a request has not been acknowledged.
 func active(backup *v1alpha1.BackupSync) bool {
 	switch stateOf(backup) {
 	case imported:
-		return edited(backup)
+		return renewed(backup)
 	case stalled:
-		return readyReason(backup) == v1alpha1.ReasonDuplicate || edited(backup)
+		return readyReason(backup) == v1alpha1.ReasonDuplicate || renewed(backup)
 	default:
 		return true
 	}

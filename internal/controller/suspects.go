@@ -42,6 +42,21 @@ func (m *memory) suspect(members []*v1alpha1.BackupSync) {
 	}
 }
 
+// share returns how many of the calls that may be made now are for groups of suspects, if others want them too: half,
+// so that neither a bad manifest holds up the others, nor a stream of others the innocent among the suspects.
+func (m *memory) share(groups, calls int) int {
+	switch calls = min(calls, maxCallsPerPass); {
+	case groups == 0 || calls <= 0:
+		return 0
+	case calls == 1:
+		m.suspectsTurn = !m.suspectsTurn
+		if !m.suspectsTurn {
+			return 0
+		}
+	}
+	return min(groups, (calls+1)/2)
+}
+
 // acquit forgets a suspicion: the backup was accepted, or found guilty.
 func (m *memory) acquit(backupID string) { delete(m.suspects, backupID) }
 

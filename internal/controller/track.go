@@ -64,6 +64,7 @@ func (p *pass) track(ctx context.Context) error {
 	}
 	written, unwritten := p.write(ctx, ended)
 	p.eventsOf(written)
+	p.reportOverdue(ctx, ended)
 	p.memory.nextPoll = p.options.Clock.Now().Add(p.pollInterval())
 	if len(p.running) > len(ended) || len(unwritten) > 0 {
 		p.wakeAt(p.memory.nextPoll)
@@ -97,25 +98,99 @@ func (p *pass) poll(ctx context.Context) ([]change, error) {
 	}
 	tasks, err := p.listTasks(ctx, byOperation, since.Add(-clockSkew))
 	var ended []change
-	now := metav1.NewTime(p.options.Clock.Now())
+	var doubtful []*v1alpha1.BackupSync
 	for id, task := range tasks {
-		if task == nil || !task.Status.Final() {
-			continue
-		}
-		for _, backup := range byOperation[id] {
-			ended = append(ended, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-				if stateOf(version) != running || version.Status.OperationLogID != id {
-					return nil
-				}
-				return finished(version, task, p.retryLimit(), now)
-			}})
+		members := byOperation[id]
+		switch {
+		case task == nil || task.Status.Final() && task.ExtraInfo.Sync.FailedBackups > 0,
+			len(members) > 1 && task.Status.Final() && task.Status != cbr.TaskSuccess:
+			doubtful = append(doubtful, members...)
+		case task.Status.Final():
+			for _, backup := range members {
+				ended = append(ended, p.ended(backup, endOf(task)))
+			}
 		}
 	}
-	return ended, err
+	if err != nil || len(doubtful) == 0 {
+		return ended, err
+	}
+	settled, err := p.askForBackups(ctx, doubtful, tasks)
+	return append(ended, settled...), err
+}
+
+// ended is the change to a running backup by the end of its import.
+func (p *pass) ended(backup *v1alpha1.BackupSync, end ending) change {
+	now, limit, operation := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), backup.Status.OperationLogID
+	return change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		if stateOf(version) != running || version.Status.OperationLogID != operation {
+			return nil
+		}
+		return finished(version, end, limit, now)
+	}}
+}
+
+// askForBackups settles by the backups themselves what the tasks of running ones leave open: a task that CBR no longer
+// knows, one that reports errors, or one that failed for several backups at once. A backup that is not there while its
+// task is unknown may still be on its way: it fails only after poll.timeout.
+func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSync, tasks map[string]*cbr.OperationLog) ([]change, error) {
+	ids := make([]string, 0, len(doubtful))
+	for _, backup := range doubtful {
+		ids = append(ids, backup.Spec.BackupID)
+	}
+	stored, err := p.stored(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var settled []change
+	for _, backup := range doubtful {
+		task := tasks[backup.Status.OperationLogID]
+		_, has := stored[backup.Spec.BackupID]
+		switch {
+		case has:
+			settled = append(settled, p.ended(backup, kept(task)))
+		case task != nil:
+			settled = append(settled, p.ended(backup, unaccounted(task)))
+		case p.runs(backup, max(p.pollTimeout(), p.options.SettleTime)):
+			settled = append(settled, p.ended(backup, forgotten()))
+		}
+	}
+	return settled, nil
+}
+
+// runs says whether the import of a running backup takes that long already.
+func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
+	at := backup.Status.SubmittedAt
+	return at != nil && p.now.Sub(at.Time) >= long
+}
+
+func (p *pass) pollTimeout() time.Duration {
+	return duration(p.project.Spec.Poll.Timeout, defaultPollTimeout)
+}
+
+// reportOverdue says of the tasks that still run which of them take too long.
+func (p *pass) reportOverdue(ctx context.Context, ended []change) {
+	for _, change := range ended {
+		p.handle(change.backup)
+	}
+	var changes []change
+	now := metav1.NewTime(p.now)
+	for _, backup := range p.running {
+		if _, handled := p.handled[backup.UID]; handled || !p.runs(backup, p.pollTimeout()) {
+			continue
+		}
+		if next := overdue(backup, now); next != nil {
+			p.handle(backup)
+			changes = append(changes, to(backup, next))
+		}
+	}
+	written, _ := p.write(ctx, changes)
+	for _, backup := range written {
+		p.events.Eventf(backup, nil, corev1.EventTypeWarning, "ImportOverdue", "ImportBackup", "%s", readyMessageOf(backup))
+	}
 }
 
 // listTasks finds tasks by their ids: in pages of all sync tasks since a time, as long as a page is likely to
-// show more of them than asking one by one would; then one by one.
+// show more of them than asking one by one would; then one by one. Those that CBR does not know are nil.
 func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, since time.Time) (map[string]*cbr.OperationLog, error) {
 	found := make(map[string]*cbr.OperationLog, len(wanted))
 	for offset, pagesLeft := 0, 1; len(found)+pagesLeft < len(wanted) && pagesLeft > 0; offset += cbr.MaxPageSize {
@@ -155,7 +230,8 @@ func (p *pass) askForTasks(ctx context.Context, wanted map[string][]*v1alpha1.Ba
 		}
 		task, err := p.cloud.GetOperationLog(ctx, id)
 		if cbr.IsNotFound(err) {
-			continue // CBR forgets tasks; that says nothing of the backup
+			found[id] = nil // CBR forgets tasks; that says nothing of the backup
+			continue
 		}
 		if err != nil {
 			return err
