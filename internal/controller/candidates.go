@@ -64,8 +64,9 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	free, groups := p.memory.separate(candidates)
-	rules.reserved = p.memory.share(len(groups), rules.calls)
+	p.memory.suspects.prune(p.pending)
+	free, groups := p.memory.suspects.separate(candidates, p.recorded)
+	rules.reserved = p.memory.suspects.share(len(groups), rules.calls)
 	p.plan = cut(free, rules, p.now).with(groups, rules)
 	if !p.plan.wake.IsZero() {
 		p.wakeAt(p.plan.wake)
@@ -88,8 +89,12 @@ func (p *pass) noteArrivals() map[types.UID]time.Time {
 	}
 	for _, backup := range slices.Concat(p.pending, p.rest) {
 		arrivals[backup.UID] = p.memory.arrived(backup, firstPass, p.now)
+		if _, released := p.memory.suspects.released[backup.Spec.BackupID]; released {
+			arrivals[backup.UID] = p.now
+		}
 	}
 	p.memory.arrivals = arrivals
+	clear(p.memory.suspects.released)
 	return arrivals
 }
 

@@ -45,12 +45,8 @@ type memory struct {
 	lookUpFrom map[string]time.Time
 	// refusals are the failures of recorded submissions, by their ids, that blame what was sent.
 	refusals map[string]error
-	// suspects are the backups of refused calls, by id.
-	suspects map[string]suspicion
-	// suspectsTurn says whose the latest single call was.
-	suspectsTurn bool
-	// groups counts the groups of suspects, to name them.
-	groups int
+	// suspects are the backups of refused calls.
+	suspects suspects
 	// access is what the latest calls have told of endpoint and credentials.
 	access access
 	// nextPoll is when the running tasks are looked at again.
@@ -95,7 +91,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 			observed:   map[string]struct{}{},
 			lookUpFrom: map[string]time.Time{},
 			refusals:   map[string]error{},
-			suspects:   map[string]suspicion{},
+			suspects:   newSuspects(),
 		}
 		m.byProject[project] = known
 	}

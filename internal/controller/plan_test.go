@@ -236,29 +236,43 @@ func TestHalvingFindsTheCulprits(t *testing.T) {
 		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(candidates)-1), 0, 3, rapid.ID[int]).Draw(t, "guilty") {
 			guilty[candidates[i].Name] = true
 		}
-		known := &memory{suspects: map[string]suspicion{}}
+		known := newSuspects()
 		rejected, calls := map[string]bool{}, 0
-		for len(candidates) > 0 {
-			free, groups := known.separate(candidates)
-			plan := cut(free, rules(), noon.Time).with(groups, rules())
+		for now := noon.Time; len(candidates) > 0; now = now.Add(100 * time.Millisecond) {
+			for i := range candidates {
+				if _, released := known.released[candidates[i].Spec.BackupID]; released {
+					candidates[i].arrived = now
+				}
+			}
+			clear(known.released)
+			known.prune(backupsOf(candidates))
+			free, groups := known.separate(candidates, nil)
+			plan := cut(free, rules(), now).with(groups, rules())
+			held := slices.DeleteFunc(candidates, func(c candidate) bool {
+				return slices.ContainsFunc(plan.calls, func(call []candidate) bool {
+					return slices.ContainsFunc(call, func(sent candidate) bool { return sent.Name == c.Name })
+				})
+			})
 			candidates = nil
 			for _, call := range plan.calls {
 				calls++
 				refused := slices.ContainsFunc(call, func(c candidate) bool { return guilty[c.Name] })
 				switch {
 				case !refused:
+					for _, c := range call {
+						known.settled(c.Spec.BackupID)
+					}
 				case len(call) == 1:
 					rejected[call[0].Name] = true
+					known.refused(backupsOf(call))
+					known.settled(call[0].Spec.BackupID)
 				default:
-					var members []*v1alpha1.BackupSync
-					for _, c := range call {
-						members = append(members, c.BackupSync)
-					}
-					known.suspect(members)
+					known.refused(backupsOf(call))
 					candidates = append(candidates, call...)
 				}
 			}
-			if most := 1 + 2*6*max(len(guilty), 1); calls > most { // 6 halvings take 50 to 1
+			candidates = append(candidates, held...)
+			if most := 1 + 8*max(len(guilty), 1); calls > most { // 6 halvings take 50 to 1; then it is sent alone, and the rest together
 				t.Fatalf("more than %d calls", most)
 			}
 		}
@@ -277,21 +291,63 @@ func TestHalvingFindsTheCulprits(t *testing.T) {
 func TestAnEditEndsASuspicion(t *testing.T) {
 	g := NewWithT(t)
 	candidates := queued(4, 2)
-	known := &memory{suspects: map[string]suspicion{}}
-	var members []*v1alpha1.BackupSync
+	known := newSuspects()
 	for _, c := range candidates {
 		c.Spec.BackupID = c.Name
-		members = append(members, c.BackupSync)
 	}
-	known.suspect(members)
-	free, groups := known.separate(candidates)
+	known.refused(backupsOf(candidates))
+	free, groups := known.separate(candidates, nil)
 	g.Expect(free).To(BeEmpty())
-	g.Expect(groups).To(HaveExactElements(HaveLen(2), HaveLen(2)))
+	g.Expect(groups).To(HaveExactElements(HaveLen(2)), "the other half waits")
 
 	candidates[1].BackupSync = edit(candidates[1].BackupSync)
-	free, groups = known.separate(candidates)
+	known.prune(backupsOf(candidates))
+	free, groups = known.separate(candidates, nil)
 	g.Expect(free).To(HaveExactElements(candidates[1]))
-	g.Expect(groups).To(HaveExactElements(HaveLen(1), HaveLen(2)))
+	g.Expect(groups).To(HaveExactElements(HaveLen(1)))
+}
+
+// What the other half waits for may be deleted, or suspended.
+func TestASuspectDoesNotWaitForNobody(t *testing.T) {
+	g := NewWithT(t)
+	candidates := queued(4, 2)
+	known := newSuspects()
+	for _, c := range candidates {
+		c.Spec.BackupID = c.Name
+	}
+	known.refused(backupsOf(candidates))
+	_, groups := known.separate(candidates, nil)
+	first := groups[0]
+	others := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return slices.Contains(first, c) })
+	_, groups = known.separate(others, map[string]struct{}{first[0].Spec.BackupID: {}})
+	g.Expect(groups).To(BeEmpty(), "a call with the first half is under way")
+	_, groups = known.separate(others, nil)
+	g.Expect(groups).To(HaveExactElements(ConsistOf(others)))
+}
+
+func backupsOf(candidates []candidate) []*v1alpha1.BackupSync {
+	backups := make([]*v1alpha1.BackupSync, 0, len(candidates))
+	for _, c := range candidates {
+		backups = append(backups, c.BackupSync)
+	}
+	return backups
+}
+
+// Under a tight limit suspects and others take turns.
+func TestSuspectsShareTheCalls(t *testing.T) {
+	g := NewWithT(t)
+	known := newSuspects()
+	g.Expect(known.share(0, 4)).To(Equal(0))
+	g.Expect(known.share(3, 0)).To(Equal(0))
+	g.Expect(known.share(3, 4)).To(Equal(2))
+	g.Expect(known.share(1, 4)).To(Equal(1))
+	g.Expect(known.share(3, 1) + known.share(3, 1)).To(Equal(1))
+
+	reserving := rules(allowed(2))
+	reserving.reserved = 1
+	plan := cut(queued(150, 2), reserving, noon.Time).with([][]candidate{queued(3, 0), queued(2, 0)}, reserving)
+	g.Expect(sizes(plan)).To(Equal([]int{50, 3}))
+	g.Expect(plan.held).To(BeTrue())
 }
 
 func TestWinner(t *testing.T) {

@@ -223,7 +223,7 @@ func (p *pass) conclude(ctx context.Context, submissions []v1alpha1.Submission, 
 	for _, submission := range submissions {
 		refusal := p.memory.refusals[submission.ID]
 		changes, absent, open := p.findings(submission, lost, sightings)
-		changes = append(changes, p.blame(absent, refusal)...)
+		changes = append(changes, p.blame(submission, absent, refusal)...)
 		if len(absent) > 0 {
 			p.again() // they are pending again once the record is struck
 		}
@@ -233,7 +233,7 @@ func (p *pass) conclude(ctx context.Context, submissions []v1alpha1.Submission, 
 		}
 		for _, change := range changes {
 			p.handle(change.backup)
-			p.memory.acquit(change.backup.Spec.BackupID)
+			p.memory.suspects.settled(change.backup.Spec.BackupID)
 		}
 		p.strikeLater(submission.ID, open)
 		p.eventsOf(written)
@@ -273,18 +273,18 @@ func (p *pass) findings(submission v1alpha1.Submission, lost map[string]*v1alpha
 }
 
 // blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
-// a single backup is rejected, several are suspects.
-func (p *pass) blame(absent []*v1alpha1.BackupSync, refusal error) []change {
-	switch {
-	case refusal == nil || len(absent) == 0:
-	case len(absent) == 1:
-		return []change{to(absent[0], settle(absent[0], v1alpha1.ReasonRejected, fmt.Sprintf(
-			"CBR refuses this backup (%s). Correct the manifest: an edit sends it again.", describe(refusal)),
-			metav1.NewTime(p.options.Clock.Now())))}
-	default:
-		p.memory.suspect(absent)
+// the backup of a call with no other is rejected, several are suspects.
+func (p *pass) blame(call v1alpha1.Submission, absent []*v1alpha1.BackupSync, refusal error) []change {
+	if refusal == nil || len(absent) == 0 {
+		return nil
 	}
-	return nil
+	p.memory.suspects.refused(absent)
+	if len(call.BackupIDs) > 1 {
+		return nil
+	}
+	return []change{to(absent[0], settle(absent[0], v1alpha1.ReasonRejected, fmt.Sprintf(
+		"CBR refuses this backup (%s). Correct the manifest: an edit sends it again.", describe(refusal)),
+		metav1.NewTime(p.options.Clock.Now())))}
 }
 
 // strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.

@@ -191,9 +191,9 @@ var _ = Describe("A task that takes longer than poll.timeout", func() {
 })
 
 // halvings is how many calls of a size it may take to find the culprits in them, the calls themselves included: each
-// culprit costs at most two calls at each of the levels of halving.
+// culprit costs one call for each halving, one of its own, and one of those that were released by it.
 func halvings(calls, size, culprits int) int {
-	return calls + 2*culprits*int(math.Ceil(math.Log2(float64(size))))
+	return calls + culprits*(int(math.Ceil(math.Log2(float64(size))))+2)
 }
 
 var _ = Describe("Poisoned backups", func() {

@@ -267,7 +267,7 @@ func (r *round) submitted(call submission, accepted []change, now time.Time) {
 	defer r.mutex.Unlock()
 	for _, change := range accepted {
 		r.handle(change.backup)
-		r.memory.acquit(change.backup.Spec.BackupID)
+		r.memory.suspects.settled(change.backup.Spec.BackupID)
 	}
 	r.unobserve(call)
 	due := now.Add(duration(r.project.Spec.Poll.Interval, defaultPollInterval))
