@@ -73,7 +73,7 @@ func parseFlags() *flags {
 	flag.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; the pod's own by default.")
 	flag.DurationVar(&f.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits for a leader that has gone silent.")
 	flag.DurationVar(&f.renew, "leader-elect-renew-deadline", 10*time.Second, "How long a leader tries to renew its lease before it gives up.")
-	flag.DurationVar(&f.retry, "leader-elect-retry-period", 2*time.Second, "Time between tries to get or renew the lease.")
+	flag.DurationVar(&f.retry, "leader-elect-retry-period", time.Second, "Time between tries to get or renew the lease.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
 	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", controller.DefaultAllowedEndpoints,
 		"Comma-separated host patterns of the endpoints that CBRProjects may name. https is required, unless a pattern begins with http://.")

@@ -35,8 +35,8 @@ type memory struct {
 	// takeover is the resource version of the project at which this process became its last writer, 0 before.
 	// What the cache holds of older versions may have been overtaken by the writes of another process.
 	takeover int64
-	// verified are the versions of candidates that were read live since then. A cached version can be trusted if
-	// it is not older.
+	// verified are the versions of candidates that were read live since the project was last seen to be written by
+	// another process. A cached version can be trusted if it is not older.
 	verified map[types.UID]int64
 	floors   sync.Mutex // guards verified
 	// observed are the ids of backups that CBR was asked for and did not have, since when nobody else has made calls.
@@ -72,6 +72,7 @@ func (m *memory) arrived(backup *v1alpha1.BackupSync, firstPass bool, now time.T
 // overtaken notes that another process has written the project: it may have submitted, and finished, anything.
 func (m *memory) overtaken() {
 	m.takeover = 0
+	clear(m.verified)
 	clear(m.observed)
 }
 

@@ -263,6 +263,17 @@ type liveReader struct {
 	actor *actor
 }
 
+// List lists the BackupSyncs, in one page.
+func (r liveReader) List(ctx context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	if err := r.actor.request(ctx, "live: list "+kindBackup, gateRead); err != nil {
+		return err
+	}
+	for _, backup := range r.actor.world.server.backups() {
+		list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
+	}
+	return nil
+}
+
 // Get reads the API server.
 func (r liveReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	kind := kindOf(object)

@@ -232,12 +232,13 @@ func skipBesideFlows(t *testing.T) {
 	}
 }
 
-// hasty makes lost writes final soon: with all retries, a script would rarely be long enough to lose one.
+// hasty makes lost writes final soon, and the live list worth its while: with all retries, and the number of backups that
+// a list takes, a script would rarely be long enough.
 func hasty(t *testing.T) {
 	t.Helper()
-	before := writeRetries
-	writeRetries.Steps = 2
-	t.Cleanup(func() { writeRetries = before })
+	retries, reads := writeRetries, maxSingleReads
+	writeRetries.Steps, maxSingleReads = 2, 2
+	t.Cleanup(func() { writeRetries, maxSingleReads = retries, reads })
 }
 
 // TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.

@@ -205,7 +205,6 @@ func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) e
 	}
 	if before != p.options.Identity || p.memory.takeover == 0 {
 		p.memory.takeover = resourceVersion(project)
-		clear(p.memory.verified)
 	}
 	p.memory.reported = p.options.Clock.Now()
 	p.adopt(project)

@@ -47,7 +47,11 @@ func (p *pass) verify(ctx context.Context) error {
 		p.plan.calls = nil
 		return err
 	}
-	current, err := p.readLive(ctx, doubtful)
+	read := p.readLive
+	if p.listIsCheaper(len(doubtful)) {
+		read = p.listLive
+	}
+	current, err := read(ctx, doubtful)
 	if err != nil {
 		return err
 	}
@@ -115,6 +119,54 @@ func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UI
 		})
 	}
 	return current, group.Wait()
+}
+
+// Bounds of live reads.
+const (
+	liveListShare = 10  // a list reads this many BackupSyncs in the time of one by one
+	livePageSize  = 500 // bounds what the API server holds for an answer
+)
+
+// maxSingleReads is how many candidates are read one by one without a thought of the list; less in a test.
+var maxSingleReads = 50
+
+// listIsCheaper says whether all BackupSyncs of the project are sooner listed than the doubtful ones read one by one: those
+// of this pass, and the other pending ones, which the same list serves.
+func (p *pass) listIsCheaper(doubtful int) bool {
+	return doubtful > maxSingleReads && len(p.pending)*liveListShare > int(p.tally.counts(p.key).Total)
+}
+
+// listLive is readLive by a list of all BackupSyncs of the project, which makes later passes trust the cache for all that
+// are pending.
+func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
+	for _, member := range doubtful {
+		current[member.UID] = nil
+	}
+	known := make(map[types.UID]struct{}, len(p.pending))
+	for _, backup := range p.pending {
+		known[backup.UID] = struct{}{}
+	}
+	next := ""
+	for {
+		var page v1alpha1.BackupSyncList
+		if err := p.live.List(ctx, &page, client.InNamespace(p.key.Namespace), client.MatchingFields{"spec.projectRef.name": p.key.Name},
+			client.Limit(livePageSize), client.Continue(next)); err != nil {
+			return nil, fmt.Errorf("list the BackupSyncs: %w", err)
+		}
+		for i := range page.Items {
+			fresh := &page.Items[i]
+			if _, pending := known[fresh.UID]; pending {
+				p.memory.sawLive(fresh)
+			}
+			if _, asked := current[fresh.UID]; asked && p.sendable(fresh) {
+				current[fresh.UID] = fresh.DeepCopy() // not the whole page
+			}
+		}
+		if next = page.Continue; next == "" {
+			return current, nil
+		}
+	}
 }
 
 // sendable says whether a fresh version of a candidate may still be sent. The holder of its backup id was found
