@@ -24,7 +24,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -146,19 +145,11 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 
 // holder returns which of the BackupSyncs that declare a backup may have it: itself, as a rule.
 func (p *pass) holder(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
-	var rivals v1alpha1.BackupSyncList
-	if err := p.client.List(ctx, &rivals, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{indexBackup: backupKey(p.key.Name, backup.Spec.BackupID)}); err != nil {
-		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backup.Spec.BackupID, err)
+	rivals, err := p.declaring(ctx, backup.Spec.BackupID)
+	if err != nil || len(rivals) < 2 {
+		return backup, err
 	}
-	if len(rivals.Items) < 2 {
-		return backup, nil
-	}
-	all := make([]*v1alpha1.BackupSync, 0, len(rivals.Items))
-	for i := range rivals.Items {
-		all = append(all, &rivals.Items[i])
-	}
-	return winner(all), nil
+	return winner(rivals), nil
 }
 
 // duplicate notes that another BackupSync holds the backup id.

@@ -19,6 +19,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,7 +39,7 @@ const (
 	indexActive = "active"
 	// indexStalled finds by the name of the project those that wait for a person.
 	indexStalled = "stalled"
-	// indexBackup finds by project and backup id all that declare the same backup.
+	// indexBackup finds the few among which are all that declare the same backup.
 	indexBackup = "backup"
 )
 
@@ -57,13 +59,37 @@ func stalledKeys(object client.Object) []string {
 	return nil
 }
 
+// backupBuckets is the number of values of indexBackup. A value of its own for each backup would cost more memory than
+// the rest of an imported BackupSync; this many keep what is looked through short.
+const backupBuckets = 4096
+
 // backupKeys is the index function of indexBackup.
 func backupKeys(object client.Object) []string {
 	backup := object.(*v1alpha1.BackupSync)
-	return []string{backupKey(backup.Spec.ProjectRef.Name, backup.Spec.BackupID)}
+	return []string{backupKey(backup.Spec.BackupID)}
 }
 
-func backupKey(project, backupID string) string { return project + "/" + backupID }
+func backupKey(backupID string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(backupID))
+	return strconv.FormatUint(uint64(hash.Sum32()%backupBuckets), 36)
+}
+
+// declaring returns the BackupSyncs of the project that declare a backup: one, as a rule. They must not be changed.
+func (p *pass) declaring(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+	var bucket v1alpha1.BackupSyncList
+	if err := p.client.List(ctx, &bucket, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{indexBackup: backupKey(backupID)}); err != nil {
+		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
+	}
+	var found []*v1alpha1.BackupSync
+	for i := range bucket.Items {
+		if spec := &bucket.Items[i].Spec; spec.BackupID == backupID && spec.ProjectRef.Name == p.key.Name {
+			found = append(found, &bucket.Items[i])
+		}
+	}
+	return found, nil
+}
 
 // load reads the project and its active backups. What it returns of the cache must not be changed.
 func (p *pass) load(ctx context.Context) error {

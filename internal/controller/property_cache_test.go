@@ -65,7 +65,11 @@ func (a *actor) takeIn(cache *modelCache, change modelEvent) {
 	if change.deleted {
 		delete(cache.objects, name)
 	} else {
-		cache.objects[name] = change.object
+		trimmed, err := TrimCached(copyOf(change.object))
+		if err != nil {
+			panic(err)
+		}
+		cache.objects[name] = trimmed.(client.Object)
 	}
 	switch object := change.object.(type) {
 	case *v1alpha1.BackupSync:

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
@@ -88,14 +87,9 @@ func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submissio
 	lost := map[string]*v1alpha1.BackupSync{}
 	for _, submission := range submissions {
 		for _, id := range submission.BackupIDs {
-			var holders v1alpha1.BackupSyncList
-			if err := p.client.List(ctx, &holders, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
-				client.MatchingFields{indexBackup: backupKey(p.key.Name, id)}); err != nil {
-				return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", id, err)
-			}
-			rivals := make([]*v1alpha1.BackupSync, 0, len(holders.Items))
-			for i := range holders.Items {
-				rivals = append(rivals, &holders.Items[i])
+			rivals, err := p.declaring(ctx, id)
+			if err != nil {
+				return nil, err
 			}
 			lost[id] = winner(rivals)
 		}

@@ -56,6 +56,13 @@ func TestStates(t *testing.T) {
 			g.Expect(edited(backup)).To(BeTrue())
 			g.Expect(stateOf(backup)).To(Equal(want.edited), "edited")
 			g.Expect(active(backup)).To(Equal(want.activeWhenEdited), "active when edited")
+
+			backup = asked(settledAs(reason)(), "now")
+			g.Expect(stateOf(backup)).To(Equal(want.edited), "asked to try again")
+			g.Expect(active(backup)).To(Equal(want.activeWhenEdited), "active when asked to try again")
+			backup.Status.LastHandledRequest = "now"
+			g.Expect(stateOf(backup)).To(Equal(want.state), "asked, and answered")
+			g.Expect(active(backup)).To(Equal(want.active))
 		})
 	}
 	for name, backup := range map[string]*v1alpha1.BackupSync{
@@ -88,7 +95,7 @@ func TestActiveKeys(t *testing.T) {
 	done := settledAs(v1alpha1.ReasonImported)()
 	g.Expect(activeKeys(done)).To(BeEmpty())
 	g.Expect(activeKeys(edit(done))).To(Equal([]string{"default"}))
-	g.Expect(backupKeys(done)).To(Equal([]string{"default/" + done.Spec.BackupID}), "imported ones, too, are rivals")
+	g.Expect(backupKeys(done)).To(Equal([]string{backupKey(done.Spec.BackupID)}), "imported ones, too, are rivals")
 }
 
 func TestStateNames(t *testing.T) {
