@@ -143,7 +143,7 @@ var _ = Describe("A process that crashes", func() {
 			end := w.startDoomed(&point)
 			Eventually(end.dead.Load).Should(BeTrue(), "the point is reached")
 			w.start(impatient)
-			Eventually(w.reasons(ctx), 60*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: count}))
+			Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: count}))
 			w.expectEachAcceptedOnce(ctx, count)
 			Expect(w.cloud.SyncCalls()).To(Equal(calls))
 		},

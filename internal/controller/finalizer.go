@@ -42,7 +42,10 @@ func (p *pass) releaseProject(ctx context.Context) error {
 		return nil
 	}
 	deleting := !p.project.DeletionTimestamp.IsZero()
+	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
 	switch {
+	case !deleting && atOnce: // the next pass would take hold of it again
+		return nil
 	case !deleting && (len(p.project.Status.Submissions) > 0 || p.plan.more || p.plan.held || !p.plan.wake.IsZero()):
 		return nil
 	case deleting && len(p.project.Status.Submissions) > 0:

@@ -89,7 +89,7 @@ var _ = Describe("A project with valid credentials", func() {
 		}))
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
 		w.applyBackups(ctx, 1000)
-		Eventually(w.reasons(ctx), 90*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
+		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
 
 		Expect(w.cloud.SyncCalls()).To(Equal(20))
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())
@@ -113,7 +113,7 @@ var _ = Describe("A project with valid credentials", func() {
 			spec.Limits.SyncCallsPerMinute = 5
 		}))
 		w.applyBackups(ctx, 40)
-		Eventually(w.reasons(ctx), 60*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: 40}))
+		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 40}))
 		Expect(w.cloud.SyncCalls()).To(Equal(20), "none was refused")
 		Expect(w.cloud.MaxCallsInWindow(window)).To(BeNumerically("<=", 5))
 	})

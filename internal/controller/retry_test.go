@@ -266,7 +266,7 @@ var _ = Describe("A limit of 10 calls", func() {
 		}))
 		w.applyBackups(ctx, calls)
 		w.start(rateWindow(window), func(options *controller.Options) { options.StatusWriters = 4 })
-		Eventually(w.reasons(ctx), 90*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: calls}))
+		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: calls}))
 		Expect(w.cloud.SyncCalls()).To(Equal(calls), "none was refused")
 		Expect(w.cloud.MaxCallsInWindow(window)).To(BeNumerically("<=", 10))
 		var imports []time.Time

@@ -221,7 +221,7 @@ func (a *arena) haltLeaders(ctx context.Context) {
 		a.pause(ctx, 5*time.Second, 9*time.Second) // some times until its calls are looked up, some times not
 		a.Expect(leader.Resume()).To(Succeed())
 		a.counts["halts"]++
-		a.Eventually(leader.Done(), 20*time.Second).Should(BeClosed(), "a manager ends when it has lost its lease")
+		a.Eventually(leader.Done(), time.Minute).Should(BeClosed(), "a manager ends when it has lost its lease")
 		leader, standby = standby, a.start(ctx, lease...)
 	}
 	a.Expect(leader.Kill()).To(Succeed())
