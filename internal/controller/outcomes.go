@@ -172,7 +172,7 @@ func taskError(task *cbr.OperationLog) string {
 // waiting returns the BackupSync with the reason why it waits, or nil if its status says so already. The default
 // status of a new object says Queued without a write.
 func waiting(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time) *v1alpha1.BackupSync {
-	told := readyReason(backup) == reason && readyMessageOf(backup) == cleanMessage(message)
+	told := readyReason(backup) == reason && says(backup, message)
 	if told && (reason == v1alpha1.ReasonQueued && stateOf(backup) == pending || !renewed(backup)) {
 		return nil
 	}
@@ -190,7 +190,7 @@ const overdueMessage = "CBR has accepted the backup, but its import takes longer
 
 // overdue returns a running BackupSync that takes too long, or nil if its status says so already.
 func overdue(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
-	if readyMessageOf(backup) == cleanMessage(overdueMessage) {
+	if says(backup, overdueMessage) {
 		return nil
 	}
 	return settle(backup, v1alpha1.ReasonOperationRunning, overdueMessage, now)
@@ -205,6 +205,12 @@ func requeued(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync
 	next.Status.NextAttemptAt = nil
 	next.Status.Attempts = 0
 	return next
+}
+
+// says tells whether a message is already that of Ready. Most are clean, and each pass asks it of all that wait.
+func says(backup *v1alpha1.BackupSync, message string) bool {
+	said := readyMessageOf(backup)
+	return said == message || said == cleanMessage(message)
 }
 
 // acknowledged returns a BackupSync whose edit or request changes nothing about it (suspend, for one).
