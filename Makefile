@@ -47,6 +47,14 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
+.PHONY: bench
+bench: controlplane binaries ## All measures of speed and size, some 30 minutes on two idle cores; ONLY=B1,B4 for some of them. Results go to bench/.
+	go run ./hack/bench $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench-quick
+bench-quick: controlplane binaries ## The same with small numbers, against wide ranges: three minutes, to see a collapse.
+	go run ./hack/bench --quick
+
 ##@ Build
 
 .PHONY: build

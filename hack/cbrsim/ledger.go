@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
@@ -93,6 +94,34 @@ func (s *simulator) serveLedger(writer http.ResponseWriter, _ *http.Request) {
 	encoder := json.NewEncoder(writer)
 	encoder.SetIndent("", "  ")
 	_ = encoder.Encode(s.ledger())
+}
+
+// call is one call as /_calls shows it.
+type call struct {
+	// Time is when it arrived.
+	Time      time.Time `json:"time"`
+	Operation string    `json:"operation"`
+	ProjectID string    `json:"projectID"`
+	Query     string    `json:"query,omitempty"`
+	// Backups is the number of items that it carried, Accepted of those that were taken.
+	Backups  int `json:"backups,omitempty"`
+	Accepted int `json:"accepted,omitempty"`
+	// Status and Code are those of the answer; 0 while there is none.
+	Status int    `json:"status"`
+	Code   string `json:"code,omitempty"`
+}
+
+// serveCalls shows every call, or those of one operation.
+func (s *simulator) serveCalls(writer http.ResponseWriter, request *http.Request) {
+	operation, calls := request.URL.Query().Get("operation"), []call{}
+	for _, each := range s.cloud.Ledger() {
+		if operation == "" || string(each.Operation) == operation {
+			calls = append(calls, call{Time: each.Time, Operation: string(each.Operation), ProjectID: each.ProjectID, Query: each.Query,
+				Backups: len(each.BackupIDs), Accepted: each.Accepted, Status: each.Status, Code: each.Code})
+		}
+	}
+	writer.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(writer).Encode(calls)
 }
 
 // Recent returns the last calls, the newest first.

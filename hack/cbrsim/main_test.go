@@ -30,8 +30,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -161,6 +163,36 @@ func TestServesTheAPIAndItsLedger(t *testing.T) {
 		SyncCalls: 2, AcceptedUnique: 2, AcceptedTwice: []string{twice}, MaxCallsInWindow: 2, RateWindow: "1m0s", MaxConcurrentSyncCalls: 1,
 		Calls: map[string]int{"ImportBackup": 2, "ShowBackup": 1}, Answers: map[string]int{"ImportBackup 200": 2, "ShowBackup 200": 1},
 	}))
+}
+
+func TestShowsCalls(t *testing.T) {
+	sim := start(t)
+	api := client(t, sim.url, cbrtest.ProjectID, cbrtest.Token, "")
+	if _, err := api.ImportBackups(t.Context(), cbrtest.Backups(2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.ListBackups(t.Context(), cbr.BackupsQuery{Limit: 7}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string][]call{
+		"":                       {{Operation: "ImportBackup", Backups: 2, Accepted: 2, Status: 200}, {Operation: "ListBackups", Query: "limit=7", Status: 200}},
+		"?operation=ListBackups": {{Operation: "ListBackups", Query: "limit=7", Status: 200}},
+		"?operation=ShowBackup":  {},
+	} {
+		var got []call
+		if _, text := send(t, http.MethodGet, sim.url+"/_calls"+query, ""); json.Unmarshal([]byte(text), &got) != nil || got == nil {
+			t.Fatalf("%s: %s", query, text)
+		}
+		for i := range got {
+			if got[i].Time.IsZero() || got[i].ProjectID != cbrtest.ProjectID {
+				t.Errorf("%s: got %+v", query, got[i])
+			}
+			got[i].Time, got[i].ProjectID = time.Time{}, ""
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %+v", query, got)
+		}
+	}
 }
 
 func TestPageShowsWhatWasAcceptedTwice(t *testing.T) {

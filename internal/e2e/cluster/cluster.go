@@ -54,6 +54,8 @@ type Cluster struct {
 	// Config and Client are the administrator's. The client knows the operator's kinds and reads live.
 	Config *rest.Config
 	Client client.Client
+	// StartTimeout is how long the manager and the simulator may take to come up; 30 s if 0.
+	StartTimeout time.Duration
 
 	controlPlane *controlPlane
 	processes    []*Process

@@ -35,7 +35,7 @@ func shell(t *testing.T, script string) *Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = process.Kill() })
-	err = process.await(t.Context(), func(context.Context) bool {
+	err = process.await(t.Context(), defaultStartTimeout, func(context.Context) bool {
 		log, err := process.Log()
 		return err == nil && strings.Contains(log, "up\n")
 	})
@@ -85,7 +85,7 @@ func TestProcessThatDoesNotComeUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = process.await(t.Context(), func(context.Context) bool { return false })
+	err = process.await(t.Context(), defaultStartTimeout, func(context.Context) bool { return false })
 	if err == nil || !strings.Contains(err.Error(), "shell did not come up: it has ended\nno such flag") {
 		t.Errorf("got the error %v", err)
 	}

@@ -62,10 +62,11 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeKubeconfig(c.managerKubeconfig(), config)
+	return writeKubeconfig(c.ManagerKubeconfig(), config)
 }
 
-func (c *Cluster) managerKubeconfig() string { return filepath.Join(c.Dir, "manager.kubeconfig") }
+// ManagerKubeconfig is the path of the kubeconfig that Install has written for the manager.
+func (c *Cluster) ManagerKubeconfig() string { return filepath.Join(c.Dir, "manager.kubeconfig") }
 
 // Token returns a new token of a ServiceAccount.
 func (c *Cluster) Token(ctx context.Context, namespace, serviceAccount string) (string, error) {

@@ -17,6 +17,7 @@ limitations under the License.
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,8 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second
-	startPoll    = 100 * time.Millisecond
+	defaultStartTimeout = 30 * time.Second
+	startPoll           = 100 * time.Millisecond
 )
 
 // Manager is the operator's process.
@@ -44,12 +45,12 @@ type Manager struct {
 // StartManager starts the manager as its ServiceAccount, and waits until it is ready: it leads, or stands by warm. It
 // talks to simulators on this machine only. Install comes first.
 func (c *Cluster) StartManager(ctx context.Context, name, binary string, arguments ...string) (*Manager, error) {
-	addresses, err := freeAddresses(ctx, 2)
+	addresses, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
 	arguments = append([]string{
-		"--kubeconfig=" + c.managerKubeconfig(),
+		"--kubeconfig=" + c.ManagerKubeconfig(),
 		"--allowed-endpoints=http://127.0.0.1:*",
 		"--leader-elect",
 		"--leader-election-namespace=" + Namespace,
@@ -61,15 +62,17 @@ func (c *Cluster) StartManager(ctx context.Context, name, binary string, argumen
 		return nil, err
 	}
 	manager := &Manager{Process: process, MetricsURL: "https://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1]}
-	if err := process.await(ctx, func(ctx context.Context) bool { return answersOK(ctx, manager.ProbeURL+"/readyz") }); err != nil {
+	if err := process.await(ctx, c.startTimeout(), func(ctx context.Context) bool { return answersOK(ctx, manager.ProbeURL+"/readyz") }); err != nil {
 		return nil, err
 	}
 	return manager, nil
 }
 
+func (c *Cluster) startTimeout() time.Duration { return cmp.Or(c.StartTimeout, defaultStartTimeout) }
+
 // await waits until a process that was just started is up.
-func (p *Process) await(ctx context.Context, up func(context.Context) bool) error {
-	err := wait.PollUntilContextTimeout(ctx, startPoll, startTimeout, true, func(ctx context.Context) (bool, error) {
+func (p *Process) await(ctx context.Context, timeout time.Duration, up func(context.Context) bool) error {
+	err := wait.PollUntilContextTimeout(ctx, startPoll, timeout, true, func(ctx context.Context) (bool, error) {
 		if !p.Running() {
 			return false, errors.New("it has ended")
 		}
@@ -94,8 +97,8 @@ func answersOK(ctx context.Context, url string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// freeAddresses returns addresses of this machine that nobody listens on: all are held until all are found.
-func freeAddresses(ctx context.Context, count int) ([]string, error) {
+// FreeAddresses returns addresses of this machine that nobody listens on: all are held until all are found.
+func FreeAddresses(ctx context.Context, count int) ([]string, error) {
 	addresses := make([]string, 0, count)
 	for range count {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")

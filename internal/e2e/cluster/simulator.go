@@ -23,9 +23,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Simulator is a process of cbrsim, the CBR that lives in memory.
@@ -43,9 +45,9 @@ func (c *Cluster) StartSimulator(ctx context.Context, name, binary string, argum
 		return nil, err
 	}
 	simulator := &Simulator{Process: process}
-	err = process.await(ctx, func(context.Context) bool {
-		url, err := os.ReadFile(addrFile)
-		simulator.URL = strings.TrimSpace(string(url))
+	err = process.await(ctx, c.startTimeout(), func(context.Context) bool {
+		address, err := os.ReadFile(addrFile)
+		simulator.URL = strings.TrimSpace(string(address))
 		return err == nil
 	})
 	if err != nil {
@@ -100,6 +102,34 @@ func (s *Simulator) Ledger(ctx context.Context) (*Ledger, error) {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 	return ledger, nil
+}
+
+// Call is one call that the simulator was sent.
+type Call struct {
+	// Time is when it arrived, by the clock of this machine.
+	Time      time.Time `json:"time"`
+	Operation string    `json:"operation"`
+	ProjectID string    `json:"projectID"`
+	// Query is the query of its URL.
+	Query string `json:"query"`
+	// Backups is the number of items that it carried, Accepted of those that were taken.
+	Backups  int `json:"backups"`
+	Accepted int `json:"accepted"`
+	// Status is that of the answer, 0 while there is none.
+	Status int `json:"status"`
+}
+
+// Calls asks the simulator for the calls of an operation, or for all of them if it is "", in the order of arrival.
+func (s *Simulator) Calls(ctx context.Context, operation string) ([]Call, error) {
+	answer, err := s.call(ctx, http.MethodGet, "/_calls?operation="+url.QueryEscape(operation), nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the calls: %w", err)
+	}
+	var calls []Call
+	if err := json.Unmarshal(answer, &calls); err != nil {
+		return nil, fmt.Errorf("read the calls: %w", err)
+	}
+	return calls, nil
 }
 
 // Steer posts a body as JSON to one of the simulator's calls under /_admin/, "faults" for one.

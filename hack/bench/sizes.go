@@ -1,0 +1,120 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"backupsync.dev/operator/hack/bench/report"
+)
+
+// sizes say how much work the measures do.
+type sizes struct {
+	// fullLoad is the number of pending BackupSyncs of B1 and B2.
+	fullLoad int
+	// rationed is the number of backups of B3, compression by how much its rivals' time is compressed, and patience after
+	// how many times the operator's time they are given up.
+	rationed    int
+	compression float64
+	patience    float64
+	// populations are the steps of B4 and B6, the first of which is 0. takeoverAt is the one of B5.
+	populations []int
+	takeoverAt  int
+	// rest is how long B4 watches an operator without work.
+	rest time.Duration
+	// added is the number of BackupSyncs that B5 and B6 add.
+	added int
+	// projects are the numbers of projects over which B6 spreads them.
+	projects []int
+	// trials is how often B5, B6 and B8 repeat what they take the median of.
+	trials int
+	// applied is the number of single BackupSyncs of B7.
+	applied int
+	// tenants is the number of projects of B8, with its two bad ones, backupsPerTenant what each of them imports.
+	tenants, backupsPerTenant int
+	// lease holds the times of the leader election in B5.
+	lease lease
+	// timeout bounds the whole run.
+	timeout time.Duration
+}
+
+// lease holds the times of a leader election.
+type lease struct{ duration, renew, retry time.Duration }
+
+func (l lease) arguments() []string {
+	return []string{
+		"--leader-elect-lease-duration=" + l.duration.String(),
+		"--leader-elect-renew-deadline=" + l.renew.String(),
+		"--leader-elect-retry-period=" + l.retry.String(),
+	}
+}
+
+// fullSizes are those of the published figures; some 25 minutes on two cores.
+func fullSizes() sizes {
+	return sizes{
+		fullLoad: 10_000,
+		rationed: 1_000, compression: 30, patience: 120,
+		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
+		projects: []int{1, 10, 100}, trials: 3, applied: 9,
+		tenants: 100, backupsPerTenant: 50,
+		lease:   lease{15 * time.Second, 10 * time.Second, time.Second}, // the manager's defaults
+		timeout: 50 * time.Minute,
+	}
+}
+
+// quickSizes show a collapse within three minutes, and nothing finer.
+func quickSizes() sizes {
+	return sizes{
+		fullLoad: 1_000,
+		rationed: 200, compression: 60, patience: 60,
+		populations: []int{0, 2_000, 5_000}, takeoverAt: 5_000, rest: 5 * time.Second, added: 200,
+		projects: []int{1, 10}, trials: 1, applied: 3,
+		tenants: 20, backupsPerTenant: 10,
+		lease:   lease{4 * time.Second, 3 * time.Second, time.Second},
+		timeout: 10 * time.Minute,
+	}
+}
+
+func sizesOf(mode string) sizes {
+	if mode == report.Quick {
+		return quickSizes()
+	}
+	return fullSizes()
+}
+
+// fewest is the least of anything that a scale leaves.
+const fewest = 10
+
+// scaled returns sizes with another number of objects.
+func (s sizes) scaled(scale float64) (sizes, error) {
+	if scale <= 0 || scale > 10 {
+		return s, fmt.Errorf("the scale %g is not above 0 and at most 10", scale)
+	}
+	if scale == 1 {
+		return s, nil
+	}
+	by := func(count int) int { return max(int(float64(count)*scale), fewest) }
+	s.fullLoad, s.rationed, s.takeoverAt, s.added = by(s.fullLoad), by(s.rationed), by(s.takeoverAt), by(s.added)
+	s.backupsPerTenant = by(s.backupsPerTenant)
+	populations := []int{0}
+	for _, population := range s.populations[1:] {
+		populations = append(populations, by(population))
+	}
+	s.populations = populations
+	return s, nil
+}
