@@ -7,7 +7,7 @@ BIN := $(CURDIR)/bin
 K8S := $(BIN)/k8s
 TOOL := go tool -modfile=hack/tools/go.mod
 # The flows mostly wait: several of them share an API server.
-FLOW = KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=20m --randomize-all --trace=false ./internal/controller
+FLOW = KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=20m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
 
@@ -25,6 +25,7 @@ demo: controlplane binaries ## Import 120 backups, end to end, on a real API ser
 test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^(TestController|TestTeethOfTheProperty)$$' ./...
 	go test -run '^TestTeethOfTheProperty$$' ./internal/controller
+	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	$(FLOW)
 
 .PHONY: unit
@@ -38,6 +39,15 @@ flow: controlplane ## The flows of the controller on a real API server.
 .PHONY: property
 property: ## The property test of never-twice, with many scripts; CHECKS=100000 for more.
 	go test -timeout 60m -run 'TestPropertyNeverTwice|TestTeeth' ./internal/controller -rapid.checks=$(or $(CHECKS),5000)
+
+FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs ./internal/cbr:FuzzDecodeOperationLog \
+	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzClassify ./internal/controller:FuzzCleanMessage
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer.
+	@for target in $(FUZZ); do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(or $(FUZZTIME),5s) -fuzzminimizetime 10x "$${target%:*}" || exit 1; \
+	done
 
 .PHONY: e2e
 e2e: controlplane binaries ## The black-box tests: the real binary under its real roles.

@@ -56,7 +56,7 @@ func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import,
 	}
 	accepted := make([]Import, 0, len(*answer.Sync))
 	for _, item := range decodeEach[Import](*answer.Sync) {
-		if item.BackupID != "" && safeSegment(item.OperationLogID) {
+		if item.BackupID != "" && safeSegment(item.OperationLogID) && !c.secret.betrays(item.OperationLogID) {
 			accepted = append(accepted, item)
 		}
 	}
@@ -108,7 +108,11 @@ func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery
 	if answer.List == nil {
 		return Page[OperationLog]{}, &Error{Operation: OperationListTasks, StatusCode: http.StatusOK, Class: Transient, Err: errNoList}
 	}
-	return Page[OperationLog]{Items: decodeEach[OperationLog](*answer.List), Count: int(answer.Count)}, nil
+	tasks := decodeEach[OperationLog](*answer.List)
+	for i := range tasks {
+		c.clean(&tasks[i])
+	}
+	return Page[OperationLog]{Items: tasks, Count: int(answer.Count)}, nil
 }
 
 // GetOperationLog returns a task by its id (ShowOpLog). IsNotFound tells that CBR does not know it, which
@@ -123,7 +127,20 @@ func (c *Client) GetOperationLog(ctx context.Context, id string) (OperationLog, 
 	if answer.Log == nil || (answer.Log.ID != "" && answer.Log.ID != id) {
 		return OperationLog{}, unexpected(OperationGetTask)
 	}
+	c.clean(answer.Log)
 	return *answer.Log, nil
+}
+
+// clean makes the texts of a task fit to be kept, and drops an id that is none.
+func (c *Client) clean(task *OperationLog) {
+	for _, text := range []*string{&task.ErrorInfo.Code, &task.ErrorInfo.Message, (*string)(&task.Status)} {
+		if *text != "" {
+			*text = c.secret.hide(*text)
+		}
+	}
+	if c.secret.betrays(task.ID) {
+		task.ID = ""
+	}
 }
 
 // BackupsQuery selects backups. The API has no filter by several ids.

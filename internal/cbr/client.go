@@ -69,6 +69,7 @@ type Client struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
+	secret *redactor
 }
 
 var errEndpoint = errors.New("the endpoint is not an https:// or http:// URL of a host alone")
@@ -89,6 +90,7 @@ func NewClient(config Config) (*Client, error) {
 	return &Client{
 		config: config,
 		base:   base,
+		secret: newRedactor(secretOf(config.Credential)),
 		http: &http.Client{
 			Transport: config.Transport,
 			// A redirect would carry the token, a custom header, to wherever it points.
@@ -176,13 +178,15 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
 		failure := unanswered(call.operation, connected.Load(), err)
-		failure.Err = redacted(httpRequest, err) // after its cause was looked at, which this may hide
+		failure.Err = c.secret.hideError(err) // after its cause was looked at, which this may hide
 		return failure
 	}
 	defer response.Body.Close()
+	// After a 101 the connection is the caller's, and the context does not end a read of it.
+	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes+1))
 	if response.StatusCode != http.StatusOK {
-		return refused(call.operation, httpRequest, response, body)
+		return c.refused(call.operation, response, body)
 	}
 	if err == nil && len(body) > maxResponseBytes {
 		err = fmt.Errorf("the answer is longer than %d bytes", maxResponseBytes)
@@ -191,8 +195,8 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 		err = decodeObject(body, result)
 	}
 	if err != nil {
-		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: redact(httpRequest, requestID(response, "")),
-			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", redacted(httpRequest, err))}
+		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")),
+			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.hideError(err))}
 	}
 	return nil
 }
@@ -233,7 +237,7 @@ func unanswered(operation Operation, connected bool, err error) *Error {
 }
 
 // refused is the failure that an answer other than 200 stands for.
-func refused(operation Operation, httpRequest *http.Request, response *http.Response, body []byte) *Error {
+func (c *Client) refused(operation Operation, response *http.Response, body []byte) *Error {
 	answer := struct {
 		Code      string `json:"error_code"`
 		Message   string `json:"error_msg"`
@@ -246,9 +250,9 @@ func refused(operation Operation, httpRequest *http.Request, response *http.Resp
 	return &Error{
 		Operation:  operation,
 		StatusCode: response.StatusCode,
-		Code:       redact(httpRequest, answer.Code),
-		Message:    redact(httpRequest, answer.Message),
-		RequestID:  redact(httpRequest, requestID(response, answer.RequestID)),
+		Code:       c.secret.hide(answer.Code),
+		Message:    c.secret.hide(answer.Message),
+		RequestID:  c.secret.hide(requestID(response, answer.RequestID)),
 		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		Class:      class,
 		Untouched:  untouched(class, response.StatusCode, answer.Code),
@@ -297,19 +301,4 @@ func decodeEach[T any](elements []json.RawMessage) []T {
 		}
 	}
 	return decoded
-}
-
-// redact removes the request's token from a text, as a server may echo what it was sent.
-func redact(httpRequest *http.Request, text string) string {
-	if token := httpRequest.Header.Get(tokenHeader); token != "" {
-		return strings.ReplaceAll(text, token, "[redacted]")
-	}
-	return text
-}
-
-func redacted(httpRequest *http.Request, err error) error {
-	if text := err.Error(); redact(httpRequest, text) != text {
-		return errors.New(redact(httpRequest, text))
-	}
-	return err
 }

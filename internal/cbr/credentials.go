@@ -67,6 +67,14 @@ func (t Token) Authorize(_ context.Context, request *http.Request) error {
 	return nil
 }
 
+// secretOf returns the text of a credential that must not be seen, "" if it sends none.
+func secretOf(credential Credential) string {
+	if token, ok := credential.(Token); ok && token.value != nil {
+		return *token.value
+	}
+	return ""
+}
+
 // String keeps the token out of logs and messages.
 func (t Token) String() string { return "[token]" }
 

@@ -192,7 +192,7 @@ func untouched(class Class, status int, code string) bool {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return class == Credentials && !strings.HasPrefix(code, "BackupService.")
 	case http.StatusTooManyRequests:
-		return class == Throttled
+		return class == Throttled && !strings.HasPrefix(code, "BackupService.")
 	case http.StatusNotFound:
 		return gatewayCode(code) == "0101"
 	default:

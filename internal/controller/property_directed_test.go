@@ -46,11 +46,15 @@ func played(t *testing.T, observe v1alpha1.ObservePolicy, script func(*world)) {
 	})
 }
 
-// pass has a process see everything and make a pass. The first request of the given name, if any, has the outcome.
-func (w *world) pass(a *actor, outcome verdict, name string) {
+// sees has a process see everything that has happened.
+func (a *actor) sees() {
 	for _, kind := range modelKinds {
 		a.advance(kind, a.behind(kind))
 	}
+}
+
+// pass has a process make a pass. The first request of the given name, if any, has the outcome.
+func (w *world) pass(a *actor, outcome verdict, name string) {
 	a.ask()
 	w.begin(a)
 	for range 200 {
@@ -77,9 +81,8 @@ func TestPropertyLostAnswerOfAStatusPatch(t *testing.T) {
 	played(t, v1alpha1.ObserveNever, func(w *world) {
 		w.pass(w.actors[0], goesWell, "") // takes over, submits b0, b1, b2
 		w.createBackup()                  // newer than the takeover
+		w.actors[0].sees()
 		w.pass(w.actors[0], answerLost, "patch status of b3")
-		w.actors[0].ask()
-		w.begin(w.actors[0])
 		w.pass(w.actors[0], goesWell, "")
 	})
 }
@@ -90,9 +93,11 @@ func TestPropertyOldSightOfCBR(t *testing.T) {
 		w.pass(w.actors[0], failsBefore, "update status of CBRProject") // has seen that CBR has none of them
 		w.pass(w.actors[1], goesWell, "")
 		time.Sleep(10 * time.Second)
+		w.actors[1].sees()
 		w.pass(w.actors[1], goesWell, "")
 		w.server.remove(kindBackup, "b0")
 		w.server.create(modelBackup(0))
+		w.actors[0].sees()
 		w.pass(w.actors[0], goesWell, "")
 	})
 }

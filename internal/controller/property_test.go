@@ -223,15 +223,6 @@ func drawScript() *rapid.Generator[[]move] {
 	return rapid.SliceOfN(rapid.Custom(drawMove), 20, 250)
 }
 
-// skipBesideFlows leaves the test out of the processes in which ginkgo runs the flows in parallel: each of them would
-// run it again.
-func skipBesideFlows(t *testing.T) {
-	t.Helper()
-	if total := flag.Lookup("ginkgo.parallel.total"); total != nil && total.Value.String() != "1" {
-		t.Skip("runs outside of the parallel flows")
-	}
-}
-
 // hasty makes lost writes final soon, and the live list worth its while: with all retries, and the number of backups that
 // a list takes, a script would rarely be long enough.
 func hasty(t *testing.T) {
@@ -243,7 +234,6 @@ func hasty(t *testing.T) {
 
 // TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.
 func TestPropertyNeverTwice(t *testing.T) {
-	skipBesideFlows(t)
 	hasty(t)
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		if err := checks.Value.Set("300"); err != nil {
@@ -266,7 +256,6 @@ const maxTries = 5000
 
 // The property has teeth: without any one of these rules a script is found that breaks the promise.
 func TestTeethOfTheProperty(t *testing.T) {
-	skipBesideFlows(t)
 	hasty(t)
 	for name, alter := range map[string]func(*Reconciler){
 		"1: a record without its precondition": func(r *Reconciler) { r.protocol.record = recordAnyway },
