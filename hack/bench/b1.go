@@ -102,7 +102,7 @@ func (s *stand) importFullLoad(ctx context.Context, simulator *cluster.Simulator
 		return err
 	}
 	profiled := s.profileCPU(ctx, running, "B1-cpu.pprof")
-	end, err := awaitTally(ctx, running, loadNamespace, seen.count)
+	end, err := awaitTally(ctx, running, ofNamespace(loadNamespace), seen.count)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (p *population) startCold(ctx context.Context) (coldStart, error) {
 			break
 		}
 	}
-	if _, err := awaitTally(ctx, running, populationNamespace, p.herd.count); err != nil {
+	if _, err := awaitTally(ctx, running, ofNamespace(populationNamespace), p.herd.count); err != nil {
 		return seen, err
 	}
 	return seen, running.stop(ctx)
@@ -194,7 +194,7 @@ func (p *population) failOver(ctx context.Context, leader *operator, by *ending)
 	took := first.Sub(began)
 	p.tell("B5: %s, next sync call after %s", by.how, report.Seconds(took))
 	by.took = append(by.took, took)
-	_, err = awaitTally(ctx, standby, populationNamespace, p.herd.count)
+	_, err = awaitTally(ctx, standby, ofNamespace(populationNamespace), p.herd.count)
 	return standby, errors.Join(err, <-ended)
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/hack/bench/report"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/controller"
 	"backupsync.dev/operator/internal/e2e/cluster"
@@ -46,11 +47,12 @@ type neighbourhood struct {
 	*stand
 	namespace string
 	good      *herd
-	bad       []string // names of projects
+	simulator *cluster.Simulator // of the good ones
+	bad       []*herd
 }
 
 // measureNeighbours makes B8: whether tenants feel that two others have a bad endpoint. Runs with and without these take
-// turns, as the later ones find more BackupSyncs of earlier ones.
+// turns, so that a machine that changes changes both.
 func measureNeighbours(ctx context.Context, s *stand) error {
 	var with, without []time.Duration
 	for trial := range 2 * s.sizes.trials {
@@ -74,7 +76,7 @@ func measureNeighbours(ctx context.Context, s *stand) error {
 	return nil
 }
 
-// timeNeighbours returns how long the good projects take, from the start of the operator on.
+// timeNeighbours returns how long the good projects take, from their first sync call on.
 func (s *stand) timeNeighbours(ctx context.Context, namespace string, bad bool) (time.Duration, error) {
 	n := &neighbourhood{stand: s, namespace: namespace}
 	if err := n.prepare(ctx, bad); err != nil {
@@ -84,33 +86,41 @@ func (s *stand) timeNeighbours(ctx context.Context, namespace string, bad bool) 
 	if err != nil {
 		return 0, err
 	}
-	end, err := awaitTally(ctx, running, namespace, n.good.count)
+	end, err := awaitTally(ctx, running, n.imported, n.good.count)
 	if err != nil {
 		return 0, err
 	}
+	calls, err := n.simulator.Calls(ctx, string(cbr.OperationImport))
+	if err != nil || len(calls) == 0 {
+		return 0, fmt.Errorf("find the first sync call: %w", err)
+	}
 	// SIGTERM would wait for the call that hangs.
-	return end.Sub(running.began), errors.Join(running.Kill(), n.remove(ctx))
+	return end.Sub(calls[0].Time), errors.Join(running.Kill(), n.remove(ctx))
 }
 
 func (n *neighbourhood) prepare(ctx context.Context, bad bool) error {
 	if err := n.createNamespace(ctx, n.namespace); err != nil {
 		return err
 	}
+	if bad {
+		if err := n.addBad(ctx); err != nil {
+			return err
+		}
+	}
+	return n.addGood(ctx)
+}
+
+func (n *neighbourhood) addGood(ctx context.Context) error {
 	names, projectIDs := make([]string, 0, n.sizes.tenants), make([]string, 0, n.sizes.tenants)
 	for number := range n.sizes.tenants - badTenants {
 		names, projectIDs = append(names, fmt.Sprintf("tenant-%03d", number)), append(projectIDs, cloudProject(number))
 	}
-	simulator, err := n.simulator(ctx, "--project-id="+strings.Join(projectIDs, ","))
-	if err != nil {
+	var err error
+	if n.simulator, err = n.startTenantSimulator(ctx, "--project-id="+strings.Join(projectIDs, ",")); err != nil {
 		return err
 	}
 	for number, name := range names {
-		if err := n.createTenant(ctx, name, simulator.URL, projectIDs[number]); err != nil {
-			return err
-		}
-	}
-	if bad {
-		if err := n.addBad(ctx); err != nil {
+		if err := n.createTenant(ctx, name, n.simulator.URL, projectIDs[number]); err != nil {
 			return err
 		}
 	}
@@ -118,7 +128,7 @@ func (n *neighbourhood) prepare(ctx context.Context, bad bool) error {
 	return n.good.add(ctx, len(names)*n.sizes.backupsPerTenant)
 }
 
-func (n *neighbourhood) simulator(ctx context.Context, arguments ...string) (*cluster.Simulator, error) {
+func (n *neighbourhood) startTenantSimulator(ctx context.Context, arguments ...string) (*cluster.Simulator, error) {
 	return n.startSimulator(ctx, append([]string{"--latency=" + tenantLatency.String(), "--task-duration=0s"}, arguments...)...)
 }
 
@@ -142,7 +152,7 @@ func (n *neighbourhood) addBad(ctx context.Context) error {
 		"hanging":   {Times: cbrtest.Always, Delay: hanging},
 		"throttled": {Times: cbrtest.Always, Delay: "0s", Status: 429, Code: "APIGW.0308"},
 	} {
-		simulator, err := n.simulator(ctx)
+		simulator, err := n.startTenantSimulator(ctx)
 		if err != nil {
 			return err
 		}
@@ -152,10 +162,10 @@ func (n *neighbourhood) addBad(ctx context.Context) error {
 		if err := n.createTenant(ctx, name, simulator.URL, cbrtest.ProjectID); err != nil {
 			return err
 		}
-		n.bad = append(n.bad, name)
-		// Names are by number, and unique in the namespace: the bad ones have theirs beyond those of the others.
-		beyond := n.sizes.tenants * n.sizes.backupsPerTenant * (len(n.bad) + 1)
-		herd := &herd{server: n.server, namespace: n.namespace, projects: []string{name}, count: beyond}
+		herd := n.newHerd(n.namespace, name)
+		// Names are made of numbers: the bad ones have theirs beyond those of the good ones.
+		herd.first = (n.sizes.tenants + len(n.bad)) * n.sizes.backupsPerTenant
+		n.bad = append(n.bad, herd)
 		if err := herd.add(ctx, n.sizes.backupsPerTenant); err != nil {
 			return err
 		}
@@ -163,31 +173,38 @@ func (n *neighbourhood) addBad(ctx context.Context) error {
 	return nil
 }
 
-// remove removes the bad projects, which later operators would go on with.
-func (n *neighbourhood) remove(ctx context.Context) error {
-	errs := make([]error, 0, len(n.bad))
-	for _, name := range n.bad {
-		errs = append(errs, n.removeTenant(ctx, name))
-	}
-	return errors.Join(errs...)
+// imported counts the imported backups of the good projects in an operator's metrics.
+func (n *neighbourhood) imported(labels map[string]string) bool {
+	return labels["namespace"] == n.namespace && strings.HasPrefix(labels["project"], "tenant-")
 }
 
-func (n *neighbourhood) removeTenant(ctx context.Context, name string) error {
-	ofTenant := client.MatchingFields{"spec.projectRef.name": name}
-	if err := n.cluster.Client.DeleteAllOf(ctx, &v1alpha1.BackupSync{}, client.InNamespace(n.namespace), ofTenant); err != nil {
-		return fmt.Errorf("delete the BackupSyncs of %s: %w", name, err)
+// remove removes all of it: later operators would begin with a look at each project.
+func (n *neighbourhood) remove(ctx context.Context) error {
+	for _, herd := range append(n.bad, n.good) {
+		if err := herd.remove(ctx); err != nil {
+			return err
+		}
 	}
-	project := &v1alpha1.CBRProject{}
-	if err := n.cluster.Client.Get(ctx, client.ObjectKey{Namespace: n.namespace, Name: name}, project); err != nil {
-		return fmt.Errorf("get the CBRProject %s: %w", name, err)
+	projects := &v1alpha1.CBRProjectList{}
+	if err := n.cluster.Client.List(ctx, projects, client.InNamespace(n.namespace)); err != nil {
+		return fmt.Errorf("list the CBRProjects of the namespace %s: %w", n.namespace, err)
 	}
+	for i := range projects.Items {
+		if err := n.removeProject(ctx, &projects.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *neighbourhood) removeProject(ctx context.Context, project *v1alpha1.CBRProject) error {
 	if controllerutil.RemoveFinalizer(project, controller.Finalizer) { // its calls will not come to an end
 		if err := n.cluster.Client.Update(ctx, project); err != nil {
-			return fmt.Errorf("release the CBRProject %s: %w", name, err)
+			return fmt.Errorf("release the CBRProject %s: %w", project.Name, err)
 		}
 	}
 	if err := n.cluster.Client.Delete(ctx, project); err != nil {
-		return fmt.Errorf("delete the CBRProject %s: %w", name, err)
+		return fmt.Errorf("delete the CBRProject %s: %w", project.Name, err)
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func (b *bench) runStage(ctx context.Context, stage []measure) (err error) {
 		if !each.wanted(b) {
 			continue
 		}
-		err := errors.Join(each.run(ctx, s), s.clear())
+		err := errors.Join(s.runBounded(ctx, each), s.clear())
 		if ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -150,6 +150,14 @@ func (b *bench) runStage(ctx context.Context, stage []measure) (err error) {
 		}
 	}
 	return nil
+}
+
+var errMeasureTimeout = errors.New("the time of the measure is over")
+
+func (s *stand) runBounded(ctx context.Context, chosen measure) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.sizes.measureTimeout, errMeasureTimeout)
+	defer cancel()
+	return chosen.run(ctx, s)
 }
 
 // findBinaries finds the manager and the simulator, and builds what is missing or older than its sources into a folder.

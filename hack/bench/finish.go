@@ -37,9 +37,14 @@ import (
 // tallyPoll is how exactly the end of an import is known. A look takes the operator some milliseconds.
 const tallyPoll = 200 * time.Millisecond
 
-// awaitTally waits until an operator says that so many backups of a namespace are imported, and returns when it did. It
+// ofNamespace picks the projects of a namespace by the labels of their metrics.
+func ofNamespace(name string) func(labels map[string]string) bool {
+	return func(labels map[string]string) bool { return labels["namespace"] == name }
+}
+
+// awaitTally waits until an operator says that so many backups of some projects are imported, and returns when it did. It
 // is cheaper than a watch where there are many, but grows with the number of all BackupSyncs: the operator counts them.
-func awaitTally(ctx context.Context, running *operator, namespace string, want int) (time.Time, error) {
+func awaitTally(ctx context.Context, running *operator, of func(labels map[string]string) bool, want int) (time.Time, error) {
 	ticker := time.NewTicker(tallyPoll)
 	defer ticker.Stop()
 	for {
@@ -49,7 +54,7 @@ func awaitTally(ctx context.Context, running *operator, namespace string, want i
 		}
 		imported := 0
 		for _, sample := range samples {
-			if sample.Labels["namespace"] == namespace && sample.Labels["state"] == "imported" {
+			if of(sample.Labels) && sample.Labels["state"] == "imported" {
 				imported += int(sample.Value)
 			}
 		}
@@ -61,7 +66,7 @@ func awaitTally(ctx context.Context, running *operator, namespace string, want i
 		case <-running.Done():
 			return time.Time{}, errors.New("the manager has ended by itself")
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("%d of %d backups in the namespace %s are imported: %w", imported, want, namespace, context.Cause(ctx))
+			return time.Time{}, fmt.Errorf("%d of %d backups are imported: %w", imported, want, context.Cause(ctx))
 		}
 	}
 }

@@ -47,11 +47,12 @@ func newRawClient(config *rest.Config) (rest.Interface, error) {
 	return made, nil
 }
 
-// herd is the BackupSyncs of a namespace, numbered from 0 on, each a backup of its own.
+// herd is BackupSyncs of a namespace, each a backup of its own, with numbers in a row.
 type herd struct {
 	server    rest.Interface
 	namespace string
 	projects  []string // take turns
+	first     int      // number
 	count     int      // created so far
 }
 
@@ -69,10 +70,23 @@ func (h *herd) addImported(ctx context.Context, count int) error {
 }
 
 func (h *herd) grow(ctx context.Context, count int, do func(context.Context, int) error) error {
-	if err := inParallel(ctx, generators, h.count, h.count+count, do); err != nil {
+	next := h.first + h.count
+	if err := inParallel(ctx, generators, next, next+count, do); err != nil {
 		return fmt.Errorf("create %d BackupSyncs in the namespace %s: %w", count, h.namespace, err)
 	}
 	h.count += count
+	return nil
+}
+
+// remove deletes all of them.
+func (h *herd) remove(ctx context.Context) error {
+	err := inParallel(ctx, generators, h.first, h.first+h.count, func(ctx context.Context, number int) error {
+		return h.server.Delete().Namespace(h.namespace).Resource(backupSyncs).Name(backupName(number)).Do(ctx).Error()
+	})
+	if err != nil {
+		return fmt.Errorf("delete %d BackupSyncs of the namespace %s: %w", h.count, h.namespace, err)
+	}
+	h.count = 0
 	return nil
 }
 

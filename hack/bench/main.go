@@ -127,7 +127,8 @@ func run(ctx context.Context, chosen options, output, progress io.Writer) error 
 	err = b.run(ctx)
 	b.results.Sort()
 	wrong := b.results.Judge(ranges, b.only)
-	if _, printErr := fmt.Fprintf(output, "\n%s\n", b.results.Table()); printErr != nil {
+	if len(b.results.Figures) > 0 {
+		_, printErr := fmt.Fprintf(output, "\n%s\n", b.results.Table())
 		err = errors.Join(err, printErr)
 	}
 	if err := errors.Join(err, b.results.Write(b.folder)); err != nil {

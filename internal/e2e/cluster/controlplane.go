@@ -33,6 +33,7 @@ import (
 const (
 	controlPlaneStart = 60 * time.Second // 5 s as a rule, more on a busy machine
 	controlPlaneStop  = 20 * time.Second
+	etcdQuota         = "8589934592" // bytes; the default of 2 GiB is near to what a hundred thousand objects take
 )
 
 // controlPlane is etcd and kube-apiserver, run by envtest.
@@ -48,6 +49,7 @@ func newControlPlane(assets, dir string) (*controlPlane, error) {
 	}}
 	c.environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(dir, "etcd-data")}
 	etcd, apiserver := c.environment.ControlPlane.Etcd, c.environment.ControlPlane.GetAPIServer()
+	etcd.Configure().Set("quota-backend-bytes", etcdQuota)
 	apiserver.CertDir = filepath.Join(dir, "kube-apiserver-certificates")
 	apiserver.Configure().Set("authorization-mode", "RBAC")
 	etcdLog, etcdErr := c.openLog("etcd")
