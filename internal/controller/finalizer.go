@@ -41,24 +41,12 @@ func (p *pass) releaseProject(ctx context.Context) error {
 	if p.project == nil || !controllerutil.ContainsFinalizer(p.project, Finalizer) {
 		return nil
 	}
-	deleting := !p.project.DeletionTimestamp.IsZero()
-	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
-	switch {
-	case !deleting && atOnce: // the next pass would take hold of it again
-		return nil
-	case !deleting && (len(p.project.Status.Submissions) > 0 || p.plan.more || p.plan.held || !p.plan.wake.IsZero()):
-		return nil
-	case deleting && len(p.project.Status.Submissions) > 0:
-		moot, err := p.moot(ctx)
-		if err != nil {
-			return err
-		}
-		if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); !moot && until.After(p.now) {
-			p.wakeAt(until)
+	if p.project.DeletionTimestamp.IsZero() {
+		if p.busy() {
 			return nil
 		}
-		p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
-			"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Submissions))
+	} else if held, err := p.heldFromDeletion(ctx); held || err != nil {
+		return err
 	}
 	err := p.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
@@ -69,6 +57,30 @@ func (p *pass) releaseProject(ctx context.Context) error {
 		return fmt.Errorf("remove the finalizer: %w", err)
 	}
 	return nil
+}
+
+// busy says whether calls are recorded, or will be soon.
+func (p *pass) busy() bool {
+	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
+	return len(p.project.Status.Submissions) > 0 || atOnce || p.plan.more || p.plan.held || !p.plan.wake.IsZero()
+}
+
+// heldFromDeletion says whether a project that is being deleted still has calls whose outcome is worth waiting for.
+func (p *pass) heldFromDeletion(ctx context.Context) (bool, error) {
+	if len(p.project.Status.Submissions) == 0 {
+		return false, nil
+	}
+	moot, err := p.moot(ctx)
+	if err != nil {
+		return true, err
+	}
+	if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); !moot && until.After(p.now) {
+		p.wakeAt(until)
+		return true, nil
+	}
+	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
+		"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Submissions))
+	return false, nil
 }
 
 // moot says whether none of the recorded backups has a BackupSync left to which an outcome could be written.
