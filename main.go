@@ -79,7 +79,7 @@ func parseFlags() *flags {
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
 	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", controller.DefaultAllowedEndpoints,
 		"Comma-separated host patterns of the endpoints that CBRProjects may name. https is required, unless a pattern begins with http://.")
-	flag.IntVar(&f.maxConcurrentProjects, "max-concurrent-projects", 10, "CBRProjects that are worked on at the same time.")
+	flag.IntVar(&f.maxConcurrentProjects, "max-concurrent-projects", 32, "CBRProjects that are worked on at the same time. One whose endpoint hangs takes a place for a call timeout.")
 	flag.IntVar(&f.statusWriters, "status-writers", 16, "Status writes of BackupSyncs that are under way at the same time.")
 	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 turns it off.")
 	flag.BoolVar(&f.secureMetrics, "metrics-secure", true, "Serve metrics by HTTPS, to authenticated and authorized clients only.")

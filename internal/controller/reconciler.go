@@ -40,7 +40,7 @@ type Options struct {
 	Identity string
 	// AllowedEndpoints are the endpoints that projects may use; required.
 	AllowedEndpoints EndpointPatterns
-	// MaxConcurrentProjects is how many projects have a pass at the same time; 10 by default.
+	// MaxConcurrentProjects is how many projects have a pass at the same time; 32 by default.
 	MaxConcurrentProjects int
 	// StatusWriters is how many status writes of BackupSyncs are under way at the same time; 16 by default.
 	StatusWriters int
@@ -77,7 +77,7 @@ func (o *Options) setDefaults() {
 	if o.Transports == nil {
 		o.Transports = &cbr.Transports{}
 	}
-	setDefault(&o.MaxConcurrentProjects, 10)
+	setDefault(&o.MaxConcurrentProjects, 32)
 	setDefault(&o.StatusWriters, 16)
 	setDefault(&o.CallTimeout, cbr.DefaultTimeout)
 	setDefault(&o.WriteTimeout, 30*time.Second)
