@@ -107,12 +107,12 @@ var _ = Describe("A project with valid credentials", func() {
 	It("never makes more calls in a window than allowed, and wastes none", func(ctx context.Context) {
 		const window = 2 * time.Second
 		w := newWorld(ctx, cbrtest.Options{SyncCallsPerMinute: 5, RateWindow: window, Latency: 10 * time.Millisecond})
-		w.start(rateWindow(window))
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
 			spec.Batch.Size = 2
 			spec.Limits.SyncCallsPerMinute = 5
 		}))
 		w.applyBackups(ctx, 40)
+		w.start(rateWindow(window)) // now: a pause between two creations would make a call of one
 		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 40}))
 		Expect(w.cloud.SyncCalls()).To(Equal(20), "none was refused")
 		Expect(w.cloud.MaxCallsInWindow(window)).To(BeNumerically("<=", 5))
