@@ -25,24 +25,19 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
-const (
-	// demoTimeout bounds everything before the cleanup, parentPoll how late the end of "go run" is noticed.
-	demoTimeout = 15 * time.Minute
-	parentPoll  = time.Second
-)
+// demoTimeout bounds everything before the cleanup.
+const demoTimeout = 15 * time.Minute
 
 // exitInterrupted is what shells report for Ctrl-C.
 const exitInterrupted = 130
-
-var errInterrupted = errors.New("interrupted")
 
 func main() {
 	keep := flag.Bool("keep", false, "leave everything running at the end, and say how to stop it")
@@ -54,7 +49,7 @@ func main() {
 	ctrl.SetLogger(logr.Discard()) // of envtest: what goes wrong is in its errors
 	if err := run(*keep); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		if errors.Is(err, errInterrupted) {
+		if errors.Is(err, cluster.ErrInterrupted) {
 			os.Exit(exitInterrupted)
 		}
 		os.Exit(1)
@@ -62,13 +57,13 @@ func main() {
 }
 
 func run(keep bool) error {
-	ctx, cancel := interruptible(context.Background())
+	ctx, cancel := cluster.Interruptible(context.Background())
 	defer cancel(nil)
 	ctx, cancelTimeout := context.WithTimeout(ctx, demoTimeout)
 	defer cancelTimeout()
 	d := &demo{screen: newScreen(os.Stdout), keep: keep, started: time.Now()}
 	err := d.run(ctx)
-	interrupted := errors.Is(context.Cause(ctx), errInterrupted)
+	interrupted := errors.Is(context.Cause(ctx), cluster.ErrInterrupted)
 	if err != nil && !interrupted {
 		d.diagnose(context.WithoutCancel(ctx))
 	}
@@ -77,36 +72,7 @@ func run(keep bool) error {
 	}
 	stopErr := d.stop(context.WithoutCancel(ctx))
 	if interrupted {
-		return errors.Join(errInterrupted, stopErr)
+		return errors.Join(cluster.ErrInterrupted, stopErr)
 	}
 	return errors.Join(err, stopErr)
-}
-
-// interruptible returns a context that ends with errInterrupted on Ctrl-C, on SIGTERM, when the terminal goes, and
-// when the parent process does: "go run" passes no SIGTERM on to what it runs.
-func interruptible(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
-		signal.Notify(interrupts, syscall.SIGHUP)
-	}
-	parent := os.Getppid()
-	ticker := time.NewTicker(parentPoll)
-	go func() {
-		defer ticker.Stop()
-		for {
-			select {
-			case <-interrupts:
-				cancel(errInterrupted)
-			case <-ticker.C:
-				if os.Getppid() != parent {
-					cancel(errInterrupted)
-				}
-			case <-ctx.Done(): // the signals stay caught: the cleanup is not to be interrupted
-				return
-			}
-		}
-	}()
-	return ctx, cancel
 }

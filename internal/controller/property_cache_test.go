@@ -58,6 +58,13 @@ func (a *actor) behind(kind string) int {
 	return len(a.world.server.events(kind)) - a.caches[kind].position
 }
 
+// sees has a process see everything that has happened.
+func (a *actor) sees() {
+	for _, kind := range modelKinds {
+		a.advance(kind, a.behind(kind))
+	}
+}
+
 // takeIn does with a change what the informers and the handlers of SetupWithManager do.
 func (a *actor) takeIn(cache *modelCache, change modelEvent) {
 	name := change.object.GetName()

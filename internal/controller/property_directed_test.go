@@ -39,18 +39,8 @@ func played(t *testing.T, observe v1alpha1.ObservePolicy, script func(*world)) {
 		if twice := w.cloud.AcceptedTwice(); len(twice) > 0 {
 			t.Error("accepted twice: ", strings.Join(twice, " "))
 		}
-		w.kill(w.actors[0])
-		w.kill(w.actors[1])
-		cancel()
-		time.Sleep(time.Hour) // the ended processes run out
+		w.end(cancel)
 	})
-}
-
-// sees has a process see everything that has happened.
-func (a *actor) sees() {
-	for _, kind := range modelKinds {
-		a.advance(kind, a.behind(kind))
-	}
 }
 
 // pass has a process make a pass. The first request of the given name, if any, has the outcome.

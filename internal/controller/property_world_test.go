@@ -188,9 +188,7 @@ func (w *world) restart(index int) {
 	}
 	w.actors[index] = a
 	w.note("%s starts", a.name)
-	for _, kind := range modelKinds { // its informers list before the first pass
-		a.advance(kind, a.behind(kind))
-	}
+	a.sees() // its informers list before the first pass
 }
 
 // kill ends a process: what it asks from now on has no effect.
