@@ -33,6 +33,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/controller"
+	"backupsync.dev/operator/internal/election"
 )
 
 // version is set by the linker.
@@ -53,6 +55,9 @@ var version = "dev"
 // writesGrace is how much longer than a sync call a shutdown waits, for the writes that follow it. The pod's
 // terminationGracePeriodSeconds must be longer than both together.
 const writesGrace = 40 * time.Second
+
+// leaseName is the name of the lease of the leader election.
+const leaseName = "cbr.backupsync.dev"
 
 // flags are the command line.
 type flags struct {
@@ -75,7 +80,8 @@ func parseFlags() *flags {
 	flag.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; the pod's own by default.")
 	flag.DurationVar(&f.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits for a leader that has gone silent.")
 	flag.DurationVar(&f.renew, "leader-elect-renew-deadline", 10*time.Second, "How long a leader tries to renew its lease before it gives up.")
-	flag.DurationVar(&f.retry, "leader-elect-retry-period", time.Second, "Time between tries to get or renew the lease.")
+	flag.DurationVar(&f.retry, "leader-elect-retry-period", 250*time.Millisecond,
+		"Time between a standby's looks at the lease; it is written every 2 s, or more often if it is short.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
 	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", controller.DefaultAllowedEndpoints,
 		"Comma-separated host patterns of the endpoints that CBRProjects may name. https is required, unless a pattern begins with http://.")
@@ -165,19 +171,29 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	grace := f.callTimeout + writesGrace
 	readOwnWrites := true
+	var lock resourcelock.Interface
+	if f.leaderElect {
+		var err error
+		lock, err = election.NewLock(config, election.Options{
+			Namespace: f.leaderElectionNamespace, Name: leaseName, Duration: f.leaseDuration, Deadline: f.renew})
+		if err != nil {
+			return nil, fmt.Errorf("make the lock of the leader election: %w", err)
+		}
+	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       metricsOptions(f),
 		HealthProbeBindAddress:        f.probeAddress,
 		PprofBindAddress:              f.pprofAddress,
 		LeaderElection:                f.leaderElect,
-		LeaderElectionID:              "cbr.backupsync.dev",
-		LeaderElectionNamespace:       f.leaderElectionNamespace,
+		LeaderElectionID:              leaseName,
 		LeaderElectionReleaseOnCancel: true, // the process ends when the manager does
 		LeaseDuration:                 &f.leaseDuration,
 		RenewDeadline:                 &f.renew,
 		RetryPeriod:                   &f.retry,
 		GracefulShutdownTimeout:       &grace,
+
+		LeaderElectionResourceLockInterface: lock,
 		Cache: cache.Options{
 			DefaultNamespaces:           namespaces(f.watchNamespaces),
 			DefaultTransform:            controller.TrimCached,
