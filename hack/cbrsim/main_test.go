@@ -171,7 +171,7 @@ func TestShowsCalls(t *testing.T) {
 	if _, err := api.ImportBackups(t.Context(), cbrtest.Backups(2)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.ListBackups(t.Context(), cbr.BackupsQuery{Limit: 7}); err != nil {
+	if _, err := api.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 7}); err != nil {
 		t.Fatal(err)
 	}
 	for query, want := range map[string][]call{

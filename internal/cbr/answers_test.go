@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +112,12 @@ func TestOddElementsOfListsArePassedOver(t *testing.T) {
 	if got := strings.Join(ids, " "); got != " a b c d" { // the first has no id that can be read, but is there
 		t.Errorf("got the tasks %q", got)
 	}
-	backups, err := client.ListBackups(t.Context(), cbr.BackupsQuery{})
-	if err != nil || len(backups.Items) != 2 || backups.Items[0].ID != "a" || backups.Items[1].ID != "b" {
-		t.Errorf("got the backups %+v, %v", backups.Items, err)
+	if tasks.Size != 9 { // what cannot be read is there, too, or a full page would pass for the last
+		t.Errorf("the page of tasks counts %d elements", tasks.Size)
+	}
+	backups, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{})
+	if err != nil || !slices.Equal(backups.Items, []string{"a", "b"}) || backups.Size != 5 || backups.Count != 3 {
+		t.Errorf("got the backups %+v, %v", backups, err)
 	}
 }
 
@@ -135,7 +139,7 @@ func TestNullEverywhere(t *testing.T) {
 		if err != nil || len(tasks.Items) != 1 || tasks.Count != 0 {
 			t.Errorf("tasks: got %+v, %v", tasks, err)
 		}
-		if backups, err := client.ListBackups(t.Context(), cbr.BackupsQuery{}); err != nil || len(backups.Items) != 1 {
+		if backups, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{}); err != nil || len(backups.Items) != 1 {
 			t.Errorf("backups: got %+v, %v", backups, err)
 		}
 	}
@@ -229,5 +233,29 @@ func TestCompressedAnswerIsRead(t *testing.T) {
 	})
 	if got, err := client.ImportBackups(t.Context(), cbrtest.Backups(1)); err != nil || len(got) != 1 {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestLastPage(t *testing.T) {
+	const full = cbr.MaxPageSize
+	for name, test := range map[string]struct {
+		size, count, before int
+		want                bool
+	}{
+		"empty":                                {0, 0, 0, true},
+		"empty, though there should be more":   {0, 5000, 2 * full, true},
+		"short, without a count":               {7, 0, full, true},
+		"short, all are counted":               {7, full + 7, full, true},
+		"short, more are counted":              {100, full, 0, false},
+		"full, without a count":                {full, 0, 0, false},
+		"full, more are counted":               {full, full + 1, 0, false},
+		"full, of a count that may be its own": {full, full, 0, false},
+		"full, all are counted":                {full, 3 * full, 2 * full, false},
+		"short, of a count that is its own":    {7, 7, full, true},
+		"full, though fewer should be there":   {full, full / 2, 0, false},
+	} {
+		if got := (cbr.Page[string]{Size: test.size, Count: test.count}).Last(test.before); got != test.want {
+			t.Errorf("%s: got %t", name, got)
+		}
 	}
 }

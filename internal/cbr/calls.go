@@ -66,8 +66,17 @@ func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import,
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
+	// Size is the number of elements of the page, with those that are not what they should be and are missing in Items.
+	Size int
 	// Count is the number of all items of the list as CBR counts them, 0 if it did not say.
 	Count int
+}
+
+// Last says whether no page follows this one, before which so many elements were read. A full page is never taken for the
+// last: whether the count is one of the list, of the page or of what is left is not documented well enough to leave
+// anything unread for it. It only says that a page that is not full is not the last.
+func (p Page[T]) Last(before int) bool {
+	return p.Size == 0 || p.Size < MaxPageSize && p.Count <= before+p.Size
 }
 
 // OperationLogsQuery selects tasks. The API has no filter by backup.
@@ -112,7 +121,7 @@ func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery
 	for i := range tasks {
 		c.clean(&tasks[i])
 	}
-	return Page[OperationLog]{Items: tasks, Count: int(answer.Count)}, nil
+	return Page[OperationLog]{Items: tasks, Size: len(*answer.List), Count: int(answer.Count)}, nil
 }
 
 // GetOperationLog returns a task by its id (ShowOpLog). IsNotFound tells that CBR does not know it, which
@@ -150,24 +159,61 @@ type BackupsQuery struct {
 	Marker string
 }
 
-// ListBackups returns a page of the project's backups (ListBackups).
-func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[StoredBackup], error) {
+// ListBackupIDs returns a page of the ids of the project's backups (ListBackups). Whoever looks for some backups reads the
+// pages of all, as the API cannot select by id: nothing else of them is decoded.
+func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[string], error) {
 	values := pageQuery(query.Limit)
 	if query.Marker != "" {
 		values.Set("marker", query.Marker)
 	}
-	var answer struct {
+	var answer backupIDs
+	call := request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values}
+	if err := c.do(ctx, call, &answer); err != nil {
+		return Page[string]{}, err
+	}
+	return Page[string](answer), nil
+}
+
+// backupIDs is a page of the list of backups, of which only the ids are kept.
+type backupIDs Page[string]
+
+type identified struct {
+	ID string `json:"id"`
+}
+
+// decode reads the page as a whole, which is quick, and if that fails element by element.
+func (p *backupIDs) decode(body []byte) error {
+	var whole struct {
+		List  *[]identified `json:"backups"`
+		Count count         `json:"count"`
+	}
+	if decodeObject(body, &whole) == nil && whole.List != nil {
+		p.keep(*whole.List)
+		p.Size, p.Count = len(*whole.List), int(whole.Count)
+		return nil
+	}
+	var parts struct {
 		List  *[]json.RawMessage `json:"backups"`
 		Count count              `json:"count"`
 	}
-	call := request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values}
-	if err := c.do(ctx, call, &answer); err != nil {
-		return Page[StoredBackup]{}, err
+	if err := decodeObject(body, &parts); err != nil {
+		return err
 	}
-	if answer.List == nil {
-		return Page[StoredBackup]{}, &Error{Operation: OperationListBackups, StatusCode: http.StatusOK, Class: Transient, Err: errNoList}
+	if parts.List == nil {
+		return errNoList
 	}
-	return Page[StoredBackup]{Items: decodeEach[StoredBackup](*answer.List), Count: int(answer.Count)}, nil
+	p.keep(decodeEach[identified](*parts.List))
+	p.Size, p.Count = len(*parts.List), int(parts.Count)
+	return nil
+}
+
+func (p *backupIDs) keep(backups []identified) {
+	p.Items = make([]string, 0, len(backups))
+	for _, backup := range backups {
+		if backup.ID != "" {
+			p.Items = append(p.Items, backup.ID)
+		}
+	}
 }
 
 // GetBackup returns a backup by its id (ShowBackup). IsNotFound tells that CBR does not have it.

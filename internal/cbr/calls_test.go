@@ -90,8 +90,8 @@ func TestReadsAreTheDocumentedRequests(t *testing.T) {
 	_, _ = client.ListOperationLogs(t.Context(), cbr.OperationLogsQuery{Limit: 5000})
 	_, _ = client.ListOperationLogs(t.Context(), cbr.OperationLogsQuery{Status: cbr.TaskRunning, ResourceID: "r/1", Limit: 1})
 	_, _ = client.GetOperationLog(t.Context(), "task-1")
-	_, _ = client.ListBackups(t.Context(), cbr.BackupsQuery{Limit: 7})
-	_, _ = client.ListBackups(t.Context(), cbr.BackupsQuery{Marker: "last"})
+	_, _ = client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 7})
+	_, _ = client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Marker: "last"})
 	_, _ = client.GetBackup(t.Context(), "backup-1")
 	project := "/v3/" + cbrtest.ProjectID
 	want := []string{
@@ -167,7 +167,7 @@ func TestObserverIsToldOfEveryCallThatWasMade(t *testing.T) {
 	_, _ = client.ImportBackups(t.Context(), cbrtest.Backups(1))
 	_, _ = client.GetBackup(t.Context(), "unknown")
 	server.Close()
-	_, _ = client.ListBackups(t.Context(), cbr.BackupsQuery{})
+	_, _ = client.ListBackupIDs(t.Context(), cbr.BackupsQuery{})
 	for i := range calls {
 		if calls[i].Duration <= 0 {
 			t.Errorf("call %d took %s", i, calls[i].Duration)
@@ -176,8 +176,8 @@ func TestObserverIsToldOfEveryCallThatWasMade(t *testing.T) {
 	}
 	want := []cbr.Call{
 		{Operation: cbr.OperationImport, StatusCode: 200},
-		{Operation: cbr.OperationGetBackup, StatusCode: 404, Code: cbr.CodeBackupNotFound},
-		{Operation: cbr.OperationListBackups},
+		{Operation: cbr.OperationGetBackup, StatusCode: 404, Code: cbr.CodeBackupNotFound, Class: cbr.NotFound},
+		{Operation: cbr.OperationListBackups, Class: cbr.Transient},
 	}
 	if !slices.Equal(calls, want) {
 		t.Errorf("got %+v, want %+v", calls, want)

@@ -28,6 +28,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -54,6 +55,8 @@ type Config struct {
 	UserAgent string
 	// Observe, if set, is told of every call when it has ended.
 	Observe func(Call)
+	// Pace, if set, is asked before each read, and returns when it may be made. Its error ends the call.
+	Pace func(context.Context) error
 }
 
 // Call describes a call that has ended.
@@ -61,6 +64,7 @@ type Call struct {
 	Operation  Operation
 	StatusCode int    // 0 without an answer
 	Code       string // error code, "" without one
+	Class      Class  // of its failure, "" without one
 	Duration   time.Duration
 }
 
@@ -149,6 +153,11 @@ func (b *lateBody) Read(buffer []byte) (int, error) {
 
 // do makes a call and decodes its answer, a JSON object, into result. Anything but a 200 that decodes is an *Error.
 func (c *Client) do(ctx context.Context, call request, result any) error {
+	if c.config.Pace != nil && call.method == http.MethodGet {
+		if err := c.config.Pace(ctx); err != nil {
+			return &Error{Operation: call.operation, Class: Transient, Untouched: true, Err: err}
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	start := time.Now()
@@ -156,7 +165,7 @@ func (c *Client) do(ctx context.Context, call request, result any) error {
 	if c.config.Observe != nil {
 		observed := Call{Operation: call.operation, StatusCode: http.StatusOK, Duration: time.Since(start)}
 		if failure != nil {
-			observed.StatusCode, observed.Code = failure.StatusCode, failure.Code
+			observed.StatusCode, observed.Code, observed.Class = failure.StatusCode, failure.Code, failure.Class
 		}
 		c.config.Observe(observed)
 	}
@@ -184,7 +193,10 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 	defer response.Body.Close()
 	// After a 101 the connection is the caller's, and the context does not end a read of it.
 	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes+1))
+	buffer := bodies.Get().(*bytes.Buffer)
+	defer recycle(buffer)
+	_, err = buffer.ReadFrom(io.LimitReader(response.Body, maxResponseBytes+1))
+	body := buffer.Bytes()
 	if response.StatusCode != http.StatusOK {
 		return c.refused(call.operation, response, body)
 	}
@@ -192,13 +204,26 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 		err = fmt.Errorf("the answer is longer than %d bytes", maxResponseBytes)
 	}
 	if err == nil {
-		err = decodeObject(body, result)
+		err = decode(body, result)
 	}
 	if err != nil {
 		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")),
 			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.hideError(err))}
 	}
 	return nil
+}
+
+// bodies are the buffers of answers: a long list is read in pages of hundreds of kilobytes. What is decoded is copied.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxRecycledBytes keeps the memory of an unusually long answer from being held for short ones.
+const maxRecycledBytes = 2 << 20
+
+func recycle(buffer *bytes.Buffer) {
+	if buffer.Cap() <= maxRecycledBytes {
+		buffer.Reset()
+		bodies.Put(buffer)
+	}
 }
 
 func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, error) {
@@ -288,6 +313,14 @@ func decodeObject(body []byte, result any) error {
 		return errNotAnObject
 	}
 	return json.Unmarshal(body, result)
+}
+
+// decode decodes an answer: by its own method, if it has one.
+func decode(body []byte, result any) error {
+	if own, has := result.(interface{ decode(body []byte) error }); has {
+		return own.decode(body)
+	}
+	return decodeObject(body, result)
 }
 
 // decodeEach decodes the elements of a list, passing over those that are not what they should be: one odd

@@ -36,7 +36,7 @@ func TestTokenIsTrimmed(t *testing.T) {
 	server := cbrtest.NewServer(t, cbrtest.Options{Tokens: []string{secret}})
 	for _, content := range []string{secret, secret + "\n", secret + "\r\n", " \t\n" + secret + " \n\n"} {
 		client := newClient(t, configFor(t, server.URL, content, ""))
-		if _, err := client.ListBackups(t.Context(), cbr.BackupsQuery{}); err != nil {
+		if _, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{}); err != nil {
 			t.Errorf("%q: %v", strings.ReplaceAll(content, secret, "TOKEN"), err)
 		}
 	}

@@ -224,7 +224,7 @@ func FuzzDecodeBackups(f *testing.F) {
 		const asked = "some-id"
 		status := anyStatus(number)
 		client := stub{status: status, body: body}.client(t)
-		page, err := client.ListBackups(t.Context(), cbr.BackupsQuery{})
+		page, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{})
 		longest := listOf(t, status, body, "backups", err)
 		if err != nil {
 			soundFailure(t, cbr.OperationListBackups, status, err)

@@ -46,7 +46,7 @@ var operations = map[cbr.Operation]func(context.Context, *cbr.Client) error{
 		return err
 	},
 	cbr.OperationListBackups: func(ctx context.Context, client *cbr.Client) error {
-		_, err := client.ListBackups(ctx, cbr.BackupsQuery{})
+		_, err := client.ListBackupIDs(ctx, cbr.BackupsQuery{})
 		return err
 	},
 	cbr.OperationGetBackup: func(ctx context.Context, client *cbr.Client) error {

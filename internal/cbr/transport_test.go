@@ -263,7 +263,7 @@ func TestImportThatIsLateIsNotSent(t *testing.T) {
 			if !errors.Is(got, cbr.ErrTooLate) || got.Class != cbr.Transient || !got.Untouched {
 				t.Errorf("%s token: got %+v, want ErrTooLate, Transient and Untouched", name, got)
 			}
-			if _, err := client.ListBackups(t.Context(), cbr.BackupsQuery{}); err != nil {
+			if _, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{}); err != nil {
 				t.Errorf("%s token: the next call: %v", name, err)
 			}
 		}

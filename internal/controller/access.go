@@ -159,6 +159,8 @@ func describe(err error) string {
 		return code
 	case failure.StatusCode != 0 && failure.Err != nil:
 		return fmt.Sprintf("HTTP %d with an answer that cannot be read", failure.StatusCode)
+	case failure.StatusCode != 0 && message != "":
+		return fmt.Sprintf("HTTP %d: %s", failure.StatusCode, message)
 	case failure.StatusCode != 0:
 		return fmt.Sprintf("HTTP %d without an error code", failure.StatusCode)
 	default:

@@ -37,6 +37,10 @@ func (p *pass) connect(ctx context.Context) (bool, error) {
 		return p.cloud != nil, nil
 	}
 	p.connected = true
+	if target := p.project.Spec.Endpoint + " " + p.project.Spec.ProjectID; p.memory.target != target {
+		p.memory.target = target
+		p.memory.forgetObserved()
+	}
 	known := &p.memory.access
 	if known.inputs != p.inputs {
 		*known = access{inputs: p.inputs}
@@ -100,7 +104,11 @@ func (p *pass) dial(credential cbr.Credential) bool {
 		Transport:  transport,
 		Timeout:    p.options.CallTimeout,
 		UserAgent:  p.options.UserAgent,
-		Observe:    observeCall,
+		Pace:       p.memory.pace.wait,
+		Observe: func(call cbr.Call) {
+			observeCall(call)
+			p.memory.pace.heed(call)
+		},
 	})
 	if err != nil { // the CRD lets no such value through
 		known.unusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())

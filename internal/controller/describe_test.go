@@ -44,7 +44,7 @@ func TestDescribe(t *testing.T) {
 		"code and message": {&cbr.Error{StatusCode: 400, Code: "BackupService.9900", Message: "Invalid parameters."},
 			"BackupService.9900: Invalid parameters."},
 		"code alone":           {&cbr.Error{StatusCode: 400, Code: "BackupService.9900"}, "BackupService.9900"},
-		"message alone":        {&cbr.Error{StatusCode: 400, Message: "Invalid parameters."}, "HTTP 400 without an error code"},
+		"message alone":        {&cbr.Error{StatusCode: 400, Message: "Invalid parameters."}, "HTTP 400: Invalid parameters."},
 		"status alone":         {&cbr.Error{StatusCode: 503}, "HTTP 503 without an error code"},
 		"an unreadable answer": {&cbr.Error{StatusCode: 200, Err: errors.New("unexpected end of JSON input")}, "HTTP 200 with an answer that cannot be read"},
 		"no answer":            {&cbr.Error{Err: context.DeadlineExceeded}, "no answer in time"},

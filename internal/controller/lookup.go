@@ -41,26 +41,27 @@ func (p *pass) eachTask(ctx context.Context, query cbr.OperationLogsQuery, see f
 		for i := range page.Items {
 			see(&page.Items[i])
 		}
-		if len(page.Items) == 0 || pagesAfter(page, query.Offset) == 0 {
+		if page.Last(query.Offset) {
 			return nil
 		}
-		query.Offset += cbr.MaxPageSize
+		query.Offset += page.Size
 	}
 	return errTooManyTasks
 }
 
 // stored returns which of the backups CBR has. It reads the list of all backups as long as that is likely to take
-// fewer calls than asking for each, and asks for each of those that are left.
-func (p *pass) stored(ctx context.Context, ids []string) (map[string]struct{}, error) {
+// fewer calls than asking for each, and asks for each of those that are left. The API could select by the resource, but
+// nothing documents that CBR keeps what an import says of it: only the id decides. It notes in a survey what the list
+// shows, and says whether that was the whole list.
+func (p *pass) stored(ctx context.Context, ids []string, seen *survey) (found map[string]struct{}, whole bool, err error) {
 	left := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
 		left[id] = struct{}{}
 	}
-	found := map[string]struct{}{}
-	if len(ids) > maxSingleLookUps {
-		whole, err := p.listStored(ctx, left, found)
-		if err != nil || whole {
-			return found, err
+	found = map[string]struct{}{}
+	if len(ids) > max(maxSingleLookUps, p.memory.storedPages) {
+		if whole, err = p.listStored(ctx, left, found, seen); err != nil || whole {
+			return found, whole, err
 		}
 	}
 	for id := range left {
@@ -69,42 +70,43 @@ func (p *pass) stored(ctx context.Context, ids []string) (map[string]struct{}, e
 			continue
 		}
 		if err != nil {
-			return found, err
+			return found, false, err
 		}
 		found[id] = struct{}{}
 	}
-	return found, nil
+	return found, false, nil
 }
 
-// maxSingleLookUps is how many backups are asked for one by one without a look at the list.
-const maxSingleLookUps = 20
+// maxSingleLookUps is how many backups are asked for one by one without a look at the list, of which nobody knows the
+// length before; less in a test.
+var maxSingleLookUps = 5
 
 // listStored moves ids from left to found as the list of backups shows them, and says whether it was read to its
 // end, so that what is left is not in CBR.
-func (p *pass) listStored(ctx context.Context, left, found map[string]struct{}) (bool, error) {
+func (p *pass) listStored(ctx context.Context, left, found map[string]struct{}, all *survey) (bool, error) {
 	marker, seen := "", 0
 	for {
-		page, err := p.cloud.ListBackups(ctx, cbr.BackupsQuery{Limit: cbr.MaxPageSize, Marker: marker})
+		page, err := p.cloud.ListBackupIDs(ctx, cbr.BackupsQuery{Limit: cbr.MaxPageSize, Marker: marker})
 		if err != nil {
 			return false, err
 		}
-		for i := range page.Items {
-			id := page.Items[i].ID
+		for _, id := range page.Items {
+			all.note(id)
 			if _, wanted := left[id]; wanted {
 				delete(left, id)
 				found[id] = struct{}{}
 			}
 		}
-		seen += len(page.Items)
-		if len(page.Items) < cbr.MaxPageSize || len(left) == 0 {
+		p.memory.storedPages = max(page.Count/cbr.MaxPageSize, seen/cbr.MaxPageSize) + 1
+		if page.Last(seen) {
 			return true, nil
 		}
-		last := page.Items[len(page.Items)-1].ID
-		if last == marker {
+		seen += page.Size
+		if len(page.Items) == 0 || page.Items[len(page.Items)-1] == marker {
 			return false, nil // the list does not move on: ask for each
 		}
-		marker = last
-		if (page.Count-seen)/cbr.MaxPageSize > len(left) || seen > maxListedBackups {
+		marker = page.Items[len(page.Items)-1]
+		if (page.Count-seen)/cbr.MaxPageSize > len(left) || len(left) == 0 || seen > maxListedBackups {
 			return false, nil
 		}
 	}

@@ -41,6 +41,10 @@ type memory struct {
 	floors   sync.Mutex // guards verified
 	// observed are the ids of backups that CBR was asked for and did not have, since when nobody else has made calls.
 	observed map[string]struct{}
+	// survey is the latest look at all that CBR has, nil if there is none that counts.
+	survey *survey
+	// target is the endpoint and the cloud project that observed and survey speak of.
+	target string
 	// lookUpFrom is when a recorded submission may be looked up, where that is known better than by its age.
 	lookUpFrom map[string]time.Time
 	// refusals are the failures of recorded submissions, by their ids, that blame what was sent.
@@ -49,10 +53,14 @@ type memory struct {
 	suspects suspects
 	// access is what the latest calls have told of endpoint and credentials.
 	access access
+	// pace is how fast CBR is read.
+	pace pace
+	// storedPages is how many pages the list of CBR's backups had when it was last looked at, 0 before.
+	storedPages int
 	// nextPoll is when the running tasks are looked at again.
 	nextPoll time.Time
-	// reported is when the project's status was last written.
-	reported time.Time
+	// countsDue is when counts that have changed are written, zero if none have.
+	countsDue time.Time
 }
 
 // arrived returns when a candidate was first seen. In the first pass of a process that is when it was created:
@@ -73,7 +81,13 @@ func (m *memory) arrived(backup *v1alpha1.BackupSync, firstPass bool, now time.T
 func (m *memory) overtaken() {
 	m.takeover = 0
 	clear(m.verified)
+	m.forgetObserved()
+}
+
+// forgetObserved forgets what CBR was seen not to have.
+func (m *memory) forgetObserved() {
 	clear(m.observed)
+	m.survey = nil
 }
 
 // memories holds the memory of each project. Passes of one project never overlap, so that only the map is locked.
@@ -93,6 +107,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 			lookUpFrom: map[string]time.Time{},
 			refusals:   map[string]error{},
 			suspects:   newSuspects(),
+			pace:       newPace(),
 		}
 		m.byProject[project] = known
 	}

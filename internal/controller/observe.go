@@ -26,44 +26,29 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// observe looks up the planned backups in CBR before this process first submits them: clusters are rebuilt from
-// Git with empty statuses. What CBR has, or is importing, is marked and leaves the plan.
-func (p *pass) observe(ctx context.Context) error {
-	if len(p.plan.calls) == 0 || p.project.Spec.Observe == v1alpha1.ObserveNever {
-		return nil
-	}
-	unobserved := p.unobserved()
-	if len(unobserved) == 0 {
-		return nil
-	}
-	if ready, err := p.connect(ctx); !ready {
-		p.plan.calls = nil
-		return err
-	}
-	found, err := p.alreadyThere(ctx, unobserved)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		p.memory.access.failed(err, p.options.Clock.Now())
-		p.log.Error(err, "Backups could not be looked up before their first submission", "backups", len(unobserved))
-		p.plan.calls = nil
-		p.wakeAt(p.memory.access.until)
-		return nil
-	}
-	p.memory.access.succeeded()
-	p.markFound(ctx, found)
-	return nil
-}
+// Backups are looked up in CBR before this process first submits them: clusters are rebuilt from Git with empty
+// statuses. What CBR has, or is importing, is marked and leaves the plan.
 
 // unobserved returns the planned backups that CBR is still to be asked for, by id. If they are many, all pending
 // ones are asked for at once, as the list of CBR's backups then serves all of them.
 func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 	found := map[string]*v1alpha1.BackupSync{}
+	if p.project.Spec.Observe == v1alpha1.ObserveNever {
+		return found
+	}
+	if p.memory.survey.over(p.now) {
+		p.memory.survey = nil
+	}
 	add := func(backup *v1alpha1.BackupSync) {
-		if _, known := p.memory.observed[backup.Spec.BackupID]; !known {
-			found[backup.Spec.BackupID] = backup
+		id := backup.Spec.BackupID
+		if _, known := p.memory.observed[id]; known {
+			return
 		}
+		if p.memory.survey != nil && p.memory.survey.excludes(id) {
+			p.memory.observed[id] = struct{}{}
+			return
+		}
+		found[id] = backup
 	}
 	for _, call := range p.plan.calls {
 		for _, member := range call {
@@ -72,7 +57,7 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 	}
 	if len(found) > maxSingleLookUps {
 		for _, backup := range p.pending {
-			if p.eligible(backup) && !p.doubtful(backup) {
+			if p.eligible(backup) {
 				add(backup)
 			}
 		}
@@ -83,10 +68,15 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 // alreadyThere returns what CBR has or is importing: first the tasks under way, then the backups, so that an
 // import that ends meanwhile is not missed.
 func (p *pass) alreadyThere(ctx context.Context, wanted map[string]*v1alpha1.BackupSync) (map[string]sighting, error) {
-	found := map[string]sighting{}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	found, seen := map[string]sighting{}, newSurvey(p.options.Clock.Now())
 	for _, status := range []cbr.TaskStatus{cbr.TaskWaiting, cbr.TaskRunning} {
 		err := p.eachTask(ctx, cbr.OperationLogsQuery{Status: status}, func(task *cbr.OperationLog) {
-			if id := task.ExtraInfo.Backup.ID; wanted[id] != nil && task.ID != "" && !task.Status.Final() {
+			id := task.ExtraInfo.Backup.ID
+			seen.note(id)
+			if wanted[id] != nil && task.ID != "" && !task.Status.Final() {
 				found[id] = sighting{task: task}
 			}
 		})
@@ -100,9 +90,15 @@ func (p *pass) alreadyThere(ctx context.Context, wanted map[string]*v1alpha1.Bac
 			ids = append(ids, id)
 		}
 	}
-	stored, err := p.stored(ctx, ids)
+	stored, whole, err := p.stored(ctx, ids, seen)
 	if err != nil {
 		return nil, err
+	}
+	if whole {
+		for id := range p.recorded { // a call that is under way may have its effect at any time
+			seen.note(id)
+		}
+		p.memory.survey = seen
 	}
 	p.noteObserved(ids, stored)
 	for id := range stored {

@@ -91,3 +91,31 @@ func TestPropertyOldSightOfCBR(t *testing.T) {
 		w.pass(w.actors[0], goesWell, "")
 	})
 }
+
+// A list of all that CBR has, read while a call is under way, says nothing about the backups of that call: they may be
+// accepted after it, and their BackupSyncs deleted and created anew when nobody waits for the call any more.
+func TestPropertyListDuringACall(t *testing.T) {
+	hasty(t)
+	played(t, v1alpha1.ObserveIfPresent, func(w *world) {
+		w.pass(w.actors[0], arrivesLate, "cloud: POST")
+		w.kill(w.actors[0])
+		w.createBackup()
+		w.createBackup()
+		w.actors[1].sees()
+		w.pass(w.actors[1], goesWell, "") // lists CBR's backups, and submits the two
+		w.arrive(0)
+		for _, name := range []string{"b0", "b1", "b2"} {
+			w.server.remove(kindBackup, name)
+		}
+		time.Sleep(propertySettle)
+		w.actors[1].sees()
+		w.pass(w.actors[1], goesWell, "") // looks up the call
+		for number := range 3 {
+			w.server.create(modelBackup(number))
+		}
+		w.actors[1].sees()
+		w.pass(w.actors[1], goesWell, "")
+		time.Sleep(time.Second)
+		w.pass(w.actors[1], goesWell, "")
+	})
+}

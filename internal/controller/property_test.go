@@ -226,13 +226,13 @@ func drawScript() *rapid.Generator[[]move] {
 	return rapid.SliceOfN(rapid.Custom(drawMove), 20, 250)
 }
 
-// hasty makes lost writes final soon, and the live list worth its while: with all retries, and the number of backups that
-// a list takes, a script would rarely be long enough.
+// hasty makes lost writes final soon, and lists worth their while: with all retries, and the numbers of backups that
+// lists take, a script would rarely be long enough.
 func hasty(t *testing.T) {
 	t.Helper()
-	retries, reads := writeRetries, maxSingleReads
-	writeRetries.Steps, maxSingleReads = 2, 2
-	t.Cleanup(func() { writeRetries, maxSingleReads = retries, reads })
+	retries, reads, lookUps := writeRetries, maxSingleReads, maxSingleLookUps
+	writeRetries.Steps, maxSingleReads, maxSingleLookUps = 2, 2, 1
+	t.Cleanup(func() { writeRetries, maxSingleReads, maxSingleLookUps = retries, reads, lookUps })
 }
 
 // TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.

@@ -34,8 +34,8 @@ import (
 )
 
 const (
-	// countsInterval is the shortest time between writes of the project that change its counts alone.
-	countsInterval = 2 * time.Second
+	// countsDelay is how long a change of counts waits for another reason to write the project: a call, as a rule.
+	countsDelay = 2 * time.Second
 	// projectGrace is how long a BackupSync waits for its project before it says so: the two are often
 	// applied together.
 	projectGrace = 3 * time.Second
@@ -232,12 +232,18 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	current := p.project.Status.DeepCopy()
 	if equality.Semantic.DeepEqual(current, next) {
+		p.memory.countsDue = time.Time{}
 		return true
 	}
 	current.Backups = next.Backups
-	due := p.memory.reported.Add(countsInterval)
-	if equality.Semantic.DeepEqual(current, next) && due.After(p.now) {
-		p.wakeAt(due)
+	if !equality.Semantic.DeepEqual(current, next) {
+		return false
+	}
+	if p.memory.countsDue.IsZero() {
+		p.memory.countsDue = p.now.Add(countsDelay)
+	}
+	if p.memory.countsDue.After(p.now) {
+		p.wakeAt(p.memory.countsDue)
 		return true
 	}
 	return false

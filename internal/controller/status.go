@@ -206,7 +206,7 @@ func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) e
 	if before != p.options.Identity || p.memory.takeover == 0 {
 		p.memory.takeover = resourceVersion(project)
 	}
-	p.memory.reported = p.options.Clock.Now()
+	p.memory.countsDue = time.Time{}
 	p.adopt(project)
 	return nil
 }

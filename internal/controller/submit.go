@@ -77,12 +77,14 @@ func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, e
 	}
 	submissions := make([]submission, 0, len(calls))
 	project := p.project.DeepCopy()
+	project.Status.Backups = p.tally.counts(p.key)
 	for _, members := range calls {
 		call := submission{members: members, Submission: v1alpha1.Submission{
 			ID: uuid.NewString(), StartedAt: metav1.NewMicroTime(p.options.Clock.Now()),
 		}}
 		for _, member := range members {
 			call.BackupIDs = append(call.BackupIDs, member.Spec.BackupID)
+			p.memory.survey.note(member.Spec.BackupID)
 		}
 		submissions = append(submissions, call)
 		project.Status.Submissions = append(project.Status.Submissions, call.Submission)

@@ -137,7 +137,7 @@ func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSyn
 	for _, backup := range doubtful {
 		ids = append(ids, backup.Spec.BackupID)
 	}
-	stored, err := p.stored(ctx, ids)
+	stored, _, err := p.stored(ctx, ids, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (p *pass) reportOverdue(ctx context.Context, ended []change) {
 // show more of them than asking one by one would; then one by one. Those that CBR does not know are nil.
 func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, since time.Time) (map[string]*cbr.OperationLog, error) {
 	found := make(map[string]*cbr.OperationLog, len(wanted))
-	for offset, pagesLeft := 0, 1; len(found)+pagesLeft < len(wanted) && pagesLeft > 0; offset += cbr.MaxPageSize {
+	for offset, pagesLeft := 0, 1; len(found)+pagesLeft < len(wanted) && pagesLeft > 0; {
 		page, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{
 			OperationType: cbr.OperationSync, StartTime: since, Limit: cbr.MaxPageSize, Offset: offset})
 		if err != nil {
@@ -205,17 +205,18 @@ func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.Back
 			}
 		}
 		pagesLeft = pagesAfter(page, offset)
+		offset += page.Size
 	}
 	return found, p.askForTasks(ctx, wanted, found)
 }
 
 // pagesAfter returns how many pages follow one, at least as far as is known.
-func pagesAfter(page cbr.Page[cbr.OperationLog], offset int) int {
-	left := page.Count - offset - cbr.MaxPageSize
-	if left <= 0 && len(page.Items) >= cbr.MaxPageSize && page.Count == 0 {
-		return 1 // CBR did not say how many there are
+func pagesAfter[T any](page cbr.Page[T], before int) int {
+	if page.Last(before) {
+		return 0
 	}
-	return (max(left, 0) + cbr.MaxPageSize - 1) / cbr.MaxPageSize
+	left := page.Count - before - page.Size
+	return max((left+cbr.MaxPageSize-1)/cbr.MaxPageSize, 1)
 }
 
 // askForTasks asks one by one for the tasks that no page has shown.

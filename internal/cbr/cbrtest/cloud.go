@@ -145,8 +145,13 @@ func (c *Cloud) arrive(x *exchange) {
 		x.route, x.items = route{}, nil
 	}
 	now := x.options.Clock.Now()
-	if x.route.operation == cbr.OperationImport && x.options.SyncCallsPerMinute > 0 {
-		x.throttled = c.ledger.syncCallsSince(now.Add(-x.options.RateWindow)) >= x.options.SyncCallsPerMinute
+	switch {
+	case x.route.operation == cbr.OperationImport:
+		limit := x.options.SyncCallsPerMinute
+		x.throttled = limit > 0 && since(now.Add(-x.options.RateWindow), c.ledger.syncTimes) >= limit
+	case x.route.operation != "":
+		limit := x.options.ReadsPerSecond
+		x.throttled = limit > 0 && since(now.Add(-time.Second), c.ledger.readTimes) >= limit
 	}
 	x.call = c.ledger.arrived(x, now)
 	x.requestID = identifier("request", x.call)
@@ -186,6 +191,9 @@ func (x *exchange) answer() reply {
 	}
 	if refused := x.authenticate(); refused != nil {
 		return x.refusal(refused)
+	}
+	if x.throttled && x.route.operation != cbr.OperationImport {
+		return x.refusal(x.options.throttleReads())
 	}
 	switch x.route.operation {
 	case cbr.OperationImport:

@@ -141,7 +141,7 @@ func TestReadsMeetFaultsToo(t *testing.T) {
 	} {
 		server := cbrtest.NewServer(t, cbrtest.Options{})
 		server.Inject(fault)
-		_, err := server.Client(t).ListBackups(t.Context(), cbr.BackupsQuery{Limit: 1})
+		_, err := server.Client(t).ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 1})
 		if got := failure(t, err); got.Class != cbr.Transient {
 			t.Errorf("%s: got %s, want Transient", name, got.Class)
 		}

@@ -85,7 +85,14 @@ func (c *Cloud) store(x *exchange, items []cbr.Backup, outcomes []Outcome) []cbr
 	return imports
 }
 
-// throttle is the gateway's answer to too many calls.
+// throttleReads is the gateway's answer to too many reads.
+func (o Options) throttleReads() *APIError {
+	return &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308",
+		Message: fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 second", o.ReadsPerSecond),
+		Headers: map[string]string{"Retry-After": "1"}}
+}
+
+// throttle is the gateway's answer to too many imports.
 func (o Options) throttle() *APIError {
 	return &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308",
 		Message: fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 minute",

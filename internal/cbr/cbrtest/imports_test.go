@@ -268,6 +268,25 @@ func TestAuthenticateHook(t *testing.T) {
 	}
 }
 
+func TestReadsHaveALimitOfTheirOwn(t *testing.T) {
+	clock := clockAt(start)
+	server := cbrtest.NewServer(t, cbrtest.Options{Clock: clock, ReadsPerSecond: 2})
+	client := server.Client(t)
+	for i := range 4 {
+		_, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{})
+		if i < 2 && err != nil || i >= 2 && failure(t, err).Class != cbr.Throttled {
+			t.Errorf("read %d: got %v", i, err)
+		}
+	}
+	if _, err := client.ImportBackups(t.Context(), cbrtest.Backups(1)); err != nil {
+		t.Errorf("an import counts as a read: %v", err)
+	}
+	clock.SetTime(clock.Now().Add(time.Second))
+	if _, err := client.GetBackup(t.Context(), "other"); !cbr.IsNotFound(err) {
+		t.Errorf("a second later: %v", err)
+	}
+}
+
 func TestRateLimitCountsRefusedCalls(t *testing.T) {
 	clock := clockAt(start)
 	server := cbrtest.NewServer(t, cbrtest.Options{Clock: clock, SyncCallsPerMinute: 2, RateWindow: time.Second})

@@ -58,6 +58,7 @@ type ledger struct {
 	calls       []Call
 	byOperation map[cbr.Operation]int
 	syncTimes   []time.Time // of arrival, ascending
+	readTimes   []time.Time // likewise, of what is not an import
 	inFlight    int         // ImportBackup calls without an answer
 	maxInFlight int
 	keptBodies  int
@@ -88,6 +89,8 @@ func (l *ledger) arrived(x *exchange, now time.Time) int {
 		l.syncTimes = append(l.syncTimes, now)
 		l.inFlight++
 		l.maxInFlight = max(l.maxInFlight, l.inFlight)
+	} else if call.Operation != "" {
+		l.readTimes = append(l.readTimes, now)
 	}
 	l.calls = append(l.calls, call)
 	return len(l.calls) - 1
@@ -115,15 +118,15 @@ func (l *ledger) accepted(call int, imports []cbr.Import) {
 	}
 }
 
-// syncCallsSince counts the ImportBackup calls that arrived after a moment.
-func (l *ledger) syncCallsSince(moment time.Time) int {
-	first, _ := slices.BinarySearchFunc(l.syncTimes, moment, func(at, moment time.Time) int {
+// since counts the times after a moment; they are ascending.
+func since(moment time.Time, times []time.Time) int {
+	first, _ := slices.BinarySearchFunc(times, moment, func(at, moment time.Time) int {
 		if at.After(moment) {
 			return 1
 		}
 		return -1
 	})
-	return len(l.syncTimes) - first
+	return len(times) - first
 }
 
 // Ledger returns every call so far, in the order of arrival.

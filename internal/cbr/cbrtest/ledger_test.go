@@ -116,7 +116,7 @@ func useEverything(ctx context.Context, server *cbrtest.Server, client *cbr.Clie
 	for i := range perWorker {
 		_, _ = client.ImportBackups(ctx, []cbr.Backup{cbrtest.Backup(100*worker + i)})
 		_, _ = client.ListOperationLogs(ctx, cbr.OperationLogsQuery{})
-		_, _ = client.ListBackups(ctx, cbr.BackupsQuery{})
+		_, _ = client.ListBackupIDs(ctx, cbr.BackupsQuery{})
 		server.Inject(cbrtest.Fault{Operation: cbr.OperationGetTask, Status: 500})
 		_, _ = client.GetOperationLog(ctx, "x")
 		server.SetTokens(cbrtest.Token)

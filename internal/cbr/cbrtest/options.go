@@ -61,6 +61,9 @@ type Options struct {
 	// SyncCallsPerMinute is the number of ImportBackup calls that may arrive in any RateWindow; 0 for no limit.
 	// Calls that are refused, for whatever reason, count too.
 	SyncCallsPerMinute int
+	// ReadsPerSecond is the number of reads that may arrive in any second; 0 for no limit. Refused ones count too, and are
+	// told to come back after a second.
+	ReadsPerSecond int
 	// RateWindow is the length of the "minute" of SyncCallsPerMinute; one minute if 0.
 	RateWindow time.Duration
 

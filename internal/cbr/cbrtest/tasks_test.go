@@ -212,15 +212,15 @@ func TestManyTasksAndBackupsArePaged(t *testing.T) {
 	}
 	stored, marker := map[string]bool{}, ""
 	for {
-		page, err := client.ListBackups(t.Context(), cbr.BackupsQuery{Limit: cbr.MaxPageSize, Marker: marker})
+		page, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: cbr.MaxPageSize, Marker: marker})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(page.Items) == 0 {
 			break
 		}
-		for _, backup := range page.Items {
-			stored[backup.ID], marker = true, backup.ID
+		for _, id := range page.Items {
+			stored[id], marker = true, id
 		}
 	}
 	if len(tasks) != count || len(stored) != count {
@@ -243,8 +243,8 @@ func TestBackupsAlreadyThere(t *testing.T) {
 		t.Error("backups that were there count as accepted")
 	}
 	server.RemoveBackups("", "b")
-	page, err := client.ListBackups(t.Context(), cbr.BackupsQuery{Limit: 10, Marker: "a"})
-	if err != nil || len(page.Items) != 1 || page.Items[0].ID != "c" || page.Count != 2 {
+	page, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 10, Marker: "a"})
+	if err != nil || len(page.Items) != 1 || page.Items[0] != "c" || page.Count != 2 {
 		t.Errorf("after a: got %+v and %v, want c alone of 2", page, err)
 	}
 	for query, want := range map[string]int{"offset=1": 1, "resource_id=r": 1, "status=available": 2, "status=error": 0, "marker=c": 0} {

@@ -1,0 +1,58 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+
+	"golang.org/x/time/rate"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// pace is how fast CBR is read for a project. The limit of reads is not documented, so there is none at first; but when
+// CBR has refused a read for its rate, reading on as before would be refused at the same page of the same list
+// again and again.
+type pace struct{ limiter *rate.Limiter }
+
+// Reads per second. Third parties have measured a limit of 20.
+const (
+	pacedReads  = rate.Limit(10)   // after the first refusal
+	fewestReads = rate.Limit(0.2)  // after many
+	pacedGain   = rate.Limit(0.01) // by each read that is not refused, up to pacedReads
+)
+
+func newPace() pace { return pace{limiter: rate.NewLimiter(rate.Inf, 1)} }
+
+// wait returns when a read may be made.
+func (p pace) wait(ctx context.Context) error { return p.limiter.Wait(ctx) }
+
+// heed learns from a call that has ended.
+func (p pace) heed(call cbr.Call) {
+	if call.Operation == cbr.OperationImport {
+		return // has a limit of its own: see callWindow
+	}
+	limit := p.limiter.Limit()
+	switch {
+	case call.Class == cbr.Throttled && limit == rate.Inf:
+		p.limiter.SetLimit(pacedReads)
+	case call.Class == cbr.Throttled:
+		p.limiter.SetLimit(max(limit/2, fewestReads))
+	case limit < pacedReads:
+		p.limiter.SetLimit(min(limit+pacedGain, pacedReads))
+	}
+}
