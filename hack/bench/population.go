@@ -55,6 +55,9 @@ func measurePopulation(ctx context.Context, s *stand) error {
 		return err
 	}
 	for _, size := range s.sizes.populations {
+		if size > s.sizes.takeoverAt && !s.wanted("B4") && !s.wanted("B6") {
+			break
+		}
 		if err := errors.Join(p.grow(ctx, size), p.renewSimulator(ctx)); err != nil {
 			return err
 		}

@@ -57,15 +57,19 @@ func (p *pass) planCalls(ctx context.Context) error {
 		size:    int(max(spec.Batch.Size, 1)),
 		window:  duration(spec.Batch.Window, defaultBatchWindow),
 		maxWait: duration(spec.Batch.MaxWait, defaultMaxWait),
+		bound:   maxCallsPerPass,
 		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Submissions)),
 	}
-	candidates, truncated, err := p.candidates(ctx, arrivals, rules.size*maxCallsPerPass)
+	if p.memory.takeover == 0 {
+		rules.bound = firstCalls
+	}
+	candidates, truncated, err := p.candidates(ctx, arrivals, rules.size*rules.bound)
 	if err != nil {
 		return err
 	}
 	p.memory.suspects.prune(p.pending)
 	free, groups := p.memory.suspects.separate(candidates, p.recorded)
-	rules.reserved = p.memory.suspects.share(len(groups), rules.calls)
+	rules.reserved = p.memory.suspects.share(len(groups), min(rules.calls, rules.bound))
 	p.plan = cut(free, rules, p.now).with(groups, rules)
 	if !p.plan.wake.IsZero() {
 		p.wakeAt(p.plan.wake)

@@ -46,6 +46,7 @@ var _ = Describe("A CBR with many backups", func() {
 		w := newWorld(ctx, cbrtest.Options{})
 		store(w.cloud, stored)
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
+		began := time.Now()
 		w.start()
 		for batch := range batches {
 			for number := range each {
@@ -54,9 +55,9 @@ var _ = Describe("A CBR with many backups", func() {
 			Eventually(w.reasons(ctx), 2*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: (batch + 1) * each}))
 		}
 		w.expectEachAcceptedOnce(ctx, batches*each)
-		// A survey counts for half a minute; the batches may take longer on a busy machine.
-		Expect(w.cloud.Calls(cbr.OperationListBackups)).To(BeNumerically("<=", 3*(stored/cbr.MaxPageSize+1)))
-		Expect(w.cloud.Calls(cbr.OperationGetBackup)).To(BeZero())
+		lists := 1 + int(time.Since(began)/(30*time.Second)) // for so long one counts
+		Expect(w.cloud.Calls(cbr.OperationListBackups)).To(BeNumerically("<=", lists*(stored/cbr.MaxPageSize+1)))
+		Expect(w.cloud.Calls(cbr.OperationGetBackup)).To(BeNumerically("<=", each), "a batch may begin with a few")
 	})
 
 	It("is read to its end although it refuses reads that come too fast", func(ctx context.Context) {

@@ -26,6 +26,9 @@ import (
 // edits are seen.
 const maxCallsPerPass = 20
 
+// firstCalls bounds a pass that takes a project over: each of its backups is read live, and others wait for the first call.
+const firstCalls = 4
+
 // candidate is a BackupSync that may be sent to CBR now.
 type candidate struct {
 	*v1alpha1.BackupSync
@@ -38,6 +41,7 @@ type batching struct {
 	size            int
 	window, maxWait time.Duration
 	calls           int // how many calls may be made now
+	bound           int // how many of them a pass makes at most
 	reserved        int // how many of them are not for cut
 }
 
@@ -56,7 +60,7 @@ type schedule struct {
 // waits until nothing has come for the window, at most maxWait from its oldest member.
 func cut(candidates []candidate, rules batching, now time.Time) schedule {
 	var plan schedule
-	limit := min(rules.calls, maxCallsPerPass) - rules.reserved
+	limit := min(rules.calls, rules.bound) - rules.reserved
 	for len(candidates) >= rules.size {
 		if len(plan.calls) == limit {
 			return plan.leave(rules)
@@ -82,7 +86,7 @@ func cut(candidates []candidate, rules batching, now time.Time) schedule {
 // with adds calls whose members are given, as far as the bounds allow.
 func (s schedule) with(groups [][]candidate, rules batching) schedule {
 	for _, group := range groups {
-		if len(s.calls) >= min(rules.calls, maxCallsPerPass) {
+		if len(s.calls) >= min(rules.calls, rules.bound) {
 			return s.leave(rules)
 		}
 		s.calls = append(s.calls, group)
@@ -92,7 +96,7 @@ func (s schedule) with(groups [][]candidate, rules batching) schedule {
 
 // leave notes why candidates whose time has come are not in the plan.
 func (s schedule) leave(rules batching) schedule {
-	s.more = rules.calls > maxCallsPerPass
+	s.more = rules.calls > rules.bound
 	s.held = !s.more
 	return s
 }

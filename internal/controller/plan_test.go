@@ -58,7 +58,7 @@ func seconds(after float64) time.Time { return noon.Add(time.Duration(after * fl
 
 // The rules of these tables, unless they say otherwise: calls of 50, a window of 1 s, at most 10 s.
 func rules(changes ...func(*batching)) batching {
-	rules := batching{size: 50, window: time.Second, maxWait: 10 * time.Second, calls: 100}
+	rules := batching{size: 50, window: time.Second, maxWait: 10 * time.Second, calls: 100, bound: maxCallsPerPass}
 	for _, change := range changes {
 		change(&rules)
 	}
@@ -158,10 +158,11 @@ func TestCutNeverLosesOrRepeatsACandidate(t *testing.T) {
 			window:  time.Duration(rapid.IntRange(0, 5000).Draw(t, "window")) * time.Millisecond,
 			maxWait: time.Duration(rapid.IntRange(0, 12000).Draw(t, "maxWait")) * time.Millisecond,
 			calls:   rapid.IntRange(0, 30).Draw(t, "calls"),
+			bound:   rapid.IntRange(1, 20).Draw(t, "bound"),
 		}
 		plan := cut(candidates, drawn, noon.Time)
 		planned := slices.Concat(plan.calls...)
-		if len(plan.calls) > min(drawn.calls, maxCallsPerPass) {
+		if len(plan.calls) > min(drawn.calls, drawn.bound) {
 			t.Fatalf("%d calls", len(plan.calls))
 		}
 		for i, call := range plan.calls {

@@ -181,7 +181,7 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 // share returns how many of the calls that may be made now are for groups of suspects, if others want them too: half,
 // so that neither a bad manifest holds up the others, nor a stream of others the innocent among the suspects.
 func (s *suspects) share(groups, calls int) int {
-	switch calls = min(calls, maxCallsPerPass); {
+	switch {
 	case groups == 0 || calls <= 0:
 		return 0
 	case calls == 1:
