@@ -54,13 +54,12 @@ type sizes struct {
 }
 
 // lease holds the times of a leader election.
-type lease struct{ duration, renew, retry time.Duration }
+type lease struct{ duration, renew time.Duration }
 
 func (l lease) arguments() []string {
 	return []string{
 		"--leader-elect-lease-duration=" + l.duration.String(),
 		"--leader-elect-renew-deadline=" + l.renew.String(),
-		"--leader-elect-retry-period=" + l.retry.String(),
 	}
 }
 
@@ -72,7 +71,7 @@ func fullSizes() sizes {
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
 		projects: []int{1, 10, 100}, trials: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 30,
-		lease:   lease{15 * time.Second, 10 * time.Second, 250 * time.Millisecond}, // the manager's defaults
+		lease:   lease{15 * time.Second, 10 * time.Second}, // the manager's defaults
 		timeout: 50 * time.Minute, measureTimeout: 25 * time.Minute,
 	}
 }
@@ -85,7 +84,7 @@ func quickSizes() sizes {
 		populations: []int{0, 4_000}, takeoverAt: 4_000, rest: 5 * time.Second, added: 200,
 		projects: []int{1, 10}, trials: 1, applied: 3,
 		tenants: 20, backupsPerTenant: 10,
-		lease:   lease{4 * time.Second, 3 * time.Second, 250 * time.Millisecond},
+		lease:   lease{4 * time.Second, 3 * time.Second},
 		timeout: 10 * time.Minute, measureTimeout: 4 * time.Minute,
 	}
 }

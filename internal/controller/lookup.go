@@ -51,17 +51,21 @@ func (p *pass) eachTask(ctx context.Context, query cbr.OperationLogsQuery, see f
 
 // stored returns which of the backups CBR has. It reads the list of all backups as long as that is likely to take
 // fewer calls than asking for each, and asks for each of those that are left. The API could select by the resource, but
-// nothing documents that CBR keeps what an import says of it: only the id decides. It notes in a survey what the list
-// shows, and says whether that was the whole list.
-func (p *pass) stored(ctx context.Context, ids []string, seen *survey) (found map[string]struct{}, whole bool, err error) {
+// nothing documents that CBR keeps what an import says of it: only the id decides. A survey, if one is wanted, takes
+// in what the list shows.
+func (p *pass) stored(ctx context.Context, ids []string, all *survey) (map[string]struct{}, error) {
 	left := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
 		left[id] = struct{}{}
 	}
-	found = map[string]struct{}{}
+	found := map[string]struct{}{}
 	if len(ids) > max(maxSingleLookUps, p.memory.storedPages) {
-		if whole, err = p.listStored(ctx, left, found, seen); err != nil || whole {
-			return found, whole, err
+		whole, err := p.listStored(ctx, left, found, all)
+		if all != nil {
+			all.whole = whole
+		}
+		if err != nil || whole {
+			return found, err
 		}
 	}
 	for id := range left {
@@ -70,11 +74,11 @@ func (p *pass) stored(ctx context.Context, ids []string, seen *survey) (found ma
 			continue
 		}
 		if err != nil {
-			return found, false, err
+			return found, err
 		}
 		found[id] = struct{}{}
 	}
-	return found, false, nil
+	return found, nil
 }
 
 // maxSingleLookUps is how many backups are asked for one by one without a look at the list, of which nobody knows the

@@ -90,11 +90,11 @@ func (p *pass) alreadyThere(ctx context.Context, wanted map[string]*v1alpha1.Bac
 			ids = append(ids, id)
 		}
 	}
-	stored, whole, err := p.stored(ctx, ids, seen)
+	stored, err := p.stored(ctx, ids, seen)
 	if err != nil {
 		return nil, err
 	}
-	if whole {
+	if seen.whole {
 		for id := range p.recorded { // a call that is under way may have its effect at any time
 			seen.note(id)
 		}

@@ -125,7 +125,7 @@ func (p *pass) lookUp(ctx context.Context, submissions []v1alpha1.Submission, lo
 			}
 		}
 	}
-	stored, _, err := p.stored(ctx, unseen, nil)
+	stored, err := p.stored(ctx, unseen, nil)
 	for id := range stored {
 		sightings[id] = sighting{stored: true}
 	}

@@ -30,6 +30,8 @@ type survey struct {
 	began time.Time
 	// seen holds hashes of ids. Two ids with the same hash cost a question, not a mistake.
 	seen map[uint64]struct{}
+	// whole says that the list was read to its end.
+	whole bool
 }
 
 var surveySeed = maphash.MakeSeed()

@@ -137,7 +137,7 @@ func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSyn
 	for _, backup := range doubtful {
 		ids = append(ids, backup.Spec.BackupID)
 	}
-	stored, _, err := p.stored(ctx, ids, nil)
+	stored, err := p.stored(ctx, ids, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.Back
 }
 
 // pagesAfter returns how many pages follow one, at least as far as is known.
-func pagesAfter[T any](page cbr.Page[T], before int) int {
+func pagesAfter(page cbr.Page[cbr.OperationLog], before int) int {
 	if page.Last(before) {
 		return 0
 	}

@@ -192,8 +192,8 @@ func (x *exchange) answer() reply {
 	if refused := x.authenticate(); refused != nil {
 		return x.refusal(refused)
 	}
-	if x.throttled && x.route.operation != cbr.OperationImport {
-		return x.refusal(x.options.throttleReads())
+	if x.throttled {
+		return x.refusal(x.options.throttle(x.route.operation))
 	}
 	switch x.route.operation {
 	case cbr.OperationImport:

@@ -26,9 +26,6 @@ import (
 
 // importBackups answers ImportBackup.
 func (x *exchange) importBackups() reply {
-	if x.throttled {
-		return x.refusal(x.options.throttle())
-	}
 	if x.invalid != nil {
 		return x.refusal(x.invalid)
 	}
@@ -85,16 +82,14 @@ func (c *Cloud) store(x *exchange, items []cbr.Backup, outcomes []Outcome) []cbr
 	return imports
 }
 
-// throttleReads is the gateway's answer to too many reads.
-func (o Options) throttleReads() *APIError {
-	return &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308",
-		Message: fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 second", o.ReadsPerSecond),
-		Headers: map[string]string{"Retry-After": "1"}}
-}
-
-// throttle is the gateway's answer to too many imports.
-func (o Options) throttle() *APIError {
-	return &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308",
-		Message: fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 minute",
-			o.SyncCallsPerMinute)}
+// throttle is the gateway's answer to too many calls of an operation.
+func (o Options) throttle(operation cbr.Operation) *APIError {
+	refused := &APIError{Status: http.StatusTooManyRequests, Code: "APIGW.0308"}
+	limit, per := o.SyncCallsPerMinute, "minute"
+	if operation != cbr.OperationImport {
+		limit, per = o.ReadsPerSecond, "second"
+		refused.Headers = map[string]string{"Retry-After": "1"}
+	}
+	refused.Message = fmt.Sprintf("The throttling threshold has been reached: policy user over ratelimit,limit:%d,time:1 %s", limit, per)
+	return refused
 }
