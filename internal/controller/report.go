@@ -55,6 +55,7 @@ func (p *pass) report(ctx context.Context) error {
 		defer cancel()
 		ctx = detached
 	}
+	p.dropSurvey()
 	if err := p.retryStalled(ctx); err != nil {
 		return err
 	}

@@ -53,3 +53,12 @@ func (s *survey) excludes(backupID string) bool {
 	_, seen := s.seen[maphash.String(surveySeed, backupID)]
 	return !seen
 }
+
+// dropSurvey drops a survey that no longer counts, which takes some 20 bytes for each backup in CBR, now or when it is time.
+func (p *pass) dropSurvey() {
+	if p.memory.survey.over(p.now) {
+		p.memory.survey = nil
+		return
+	}
+	p.wakeAt(p.memory.survey.began.Add(surveyLife))
+}
