@@ -122,6 +122,7 @@ deploy: ## Deploy CRDs, roles and the manager with the image IMG into the cluste
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSyncs and CBRProjects included.
+	-kubectl delete --all-namespaces --all --timeout=6m cbrprojects.cbr.backupsync.dev # while the manager can still release them
 	kubectl delete --ignore-not-found -k config/default
 
 .PHONY: clean

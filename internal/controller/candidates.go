@@ -63,11 +63,17 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if p.memory.takeover == 0 {
 		rules.bound = firstCalls
 	}
-	candidates, truncated, err := p.candidates(ctx, arrivals, rules.size*rules.bound)
+	p.memory.suspects.prune(p.pending)
+	eligible := p.eligibleBackups(arrivals)
+	if due := p.gathering(eligible, rules); due.After(p.now) {
+		p.plan.wake = due
+		p.wakeAt(due)
+		return nil
+	}
+	candidates, truncated, err := p.candidates(ctx, eligible, rules.size*rules.bound)
 	if err != nil {
 		return err
 	}
-	p.memory.suspects.prune(p.pending)
 	free, groups := p.memory.suspects.separate(candidates, p.recorded)
 	rules.reserved = p.memory.suspects.share(len(groups), min(rules.calls, rules.bound))
 	p.plan = cut(free, rules, p.now).with(groups, rules)
@@ -101,30 +107,46 @@ func (p *pass) noteArrivals() map[types.UID]time.Time {
 	return arrivals
 }
 
-// candidates returns the oldest backups that may be sent, and whether there are more than the limit.
-func (p *pass) candidates(ctx context.Context, arrivals map[types.UID]time.Time, limit int) ([]candidate, bool, error) {
-	ordered := slices.Concat(p.pending, p.rest)
-	slices.SortFunc(ordered, older)
+// eligibleBackups returns the backups that may be sent as far as each alone is concerned, the oldest first.
+func (p *pass) eligibleBackups(arrivals map[types.UID]time.Time) []candidate {
 	var found []candidate
-	for _, backup := range ordered {
-		if !p.eligible(backup) {
-			continue
+	for _, backup := range slices.Concat(p.pending, p.rest) {
+		if p.eligible(backup) {
+			found = append(found, candidate{BackupSync: backup, arrived: arrivals[backup.UID]})
 		}
-		holder, err := p.holder(ctx, backup)
+	}
+	slices.SortFunc(found, func(one, other candidate) int { return older(one.BackupSync, other.BackupSync) })
+	return found
+}
+
+// gathering returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
+// which of the backups have rivals. It is zero if there is more to consider.
+func (p *pass) gathering(eligible []candidate, rules batching) time.Time {
+	if len(eligible) == 0 || len(eligible) >= rules.size || p.memory.suspects.any() {
+		return time.Time{}
+	}
+	return dueTime(eligible, rules)
+}
+
+// candidates returns those of the backups that no rival holds, and whether there are more than the limit.
+func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) ([]candidate, bool, error) {
+	var found []candidate
+	for _, next := range eligible {
+		holder, err := p.holder(ctx, next.BackupSync)
 		if err != nil {
 			return nil, false, err
 		}
-		if holder.UID != backup.UID {
-			p.duplicate(backup, holder)
+		if holder.UID != next.UID {
+			p.duplicate(next.BackupSync, holder)
 			continue
 		}
-		if stateOf(backup) == stalled { // a duplicate whose turn has come
-			p.pending = append(p.pending, backup)
+		if stateOf(next.BackupSync) == stalled { // a duplicate whose turn has come
+			p.pending = append(p.pending, next.BackupSync)
 		}
 		if len(found) == limit {
 			return found, true, nil
 		}
-		found = append(found, candidate{BackupSync: backup, arrived: arrivals[backup.UID]})
+		found = append(found, next)
 	}
 	return found, false, nil
 }

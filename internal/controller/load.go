@@ -26,6 +26,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	corev1 "k8s.io/api/core/v1"
@@ -107,10 +108,13 @@ func (p *pass) load(ctx context.Context) error {
 	return nil
 }
 
+// uncopied reads objects of the cache as they are there. They must not be changed.
+var uncopied = &client.GetOptions{UnsafeDisableDeepCopy: ptr.To(true)}
+
 // loadProject reads the project: from the cache if this process was its last writer, live otherwise.
 func (p *pass) loadProject(ctx context.Context) error {
 	project := &v1alpha1.CBRProject{}
-	err := p.client.Get(ctx, p.key, project)
+	err := p.client.Get(ctx, p.key, project, uncopied)
 	if err == nil && project.Status.LastWriter != p.options.Identity {
 		project = &v1alpha1.CBRProject{} // what is absent in an answer would stay as it was
 		err = p.live.Get(ctx, p.key, project)
@@ -164,7 +168,7 @@ func (p *pass) accessInputs(ctx context.Context) (string, error) {
 	secret := &metav1.PartialObjectMetadata{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	key := types.NamespacedName{Namespace: p.key.Namespace, Name: p.project.Spec.Credentials.SecretRef.Name}
-	if err := p.client.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
+	if err := p.client.Get(ctx, key, secret, uncopied); client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("get the metadata of Secret %s: %w", key.Name, err)
 	}
 	return fmt.Sprintf("%d/%s/%s/%s", p.project.Generation, secret.UID, secret.ResourceVersion,

@@ -231,13 +231,13 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 
 // sameForNow says whether the project needs no write: nothing has changed, or counts alone and not long ago.
 func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
-	current := p.project.Status.DeepCopy()
-	if equality.Semantic.DeepEqual(current, next) {
+	current := p.project.Status
+	if equality.Semantic.DeepEqual(&current, next) {
 		p.memory.countsDue = time.Time{}
 		return true
 	}
 	current.Backups = next.Backups
-	if !equality.Semantic.DeepEqual(current, next) {
+	if !equality.Semantic.DeepEqual(&current, next) {
 		return false
 	}
 	if p.memory.countsDue.IsZero() {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -49,6 +50,8 @@ const (
 	passTimeout  = 10 * time.Minute
 )
 
+const controllerName = "cbrproject"
+
 // indexSecret finds the projects that use a Secret.
 const indexSecret = "secret"
 
@@ -71,7 +74,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 	}
 	warm := true
 	return ctrl.NewControllerManagedBy(manager).
-		Named("cbrproject").
+		Named(controllerName).
 		For(&v1alpha1.CBRProject{}, builder.WithPredicates(predicate.Or[client.Object](
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.BackupSync{}, r.backupHandler()).
@@ -81,8 +84,20 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](passRetry, passMaxRetry),
 			EnableWarmup:            &warm,
 			ReconciliationTimeout:   passTimeout,
+			LogConstructor:          passLog(manager.GetLogger()),
 		}).
 		Complete(r)
+}
+
+// passLog names the project in the log of a pass, at once: each step would copy the logger, for passes that log nothing.
+func passLog(log logr.Logger) func(*reconcile.Request) logr.Logger {
+	log = log.WithValues("controller", controllerName)
+	return func(request *reconcile.Request) logr.Logger {
+		if request == nil {
+			return log
+		}
+		return log.WithValues("CBRProject", request.NamespacedName)
+	}
 }
 
 func secretKeys(object client.Object) []string {

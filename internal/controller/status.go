@@ -181,14 +181,27 @@ func mayPass(ctx context.Context) func(error) bool {
 	}
 }
 
+// finalizersPatch is the merge patch of a project's finalizers.
+type finalizersPatch struct {
+	Metadata struct {
+		ResourceVersion string   `json:"resourceVersion"`
+		Finalizers      []string `json:"finalizers"`
+	} `json:"metadata"`
+}
+
 // writeFinalizers writes the project's finalizers, with its resource version as a precondition.
 func (p *pass) writeFinalizers(ctx context.Context, change func(client.Object, string) bool) error {
 	project := p.project.DeepCopy()
 	if !change(project, Finalizer) {
 		return nil
 	}
-	patch := client.MergeFromWithOptions(p.project, client.MergeFromWithOptimisticLock{})
-	if err := p.client.Patch(ctx, project, patch); err != nil {
+	var patch finalizersPatch
+	patch.Metadata.ResourceVersion, patch.Metadata.Finalizers = project.ResourceVersion, project.Finalizers
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return fmt.Errorf("encode the finalizers: %w", err)
+	}
+	if err := p.client.Patch(ctx, project, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
 	p.adopt(project)

@@ -252,8 +252,6 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 	}
 	r.protocol.strike(r, call, open)
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
-	r.events.Eventf(r.project, nil, corev1.EventTypeNormal, "Submitted", "ImportBackup",
-		"CBR accepted %d of %d backups of a sync call", len(changes), len(call.members))
 }
 
 // strike notes that a submission is over, but for the backups that stay open.

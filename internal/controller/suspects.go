@@ -52,6 +52,9 @@ func newSuspects() suspects {
 	return suspects{byID: map[string]suspicion{}, groups: map[int]*suspectGroup{}, released: map[string]struct{}{}}
 }
 
+// any says whether there are suspects.
+func (s *suspects) any() bool { return len(s.byID) > 0 }
+
 // refused notes that CBR has refused a call, and certainly taken none of these members of it.
 func (s *suspects) refused(members []*v1alpha1.BackupSync) {
 	slices.SortFunc(members, older)
@@ -127,7 +130,7 @@ func (s *suspects) settled(id string) {
 
 // prune forgets those that are not pending any more, and those that were edited.
 func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
-	if len(s.byID) == 0 {
+	if !s.any() {
 		return
 	}
 	generations := make(map[string]int64, len(pending))
