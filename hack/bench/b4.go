@@ -34,6 +34,7 @@ type restingState struct {
 	writes   int     // to the API server
 	reads    int     // of the API server
 	calls    int     // of CBR
+	server   record.ServerUsage
 }
 
 // settleTime lets an operator come to rest: it writes the counts of its projects every two seconds.
@@ -49,46 +50,64 @@ func (p *population) measureRest(ctx context.Context, running *operator) error {
 	if err := pause(ctx, settleTime); err != nil {
 		return err
 	}
-	profile, err := collectGarbage(ctx, running)
+	state, err := p.takeStock(ctx, running)
 	if err != nil {
 		return err
 	}
-	if err := p.keepProfile(fmt.Sprintf("B4-heap-%d.pprof", count), profile); err != nil {
+	if err := p.watchRest(ctx, running, &state); err != nil {
 		return err
 	}
-	state, err := p.watchRest(ctx, running)
-	if err != nil {
-		return err
-	}
-	state.count = count
-	p.tell("B4: heap %.1f MiB, RSS %.1f MiB, %.3f %% of a core, %d writes, %d reads, %d calls of CBR",
-		state.heap/mebi, state.resident/mebi, 100*state.cpu, state.writes, state.reads, state.calls)
+	p.tell("B4: heap %.1f MiB, RSS %.1f MiB, %.3f %% of a core, %d writes, %d reads, %d calls of CBR; etcd %.0f MiB, kube-apiserver RSS %.0f MiB",
+		state.heap/mebi, state.resident/mebi, 100*state.cpu, state.writes, state.reads, state.calls,
+		state.server.StorageBytes/mebi, state.server.ResidentBytes/mebi)
 	p.atRest = append(p.atRest, state)
 	return nil
 }
 
-// watchRest compares what was used before and after a time without work. The first reading comes right after a
-// collection: it tells what is alive.
-func (p *population) watchRest(ctx context.Context, running *operator) (restingState, error) {
+// takeStock counts what is alive, right after a collection, and keeps a profile of it.
+func (p *population) takeStock(ctx context.Context, running *operator) (restingState, error) {
+	state := restingState{count: p.herd.count}
+	profile, err := collectGarbage(ctx, running)
+	if err != nil {
+		return state, err
+	}
+	usage, err := record.UsageOf(ctx, running.metrics)
+	if err != nil {
+		return state, err
+	}
+	state.heap = usage.HeapBytes
+	if state.server, err = record.ServerUsageOf(ctx, p.server); err != nil {
+		return state, err
+	}
+	return state, p.keepProfile(fmt.Sprintf("B4-heap-%d.pprof", state.count), profile)
+}
+
+// calmTime lets the operator's runtime hand back what its start took: it does so bit by bit, with a hundredth of a core.
+const calmTime = 10 * time.Second
+
+// watchRest compares what was used before and after a time without work.
+func (p *population) watchRest(ctx context.Context, running *operator, state *restingState) error {
+	if err := pause(ctx, calmTime); err != nil {
+		return err
+	}
 	before, err := p.read(ctx, running)
 	if err != nil {
-		return restingState{}, err
+		return err
 	}
 	if err := pause(ctx, p.sizes.rest); err != nil {
-		return restingState{}, err
+		return err
 	}
 	after, err := p.read(ctx, running)
 	if err != nil {
-		return restingState{}, err
+		return err
 	}
 	requests := after.requests.Since(before.requests)
-	return restingState{
-		heap: before.usage.HeapBytes, resident: after.usage.ResidentBytes,
-		cpu:    (after.usage.CPUSeconds - before.usage.CPUSeconds) / after.at.Sub(before.at).Seconds(),
-		writes: requests.Count(ofOperator(record.Request.Writes)),
-		reads:  requests.Count(ofOperator(func(r record.Request) bool { return !r.Writes() })),
-		calls:  after.calls - before.calls,
-	}, nil
+	state.resident = after.usage.ResidentBytes
+	state.cpu = (after.usage.CPUSeconds - before.usage.CPUSeconds) / after.at.Sub(before.at).Seconds()
+	state.writes = requests.Count(ofOperator(record.Request.Writes))
+	state.reads = requests.Count(ofOperator(func(r record.Request) bool { return !r.Writes() }))
+	state.calls = after.calls - before.calls
+	return nil
 }
 
 // reading is what all counters said at a moment.
@@ -125,16 +144,23 @@ func (p *population) reportAtRest() {
 	}
 	empty, largest := p.atRest[0], p.atRest[len(p.atRest)-1]
 	work := fmt.Sprintf("%s imported, at rest for %s", grouped(largest.count), p.sizes.rest)
-	each := (largest.heap - empty.heap) / float64(largest.count-empty.count) / kibi
+	perBackup := func(bytes func(restingState) float64) float64 {
+		return (bytes(largest) - bytes(empty)) / float64(largest.count-empty.count) / kibi
+	}
+	each := perBackup(func(s restingState) float64 { return s.heap })
 	add := func(name string, value float64, text string, arguments ...any) {
 		p.results.Add(report.Figure{Measure: "B4", Name: name, Work: work, Value: value, Text: fmt.Sprintf(text, arguments...)})
 	}
 	add("heap-per-backup", each, "%.2f KiB of live heap per BackupSync over the empty operator (%.1f MiB against %.1f MiB)",
 		each, largest.heap/mebi, empty.heap/mebi)
 	add("resident", largest.resident/mebi, "RSS %.0f MiB, %.0f MiB of it without BackupSyncs", largest.resident/mebi, empty.resident/mebi)
-	add("cpu", 100*largest.cpu, "%.3f %% of a core", 100*largest.cpu)
+	add("cpu", 100*largest.cpu, "%.3f %% of a core, %.3f %% without BackupSyncs", 100*largest.cpu, 100*empty.cpu)
 	add("writes", float64(largest.writes), "%d writes to the API server (and %d reads)", largest.writes, largest.reads)
 	add("calls", float64(largest.calls), "%d calls of CBR", largest.calls)
+	stored := perBackup(func(s restingState) float64 { return s.server.StorageBytes })
+	served := perBackup(func(s restingState) float64 { return s.server.ResidentBytes })
+	add("control-plane", stored, "%.1f KiB in etcd and %.1f KiB of kube-apiserver's RSS per BackupSync (%.0f MiB and %.0f MiB in all)",
+		stored, served, largest.server.StorageBytes/mebi, largest.server.ResidentBytes/mebi)
 	heap, resident := report.Line{Name: "live heap"}, report.Line{Name: "RSS"}
 	for _, state := range p.atRest {
 		heap.Points = append(heap.Points, report.Point{X: float64(state.count), Y: state.heap / mebi})

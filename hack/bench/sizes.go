@@ -67,7 +67,7 @@ func (l lease) arguments() []string {
 func fullSizes() sizes {
 	return sizes{
 		fullLoad: 10_000,
-		rationed: 1_000, compression: 30, patience: 120,
+		rationed: 1_000, compression: 60, patience: 120,
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
 		projects: []int{1, 10, 100}, trials: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 30,

@@ -18,7 +18,6 @@ package record
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/client-go/rest"
@@ -45,11 +44,7 @@ type Requests map[Request]int
 
 // RequestsOf reads the counts from an API server's metrics.
 func RequestsOf(ctx context.Context, server rest.Interface) (Requests, error) {
-	text, err := server.Get().AbsPath("/metrics").Do(ctx).Raw()
-	if err != nil {
-		return nil, fmt.Errorf("read the metrics of the API server: %w", err)
-	}
-	samples, err := parse(text, []string{requestsTotal})
+	samples, err := scrapeServer(ctx, server, requestsTotal)
 	if err != nil {
 		return nil, err
 	}

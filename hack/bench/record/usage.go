@@ -43,19 +43,29 @@ const (
 
 // UsageOf reads the usage from a process's metrics.
 func UsageOf(ctx context.Context, metricsURL string) (Usage, error) {
-	samples, err := Scrape(ctx, metricsURL, cpuSeconds, residentBytes, heapBytes, allocatedBytes)
+	names := []string{cpuSeconds, residentBytes, heapBytes, allocatedBytes}
+	samples, err := Scrape(ctx, metricsURL, names...)
 	if err != nil {
 		return Usage{}, err
 	}
+	values, err := valuesOf(samples, names)
+	if err != nil {
+		return Usage{}, fmt.Errorf("read %s: %w", metricsURL, err)
+	}
+	return Usage{CPUSeconds: values[cpuSeconds], ResidentBytes: values[residentBytes],
+		HeapBytes: values[heapBytes], AllocatedBytes: values[allocatedBytes]}, nil
+}
+
+// valuesOf returns the values of metrics that have one sample each, all of which there must be.
+func valuesOf(samples []Sample, names []string) (map[string]float64, error) {
 	values := map[string]float64{}
 	for _, sample := range samples {
 		values[sample.Name] = sample.Value
 	}
-	for _, name := range []string{cpuSeconds, residentBytes, heapBytes, allocatedBytes} {
+	for _, name := range names {
 		if _, found := values[name]; !found {
-			return Usage{}, fmt.Errorf("%s has no metric %s", metricsURL, name)
+			return nil, fmt.Errorf("there is no metric %s", name)
 		}
 	}
-	return Usage{CPUSeconds: values[cpuSeconds], ResidentBytes: values[residentBytes],
-		HeapBytes: values[heapBytes], AllocatedBytes: values[allocatedBytes]}, nil
+	return values, nil
 }
