@@ -19,7 +19,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,28 +29,20 @@ import (
 // Finalizer holds a CBRProject while it has submissions whose outcome is not written. BackupSyncs have none.
 const Finalizer = "cbr.backupsync.dev/submissions"
 
-// releaseDelay is how long after a call the finalizer stays for the next one: manifests often come one after the other.
-const releaseDelay = 10 * time.Second
-
 // holdProject keeps the project from vanishing with the record of a call that is about to be made.
 func (p *pass) holdProject(ctx context.Context) error {
-	p.memory.releaseDue = p.now.Add(releaseDelay)
 	return p.writeFinalizers(ctx, controllerutil.AddFinalizer)
 }
 
-// releaseProject lets the project go when it holds no submission and no call is about to be made, or is likely to be made
-// soon. One that is being deleted does not wait for calls that are likely, and goes after a while even if the outcome of one
-// cannot be found out, for lack of credentials perhaps: a namespace must not hang on it.
+// releaseProject lets the project go when it holds no submission and no call is about to be made. A project that is
+// being deleted goes after a while even if the outcome of a call cannot be found out, for lack of credentials
+// perhaps: a namespace must not hang on it.
 func (p *pass) releaseProject(ctx context.Context) error {
 	if p.project == nil || !controllerutil.ContainsFinalizer(p.project, Finalizer) {
 		return nil
 	}
 	if p.project.DeletionTimestamp.IsZero() {
 		if p.busy() {
-			return nil
-		}
-		if p.memory.releaseDue.After(p.now) {
-			p.wakeAt(p.memory.releaseDue)
 			return nil
 		}
 	} else if held, err := p.heldFromDeletion(ctx); held || err != nil {

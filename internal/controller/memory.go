@@ -61,8 +61,6 @@ type memory struct {
 	nextPoll time.Time
 	// countsDue is when counts that have changed are written, zero if none have.
 	countsDue time.Time
-	// releaseDue is when the project's finalizer may be removed: a while after this process's last call.
-	releaseDue time.Time
 }
 
 // arrived returns when a candidate was first seen. In the first pass of a process that is when it was created:

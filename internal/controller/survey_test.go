@@ -26,14 +26,14 @@ import (
 func TestDropSurvey(t *testing.T) {
 	g := NewWithT(t)
 	after := func(age time.Duration) *pass {
-		p := &pass{now: noon.Time.Add(age), memory: &memory{survey: newSurvey(noon.Time)}}
+		p := &pass{now: noon.Add(age), memory: &memory{survey: newSurvey(noon.Time)}}
 		p.dropSurvey()
 		return p
 	}
 
 	counts := after(surveyLife - time.Millisecond)
 	g.Expect(counts.memory.survey).NotTo(BeNil())
-	g.Expect(counts.wake).To(Equal(noon.Time.Add(surveyLife)), "a pass that drops it")
+	g.Expect(counts.wake).To(Equal(noon.Add(surveyLife)), "a pass that drops it")
 
 	over := after(surveyLife)
 	g.Expect(over.memory.survey).To(BeNil())
