@@ -19,6 +19,7 @@ package controller_test
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,6 +129,29 @@ var _ = Describe("A project with valid credentials", func() {
 		w.applyBackups(ctx, 7)
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 7}))
 		Expect(w.cloud.SyncCalls()).To(Equal(1))
+	})
+
+	It("lists only the tasks of its own time, once it knows how CBR dates them", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{TaskDuration: 5 * time.Second})
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.Size = 10 }))
+		w.applyBackups(ctx, 100)
+		begin := time.Now()
+		w.start()
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 100}))
+
+		var leads []time.Duration
+		for _, call := range w.cloud.Ledger() {
+			query, err := url.ParseQuery(call.Query)
+			Expect(err).NotTo(HaveOccurred())
+			if start := query.Get("start_time"); start != "" {
+				since, err := time.Parse(time.RFC3339, start)
+				Expect(err).NotTo(HaveOccurred())
+				leads = append(leads, begin.Sub(since))
+			}
+		}
+		Expect(len(leads)).To(BeNumerically(">", 2), "lists while the tasks run")
+		Expect(leads[0]).To(BeNumerically("~", 5*time.Minute, 10*time.Second), "the clocks may differ by that much")
+		Expect(leads[len(leads)-1]).To(BeNumerically("<", time.Minute))
 	})
 
 	It("works over TLS with the CA bundle of the project", func(ctx context.Context) {

@@ -57,6 +57,8 @@ type memory struct {
 	pace pace
 	// storedPages is how many pages the list of CBR's backups had when it was last looked at, 0 before.
 	storedPages int
+	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
+	taskLead time.Duration
 	// nextPoll is when the running tasks are looked at again.
 	nextPoll time.Time
 	// countsDue is when counts that have changed are written, zero if none have.
@@ -108,6 +110,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 			refusals:   map[string]error{},
 			suspects:   newSuspects(),
 			pace:       newPace(),
+			taskLead:   clockSkew,
 		}
 		m.byProject[project] = known
 	}

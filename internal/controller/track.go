@@ -31,6 +31,8 @@ import (
 const (
 	// clockSkew is how far CBR's clock may be from ours.
 	clockSkew = 5 * time.Minute
+	// leadMargin is how much earlier than others CBR may date a task: it begins within its call, which may take long.
+	leadMargin = 30 * time.Second
 	// maxSinglePolls is how many tasks a pass asks for one by one; others wait for the next.
 	maxSinglePolls = 50
 	// slowestPoll is the longest time between looks at tasks that take long.
@@ -96,7 +98,8 @@ func (p *pass) poll(ctx context.Context) ([]change, error) {
 			since = at.Time
 		}
 	}
-	tasks, err := p.listTasks(ctx, byOperation, since.Add(-clockSkew))
+	tasks, err := p.listTasks(ctx, byOperation, since.Add(-min(p.memory.taskLead+leadMargin, clockSkew)))
+	p.memory.learnLead(byOperation, tasks)
 	var ended []change
 	var doubtful []*v1alpha1.BackupSync
 	for id, task := range tasks {
@@ -116,6 +119,25 @@ func (p *pass) poll(ctx context.Context) ([]change, error) {
 	}
 	settled, err := p.askForBackups(ctx, doubtful, tasks)
 	return append(ended, settled...), err
+}
+
+// learnLead notes how much earlier than this process CBR dates a task, at most. Tasks that were found rather than started
+// tell nothing. It keeps lists short: whatever was imported in the last minutes is in a list that begins minutes earlier.
+func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, tasks map[string]*cbr.OperationLog) {
+	lead, learnt := time.Duration(0), false
+	for id, task := range tasks {
+		if task == nil || task.CreatedAt.IsZero() {
+			continue
+		}
+		for _, backup := range running[id] {
+			if at := backup.Status.SubmittedAt; at != nil && at.Sub(task.CreatedAt.Time) <= clockSkew {
+				lead, learnt = max(lead, at.Sub(task.CreatedAt.Time)), true
+			}
+		}
+	}
+	if learnt {
+		m.taskLead = lead
+	}
 }
 
 // ended is the change to a running backup by the end of its import.
