@@ -45,6 +45,8 @@ type load struct {
 	floor    time.Duration
 	requests record.Requests
 	calls    []cluster.Call
+	// operatorCPU and serverCPU are seconds of processor time, of the operator and of the kube-apiserver.
+	operatorCPU, serverCPU float64
 }
 
 // measureFullLoad makes B1 and B2: many pending BackupSyncs, and nothing that slows their import but the API server.
@@ -93,7 +95,7 @@ func (s *stand) importFullLoad(ctx context.Context, simulator *cluster.Simulator
 	if err := pending.add(ctx, seen.count); err != nil {
 		return err
 	}
-	before, err := record.RequestsOf(ctx, s.server)
+	before, err := s.readServer(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,11 +112,16 @@ func (s *stand) importFullLoad(ctx context.Context, simulator *cluster.Simulator
 	if err := pause(ctx, quietTime); err != nil {
 		return err
 	}
-	after, err := record.RequestsOf(ctx, s.server)
+	after, err := s.readServer(ctx)
 	if err != nil {
 		return err
 	}
-	seen.requests = after.Since(before)
+	own, err := record.UsageOf(ctx, running.metrics)
+	if err != nil {
+		return err
+	}
+	seen.requests = after.requests.Since(before.requests)
+	seen.operatorCPU, seen.serverCPU = own.CPUSeconds, after.usage.CPUSeconds-before.usage.CPUSeconds
 	if err := <-profiled; err != nil {
 		return err
 	}
@@ -127,11 +134,30 @@ func (s *stand) importFullLoad(ctx context.Context, simulator *cluster.Simulator
 	return running.stop(ctx)
 }
 
+// serverReading is what the metrics of the API server said at a moment.
+type serverReading struct {
+	requests record.Requests
+	usage    record.ServerUsage
+}
+
+func (s *stand) readServer(ctx context.Context) (serverReading, error) {
+	requests, err := record.RequestsOf(ctx, s.server)
+	if err != nil {
+		return serverReading{}, err
+	}
+	usage, err := record.ServerUsageOf(ctx, s.server)
+	return serverReading{requests: requests, usage: usage}, err
+}
+
 func (l *load) report(s *stand) {
 	work := fmt.Sprintf("%s BackupSyncs pending, one project, %s per call", grouped(l.count), loadLatency)
 	ratio := report.Ratio(l.took, l.floor)
 	s.results.Add(report.Figure{Measure: "B1", Name: "time-over-floor", Work: work, Value: ratio, Text: fmt.Sprintf(
 		"%.2f x: all Imported in %s, %s bare status patches in %s", ratio, report.Seconds(l.took), grouped(2*l.count), report.Seconds(l.floor))})
+
+	perThousand := 1000 / float64(l.count)
+	s.results.Add(report.Figure{Measure: "B1", Name: "server-over-operator", Work: work, Value: report.Ratio(l.serverCPU, l.operatorCPU), Text: fmt.Sprintf(
+		"processor time for 1,000 of them: kube-apiserver %.2fs, operator %.2fs", l.serverCPU*perThousand, l.operatorCPU*perThousand)})
 
 	fewest := (l.count + cbr.MaxImportItems - 1) / cbr.MaxImportItems
 	syncCalls := countCalls(l.calls, cbr.OperationImport)

@@ -78,7 +78,7 @@ func (p *population) measureAdditions(ctx context.Context, running *operator) er
 		return nil
 	}
 	size, steps := p.herd.count, make([]addition, len(p.added))
-	for trial := range p.sizes.trials {
+	for trial := range p.sizes.additions {
 		for i, way := range p.added {
 			each, err := p.measureAddition(ctx, running, way.observe, trial)
 			if err != nil {
@@ -159,7 +159,7 @@ func measureSpread(ctx context.Context, s *stand) error {
 	over := growth{name: "projects", legend: "median of the trials"}
 	for _, count := range s.sizes.projects {
 		step := addition{size: count}
-		for trial := range s.sizes.trials {
+		for trial := range s.sizes.additions {
 			each, err := s.timeSpread(ctx, fmt.Sprintf("spread-%d-%d", count, trial), projectIDs[:count])
 			if err != nil {
 				return fmt.Errorf("over %d projects: %w", count, err)

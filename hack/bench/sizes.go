@@ -41,8 +41,8 @@ type sizes struct {
 	added int
 	// projects are the numbers of projects over which B6 spreads them.
 	projects []int
-	// trials is how often B5, B6 and B8 repeat what they take the median of.
-	trials int
+	// trials is how often B5 and B8 repeat what they take the median of, additions how often B6 does.
+	trials, additions int
 	// applied is the number of single BackupSyncs of B7.
 	applied int
 	// tenants is the number of projects of B8, with its two bad ones, backupsPerTenant what each of them imports.
@@ -63,13 +63,13 @@ func (l lease) arguments() []string {
 	}
 }
 
-// fullSizes are those of the published figures: some 25 to 40 minutes on two cores, mostly as fast as the API server writes.
+// fullSizes are those of the published figures: some 30 minutes on two cores, mostly as fast as the API server writes.
 func fullSizes() sizes {
 	return sizes{
 		fullLoad: 10_000,
 		rationed: 1_000, compression: 60, patience: 120,
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
-		projects: []int{1, 10, 100}, trials: 3, applied: 9,
+		projects: []int{1, 10, 100}, trials: 3, additions: 5, applied: 9,
 		tenants: 100, backupsPerTenant: 30,
 		lease:   lease{15 * time.Second, 10 * time.Second}, // the manager's defaults
 		timeout: 50 * time.Minute, measureTimeout: 25 * time.Minute,
@@ -82,7 +82,7 @@ func quickSizes() sizes {
 		fullLoad: 1_000,
 		rationed: 200, compression: 60, patience: 40,
 		populations: []int{0, 4_000}, takeoverAt: 4_000, rest: 5 * time.Second, added: 200,
-		projects: []int{1, 10}, trials: 1, applied: 3,
+		projects: []int{1, 10}, trials: 1, additions: 1, applied: 3,
 		tenants: 20, backupsPerTenant: 10,
 		lease:   lease{4 * time.Second, 3 * time.Second},
 		timeout: 10 * time.Minute, measureTimeout: 4 * time.Minute,

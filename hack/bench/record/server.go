@@ -26,8 +26,11 @@ import (
 // serverStorage has a label that tells which etcd it speaks of: there is one.
 const serverStorage = "apiserver_storage_size_bytes"
 
-// ServerUsage is what an API server and its storage take, in bytes.
+// ServerUsage is what an API server and its storage take.
 type ServerUsage struct {
+	// CPUSeconds is the API server's processor time since its start.
+	CPUSeconds float64
+	// ResidentBytes is the memory that the API server holds.
 	ResidentBytes float64
 	// StorageBytes is the size of etcd's database file, in which deleted and older versions leave holes.
 	StorageBytes float64
@@ -35,7 +38,7 @@ type ServerUsage struct {
 
 // ServerUsageOf reads an API server's metrics.
 func ServerUsageOf(ctx context.Context, server rest.Interface) (ServerUsage, error) {
-	names := []string{residentBytes, serverStorage}
+	names := []string{cpuSeconds, residentBytes, serverStorage}
 	samples, err := scrapeServer(ctx, server, names...)
 	if err != nil {
 		return ServerUsage{}, err
@@ -44,7 +47,7 @@ func ServerUsageOf(ctx context.Context, server rest.Interface) (ServerUsage, err
 	if err != nil {
 		return ServerUsage{}, fmt.Errorf("read the metrics of the API server: %w", err)
 	}
-	return ServerUsage{ResidentBytes: values[residentBytes], StorageBytes: values[serverStorage]}, nil
+	return ServerUsage{CPUSeconds: values[cpuSeconds], ResidentBytes: values[residentBytes], StorageBytes: values[serverStorage]}, nil
 }
 
 // scrapeServer reads some of an API server's metrics.
