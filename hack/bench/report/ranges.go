@@ -59,8 +59,8 @@ func number(value float64) string { return strconv.FormatFloat(value, 'g', -1, 6
 type Expectation struct {
 	// Goal is what the project promises. It is shown for full runs.
 	Goal Range `json:"goal"`
-	// Range is what a full run must not leave; the goal if it is not set. It differs where a goal is not met yet, and
-	// is then to keep what there is from getting worse.
+	// Range is what a full run must not leave; the goal if it is not set. It is wider than a goal that is not met yet, and
+	// is then to keep what there is from getting worse, and than one that is met so narrowly that noise could decide.
 	Range *Range `json:"range,omitempty"`
 	// Quick is what a quick run must not leave: wide, to see a collapse and not the noise of small numbers.
 	Quick Range `json:"quick"`
