@@ -61,6 +61,9 @@ type pass struct {
 	// from submit
 	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
 	strikes map[string][]string    // submissions that are over, with the backups that stay recorded
+	// accepted is when the first of the pass's calls was accepted, zero if none was.
+	accepted time.Time
+	looking  chan look // brings what CBR tells of the running tasks; nil until it is asked
 
 	wake time.Time // when the next pass is due, zero for never
 }

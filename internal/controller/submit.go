@@ -62,6 +62,9 @@ func (p *pass) submit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.lookDue() && p.memory.access.proven { // CBR lists tasks while the API server writes
+		p.beginLook(ctx)
+	}
 	p.makeCalls(ctx, submissions)
 	if p.plan.more && !p.memory.access.closed(p.options.Clock.Now()) {
 		p.again()
@@ -261,7 +264,7 @@ func (r *round) strike(call submission, open []string) {
 	r.strikes[call.ID] = open
 }
 
-// submitted notes what was accepted, and that its tasks are looked at after the poll interval.
+// submitted notes what was accepted, and when.
 func (r *round) submitted(call submission, accepted []change, now time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -270,11 +273,9 @@ func (r *round) submitted(call submission, accepted []change, now time.Time) {
 		r.memory.suspects.settled(change.backup.Spec.BackupID)
 	}
 	r.unobserve(call)
-	due := now.Add(duration(r.project.Spec.Poll.Interval, defaultPollInterval))
-	if !r.memory.nextPoll.After(now) || due.Before(r.memory.nextPoll) {
-		r.memory.nextPoll = due
+	if r.accepted.IsZero() {
+		r.accepted = now
 	}
-	r.wakeAt(r.memory.nextPoll)
 }
 
 func items(members []candidate) []cbr.Backup {

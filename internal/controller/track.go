@@ -32,7 +32,7 @@ const (
 	// clockSkew is how far CBR's clock may be from ours.
 	clockSkew = 5 * time.Minute
 	// leadMargin is how much earlier than others CBR may date a task: it begins within its call, which may take long.
-	leadMargin = 30 * time.Second
+	leadMargin = 10 * time.Second
 	// maxSinglePolls is how many tasks a pass asks for one by one; others wait for the next.
 	maxSinglePolls = 50
 	// slowestPoll is the longest time between looks at tasks that take long.
@@ -41,37 +41,86 @@ const (
 	pollAgeShare = 10
 )
 
+// look is what CBR has told of the running tasks.
+type look struct {
+	ended []change  // what follows for BackupSyncs
+	at    time.Time // when it was over
+	err   error
+	// stopped says that the pass was told to end meanwhile.
+	stopped bool
+}
+
+// lookDue says whether the pass looks at the running tasks.
+func (p *pass) lookDue() bool {
+	return p.project != nil && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
+}
+
+// beginLook looks at the running tasks, beside whatever else the pass does until it tracks them.
+func (p *pass) beginLook(ctx context.Context) {
+	p.looking = make(chan look, 1)
+	go func() {
+		ended, err := p.poll(ctx)
+		p.looking <- look{ended: ended, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
+	}()
+}
+
 // track looks at the running tasks when that is due, and writes what has ended.
 func (p *pass) track(ctx context.Context) error {
-	if p.project == nil || len(p.running) == 0 {
+	if p.project == nil {
 		return nil
 	}
-	if p.now.Before(p.memory.nextPoll) {
-		p.wakeAt(p.memory.nextPoll)
-		return nil
+	left := len(p.running) > 0
+	if p.lookDue() {
+		looked, err := p.lookAtTasks(ctx)
+		if looked == nil || err != nil {
+			return err
+		}
+		left = p.writeEnded(ctx, looked)
 	}
-	if ready, err := p.connect(ctx); !ready {
-		return err
+	if !p.accepted.IsZero() {
+		due := p.accepted.Add(duration(p.project.Spec.Poll.Interval, defaultPollInterval))
+		if !left || due.Before(p.memory.nextPoll) {
+			p.memory.nextPoll = due
+		}
+		left = true
 	}
-	ended, err := p.poll(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		p.memory.access.failed(err, p.options.Clock.Now())
-		p.log.Error(err, "Running tasks could not be followed")
-		p.wakeAt(p.memory.access.until)
-	} else {
-		p.memory.access.succeeded()
-	}
-	written, unwritten := p.write(ctx, ended)
-	p.eventsOf(written)
-	p.reportOverdue(ctx, ended)
-	p.memory.nextPoll = p.options.Clock.Now().Add(p.pollInterval())
-	if len(p.running) > len(ended) || len(unwritten) > 0 {
+	if left {
 		p.wakeAt(p.memory.nextPoll)
 	}
 	return nil
+}
+
+// lookAtTasks returns what CBR tells of the running tasks, nil if it cannot be asked.
+func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
+	closed := p.memory.access.closed(p.options.Clock.Now()) // by a call of this pass, which has then asked for another
+	if p.looking == nil {
+		if ready, err := p.connect(ctx); !ready || closed {
+			return nil, err
+		}
+		p.beginLook(ctx)
+	}
+	looked := <-p.looking
+	switch {
+	case looked.stopped: // no failure of the pass: what it has submitted is still to be struck
+		return nil, nil
+	case closed: // a look that began before that tells nothing new
+	case looked.err != nil:
+		p.memory.access.failed(looked.err, p.options.Clock.Now())
+		p.log.Error(looked.err, "Running tasks could not be followed")
+		p.wakeAt(p.memory.access.until)
+	default:
+		p.memory.access.succeeded()
+	}
+	return &looked, nil
+}
+
+// writeEnded writes what a look has shown, and says whether tasks are left to look at.
+func (p *pass) writeEnded(ctx context.Context, looked *look) bool {
+	written, unwritten := p.write(ctx, looked.ended)
+	p.eventsOf(written)
+	p.reportOverdue(ctx, looked.ended)
+	p.memory.nextPoll = looked.at.Add(p.pollInterval())
+	return len(p.running) > len(looked.ended) || len(unwritten) > 0
 }
 
 // pollInterval grows with the age of the youngest running task: what has run for an hour is not over in seconds.

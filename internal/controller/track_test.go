@@ -20,7 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
@@ -55,6 +57,44 @@ func TestLearnLead(t *testing.T) {
 			m := &memory{taskLead: before}
 			m.learnLead(known, test.tasks)
 			NewWithT(t).Expect(m.taskLead).To(Equal(test.want))
+		})
+	}
+}
+
+// TestLookBesideCalls is about looks that have begun before the calls of their pass have ended.
+func TestLookBesideCalls(t *testing.T) {
+	refused := failure(cbr.Throttled)
+	for name, test := range map[string]struct {
+		ofCall, ofLook error
+		stopped        bool
+		brought        bool
+		failures       int
+	}{
+		"all well":                   {brought: true},
+		"a look fails":               {ofLook: failure(cbr.Transient), brought: true, failures: 1},
+		"a call is refused":          {ofCall: refused, brought: true, failures: 1},
+		"both fail, for one reason":  {ofCall: refused, ofLook: refused, brought: true, failures: 1},
+		"the process is stopped":     {stopped: true},
+		"it is stopped after a call": {ofCall: refused, stopped: true, failures: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := &pass{Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}},
+				log: logr.Discard(), now: noon.Time, memory: &memory{}, looking: make(chan look, 1)}
+			ended := []change{{backup: runningBackup()}}
+			p.looking <- look{ended: ended, at: noon.Time, err: test.ofLook, stopped: test.stopped}
+			if test.ofCall != nil {
+				p.memory.access.failed(test.ofCall, noon.Time)
+			}
+			looked, err := p.lookAtTasks(t.Context())
+			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be struck")
+			if test.brought {
+				g.Expect(looked.ended).To(HaveLen(len(ended)), "what CBR has told counts")
+			} else {
+				g.Expect(looked).To(BeNil())
+			}
+			g.Expect(p.memory.access.failures).To(Equal(test.failures))
+			g.Expect(p.memory.access.closed(noon.Time)).To(Equal(test.failures > 0))
 		})
 	}
 }
