@@ -55,7 +55,7 @@ type neighbourhood struct {
 // turns, so that a machine that changes changes both.
 func measureNeighbours(ctx context.Context, s *stand) error {
 	var with, without []time.Duration
-	for trial := range 2 * s.sizes.trials {
+	for trial := range 2 * s.sizes.tenantTrials {
 		bad := trial%4 == 0 || trial%4 == 3 // with, without, without, with, ...
 		took, err := s.timeNeighbours(ctx, fmt.Sprintf("tenants-%d", trial), bad)
 		if err != nil {

@@ -41,12 +41,15 @@ type sizes struct {
 	added int
 	// projects are the numbers of projects over which B6 spreads them.
 	projects []int
-	// trials is how often B5 and B8 repeat what they take the median of, additions how often B6 does.
+	// trials is how often B5 repeats what it takes the median of, additions how often B6 does.
 	trials, additions int
 	// applied is the number of single BackupSyncs of B7.
 	applied int
 	// tenants is the number of projects of B8, with its two bad ones, backupsPerTenant what each of them imports.
 	tenants, backupsPerTenant int
+	// tenantTrials is how often B8 runs with the bad ones, and as often without them. It is even in a full run, so that a
+	// machine that gets slower all the time weighs the same on both.
+	tenantTrials int
 	// lease holds the times of the leader election in B5.
 	lease lease
 	// timeout bounds the whole run, measureTimeout each measure: one that hangs must not take the others' time.
@@ -70,7 +73,7 @@ func fullSizes() sizes {
 		rationed: 1_000, compression: 60, patience: 120,
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
 		projects: []int{1, 10, 100}, trials: 3, additions: 5, applied: 9,
-		tenants: 100, backupsPerTenant: 30,
+		tenants: 100, backupsPerTenant: 30, tenantTrials: 4,
 		lease:   lease{15 * time.Second, 10 * time.Second}, // the manager's defaults
 		timeout: 50 * time.Minute, measureTimeout: 25 * time.Minute,
 	}
@@ -83,7 +86,7 @@ func quickSizes() sizes {
 		rationed: 200, compression: 60, patience: 40,
 		populations: []int{0, 4_000}, takeoverAt: 4_000, rest: 5 * time.Second, added: 200,
 		projects: []int{1, 10}, trials: 1, additions: 1, applied: 3,
-		tenants: 20, backupsPerTenant: 10,
+		tenants: 20, backupsPerTenant: 10, tenantTrials: 1,
 		lease:   lease{4 * time.Second, 3 * time.Second},
 		timeout: 10 * time.Minute, measureTimeout: 4 * time.Minute,
 	}

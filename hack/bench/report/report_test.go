@@ -115,10 +115,13 @@ func TestTable(t *testing.T) {
 }
 
 func TestMedian(t *testing.T) {
-	for _, test := range []struct{ values, sorted []float64 }{
-		{nil, []float64{0}}, {[]float64{3}, []float64{3}}, {[]float64{3, 1, 2}, []float64{2}}, {[]float64{4, 1, 3, 2}, []float64{2}},
+	for _, test := range []struct {
+		values []float64
+		median float64
+	}{
+		{nil, 0}, {[]float64{3}, 3}, {[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 3, 2}, 2.5},
 	} {
-		if got := Median(test.values); got != test.sorted[0] {
+		if got := Median(test.values); got != test.median {
 			t.Errorf("the median of %v is %g", test.values, got)
 		}
 	}

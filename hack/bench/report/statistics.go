@@ -25,12 +25,14 @@ import (
 // Number is what medians are taken of.
 type Number interface{ ~int64 | ~float64 }
 
-// Median returns the middle of some values, the lower one of two, and 0 without any. It does not change the argument.
+// Median returns the middle of some values, halfway between two, and 0 without any. It does not change the argument.
 func Median[T Number](values []T) T {
 	if len(values) == 0 {
 		return 0
 	}
-	return slices.Sorted(slices.Values(values))[(len(values)-1)/2]
+	sorted := slices.Sorted(slices.Values(values))
+	low, high := sorted[(len(sorted)-1)/2], sorted[len(sorted)/2]
+	return low + (high-low)/2
 }
 
 // Ratio returns a/b, or what is not a number without a b: no range holds it.
