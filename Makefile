@@ -41,7 +41,8 @@ property: ## The property test of never-twice, with many scripts; CHECKS=100000 
 	go test -timeout 60m -run 'TestPropertyNeverTwice|TestTeeth' ./internal/controller -rapid.checks=$(or $(CHECKS),5000)
 
 FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs ./internal/cbr:FuzzDecodeOperationLog \
-	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzClassify ./internal/controller:FuzzCleanMessage
+	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzScanBackupIDs \
+	./internal/cbr:FuzzClassify ./internal/controller:FuzzCleanMessage
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer.

@@ -174,48 +174,6 @@ func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[st
 	return Page[string](answer), nil
 }
 
-// backupIDs is a page of the list of backups, of which only the ids are kept.
-type backupIDs Page[string]
-
-type identified struct {
-	ID string `json:"id"`
-}
-
-// decode reads the page as a whole, which is quick, and if that fails element by element.
-func (p *backupIDs) decode(body []byte) error {
-	var whole struct {
-		List  *[]identified `json:"backups"`
-		Count count         `json:"count"`
-	}
-	if decodeObject(body, &whole) == nil && whole.List != nil {
-		p.keep(*whole.List)
-		p.Size, p.Count = len(*whole.List), int(whole.Count)
-		return nil
-	}
-	var parts struct {
-		List  *[]json.RawMessage `json:"backups"`
-		Count count              `json:"count"`
-	}
-	if err := decodeObject(body, &parts); err != nil {
-		return err
-	}
-	if parts.List == nil {
-		return errNoList
-	}
-	p.keep(decodeEach[identified](*parts.List))
-	p.Size, p.Count = len(*parts.List), int(parts.Count)
-	return nil
-}
-
-func (p *backupIDs) keep(backups []identified) {
-	p.Items = make([]string, 0, len(backups))
-	for _, backup := range backups {
-		if backup.ID != "" {
-			p.Items = append(p.Items, backup.ID)
-		}
-	}
-}
-
 // GetBackup returns a backup by its id (ShowBackup). IsNotFound tells that CBR does not have it.
 func (c *Client) GetBackup(ctx context.Context, id string) (StoredBackup, error) {
 	var answer struct {

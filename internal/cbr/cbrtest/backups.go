@@ -82,6 +82,7 @@ func (c *Cloud) RemoveBackups(projectID string, ids ...string) {
 	for _, id := range ids {
 		if at, found := project.positions[id]; found {
 			project.backups[at].removed = true
+			project.settled = min(project.settled, at)
 		}
 	}
 }
@@ -197,24 +198,41 @@ func (c *Cloud) selectBackups(x *exchange, filter backupFilter) ([]backupView, i
 	if !known {
 		after = -1
 	}
-	now, views, count, position := x.options.Clock.Now(), []backupView{}, 0, 0
-	for i, each := range project.backups {
-		if !each.visible(now) || !filter.matches(each) {
+	now, views, position := x.options.Clock.Now(), []backupView{}, 0
+	for _, each := range project.backups[after+1:] {
+		if !filter.selects(each, now) {
 			continue
 		}
-		count++
-		if i > after {
-			if filter.page.holds(position) {
-				views = append(views, each.view(x))
-			}
-			position++
+		if filter.page.holds(position) {
+			views = append(views, each.view(x))
+		}
+		if position++; position >= filter.page.offset+filter.page.limit {
+			break
 		}
 	}
-	return views, count, nil
+	return views, project.count(filter, now), nil
 }
 
-func (f backupFilter) matches(backup *storedBackup) bool {
-	return (f.resourceID == "" || backup.ResourceID == f.resourceID) && (f.status == "" || backup.Status == f.status)
+// count returns how many backups a filter selects. Without one it looks only at those that may have changed, as CBR would
+// not read all of them for each page either; the mutex is held.
+func (p *project) count(filter backupFilter, now time.Time) int {
+	count := 0
+	if filter.resourceID == "" && filter.status == "" {
+		for p.settled < len(p.backups) && p.backups[p.settled].visible(now) {
+			p.settled++
+		}
+		count = p.settled
+	}
+	for _, each := range p.backups[count:] {
+		if filter.selects(each, now) {
+			count++
+		}
+	}
+	return count
+}
+
+func (f backupFilter) selects(backup *storedBackup, now time.Time) bool {
+	return backup.visible(now) && (f.resourceID == "" || backup.ResourceID == f.resourceID) && (f.status == "" || backup.Status == f.status)
 }
 
 // StoredBackups returns the ids of the backups of a project (ProjectID if "") that can be seen now, sorted.

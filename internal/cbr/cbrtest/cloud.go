@@ -45,6 +45,7 @@ type project struct {
 	tasks     []*task // by id
 	backups   []*storedBackup
 	positions map[string]int // in backups, by id
+	settled   int            // so many of the first backups are to be seen, all of them
 }
 
 // New makes a Cloud. Close releases the calls that a fault left hanging.

@@ -242,8 +242,12 @@ func TestBackupsAlreadyThere(t *testing.T) {
 	if len(server.Accepted()) != 0 {
 		t.Error("backups that were there count as accepted")
 	}
+	page, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 1, Marker: "a"})
+	if err != nil || !slices.Equal(page.Items, []string{"b"}) || page.Count != 3 {
+		t.Errorf("after a: got %+v and %v, want b of 3", page, err)
+	}
 	server.RemoveBackups("", "b")
-	page, err := client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 10, Marker: "a"})
+	page, err = client.ListBackupIDs(t.Context(), cbr.BackupsQuery{Limit: 10, Marker: "a"})
 	if err != nil || len(page.Items) != 1 || page.Items[0] != "c" || page.Count != 2 {
 		t.Errorf("after a: got %+v and %v, want c alone of 2", page, err)
 	}
