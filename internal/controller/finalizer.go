@@ -24,6 +24,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"backupsync.dev/operator/api/v1alpha1"
 )
 
 // Finalizer holds a CBRProject while it has submissions whose outcome is not written. BackupSyncs have none.
@@ -85,14 +87,19 @@ func (p *pass) heldFromDeletion(ctx context.Context) (bool, error) {
 
 // moot says whether none of the recorded backups has a BackupSync left to which an outcome could be written.
 func (p *pass) moot(ctx context.Context) (bool, error) {
-	left, err := p.lostBackups(ctx, p.project.Status.Submissions)
-	if err != nil {
+	lost, unseen, err := p.cachedBackups(ctx, p.project.Status.Submissions)
+	if err != nil || anyLeft(lost) {
 		return false, err
 	}
-	for _, backup := range left {
+	err = p.findUnseen(ctx, unseen, lost)
+	return err == nil && !anyLeft(lost), err
+}
+
+func anyLeft(lost map[string]*v1alpha1.BackupSync) bool {
+	for _, backup := range lost {
 		if backup != nil && backup.DeletionTimestamp.IsZero() {
-			return false, nil
+			return true
 		}
 	}
-	return true, nil
+	return false
 }

@@ -274,13 +274,18 @@ type liveReader struct {
 	actor *actor
 }
 
-// List lists the BackupSyncs, in one page.
-func (r liveReader) List(ctx context.Context, list client.ObjectList, _ ...client.ListOption) error {
+// List lists the BackupSyncs, or those of one backup, in one page.
+func (r liveReader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	var selected client.ListOptions
+	selected.ApplyOptions(options)
+	backupID, one := selected.FieldSelector.RequiresExactMatch("spec.backupID")
 	if err := r.actor.request(ctx, "live: list "+kindBackup, gateRead); err != nil {
 		return err
 	}
 	for _, backup := range r.actor.world.server.backups() {
-		list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
+		if !one || backup.Spec.BackupID == backupID {
+			list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -118,4 +119,43 @@ func TestPropertyListDuringACall(t *testing.T) {
 		time.Sleep(time.Second)
 		w.pass(w.actors[1], goesWell, "")
 	})
+}
+
+// A process whose cache does not show a BackupSync yet must not take it for deleted: the record of its call would go without
+// an outcome.
+func TestPropertyRecordOfAnUnseenBackupSync(t *testing.T) {
+	played(t, v1alpha1.ObserveNever, func(w *world) {
+		w.pass(w.actors[0], goesWell, "") // takes over, submits b0, b1, b2
+		w.createBackup()
+		w.actors[0].sees()
+		w.pass(w.actors[0], answerLost, "cloud: POST")
+		w.kill(w.actors[0])
+		time.Sleep(propertySettle)
+		w.pass(w.actors[1], goesWell, "") // looks up the call of b3, which it has not seen
+		w.actors[1].sees()
+		w.pass(w.actors[1], goesWell, "")
+		w.pass(w.actors[1], goesWell, "")
+	})
+}
+
+// A process whose cache does not show the rival of a BackupSync that another process has submitted must not submit it.
+func TestPropertyUnseenRival(t *testing.T) {
+	for name, list := range map[string]bool{"read one by one": false, "read by a list": true} {
+		t.Run(name, func(t *testing.T) {
+			if list {
+				hasty(t)
+			}
+			played(t, v1alpha1.ObserveNever, func(w *world) {
+				w.actors[1].sees() // b0, b1, b2
+				for number := range 3 {
+					rival := modelBackup(number)
+					rival.Name = fmt.Sprintf("a%d", number) // of the same second, and comes first by its name
+					w.server.create(rival)
+				}
+				w.actors[0].sees()
+				w.pass(w.actors[0], goesWell, "")
+				w.pass(w.actors[1], goesWell, "")
+			})
+		})
+	}
 }

@@ -20,8 +20,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -84,17 +86,47 @@ func (p *pass) settledSubmissions() []v1alpha1.Submission {
 // lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
 // some may have been created anew since: that makes no difference to what CBR has.
 func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
-	lost := map[string]*v1alpha1.BackupSync{}
+	lost, unseen, err := p.cachedBackups(ctx, submissions)
+	if err != nil {
+		return nil, err
+	}
+	return lost, p.findUnseen(ctx, unseen, lost)
+}
+
+// cachedBackups is lostBackups as far as the cache shows, with the ids of which it shows no BackupSync.
+func (p *pass) cachedBackups(ctx context.Context, submissions []v1alpha1.Submission) (
+	lost map[string]*v1alpha1.BackupSync, unseen []string, err error) {
+	lost = map[string]*v1alpha1.BackupSync{}
 	for _, submission := range submissions {
 		for _, id := range submission.BackupIDs {
 			rivals, err := p.declaring(ctx, id)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			lost[id] = winner(rivals)
+			if lost[id] = winner(rivals); lost[id] == nil {
+				unseen = append(unseen, id)
+			}
 		}
 	}
-	return lost, nil
+	return lost, unseen, nil
+}
+
+// findUnseen adds BackupSyncs that the cache does not show. It may lag behind the creation of one that another process has
+// submitted, and if that one were taken for deleted its record would go without an outcome.
+func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]*v1alpha1.BackupSync) error {
+	var mutex sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.options.StatusWriters)
+	for _, id := range unseen {
+		group.Go(func() error {
+			rivals, err := p.declaringLive(ctx, id)
+			mutex.Lock()
+			defer mutex.Unlock()
+			lost[id] = winner(rivals)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // lookUp asks CBR what became of the backups of submissions: first for the tasks since the oldest call, then for

@@ -89,7 +89,7 @@ func refreshed(calls [][]candidate, current map[types.UID]*v1alpha1.BackupSync) 
 	return left
 }
 
-// readLive reads candidates from the API server. Those that may not be sent are nil in the result.
+// readLive reads candidates one by one. Those that may not be sent are nil in the result.
 func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
 	var mutex sync.Mutex
@@ -97,24 +97,57 @@ func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UI
 	group.SetLimit(p.options.StatusWriters)
 	for _, member := range doubtful {
 		group.Go(func() error {
-			fresh := &v1alpha1.BackupSync{}
-			err := p.live.Get(ctx, client.ObjectKeyFromObject(member), fresh)
-			if err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("get BackupSync %s: %w", member.Name, err)
+			fresh, err := p.readCandidate(ctx, member)
+			if err != nil {
+				return err
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
-			if err == nil {
-				p.memory.sawLive(fresh)
-			}
-			if err != nil || fresh.UID != member.UID || !p.sendable(fresh) {
-				fresh = nil
-			}
 			current[member.UID] = fresh
 			return nil
 		})
 	}
 	return current, group.Wait()
+}
+
+// readCandidate reads a candidate from the API server: nil if it may not be sent. Without a look at CBR before the call its
+// rivals are read with it: the cache may not show one that another process has submitted.
+func (p *pass) readCandidate(ctx context.Context, member candidate) (*v1alpha1.BackupSync, error) {
+	if p.project.Spec.Observe == v1alpha1.ObserveNever {
+		rivals, err := p.declaringLive(ctx, member.Spec.BackupID)
+		return p.sendableOf(member, rivals), err
+	}
+	fresh := &v1alpha1.BackupSync{}
+	if err := p.live.Get(ctx, client.ObjectKeyFromObject(member), fresh); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("get BackupSync %s: %w", member.Name, err)
+	}
+	p.memory.sawLive(fresh)
+	return p.sendableOf(member, []*v1alpha1.BackupSync{fresh}), nil
+}
+
+// declaringLive is declaring on the API server.
+func (p *pass) declaringLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+	var found v1alpha1.BackupSyncList
+	if err := p.live.List(ctx, &found, client.InNamespace(p.key.Namespace),
+		client.MatchingFields{"spec.projectRef.name": p.key.Name, "spec.backupID": backupID}); err != nil {
+		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
+	}
+	rivals := make([]*v1alpha1.BackupSync, 0, len(found.Items))
+	for i := range found.Items {
+		p.memory.sawLive(&found.Items[i])
+		rivals = append(rivals, &found.Items[i])
+	}
+	return rivals, nil
+}
+
+// sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
+func (p *pass) sendableOf(member candidate, rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	if fresh := winner(rivals); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
+		return fresh
+	}
+	return nil
 }
 
 // Bounds of live reads.
@@ -135,39 +168,47 @@ func (p *pass) listIsCheaper(doubtful int) bool {
 // listLive is readLive by a list of all BackupSyncs of the project, which makes later passes trust the cache for all that
 // are pending.
 func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
-	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
+	rivals := make(map[string][]*v1alpha1.BackupSync, len(doubtful)) // by backup id
 	for _, member := range doubtful {
-		current[member.UID] = nil
+		rivals[member.Spec.BackupID] = nil
 	}
 	known := make(map[types.UID]struct{}, len(p.pending))
 	for _, backup := range p.pending {
 		known[backup.UID] = struct{}{}
 	}
-	next := ""
-	for {
+	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
+		if _, pending := known[fresh.UID]; pending {
+			p.memory.sawLive(fresh)
+		}
+		if _, asked := rivals[fresh.Spec.BackupID]; asked {
+			rivals[fresh.Spec.BackupID] = append(rivals[fresh.Spec.BackupID], fresh.DeepCopy()) // not the whole page
+		}
+	})
+	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
+	for _, member := range doubtful {
+		current[member.UID] = p.sendableOf(member, rivals[member.Spec.BackupID])
+	}
+	return current, err
+}
+
+// eachLive calls a function with each BackupSync of the project on the API server.
+func (p *pass) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) error {
+	for next := ""; ; {
 		var page v1alpha1.BackupSyncList
 		if err := p.live.List(ctx, &page, client.InNamespace(p.key.Namespace), client.MatchingFields{"spec.projectRef.name": p.key.Name},
 			client.Limit(livePageSize), client.Continue(next)); err != nil {
-			return nil, fmt.Errorf("list the BackupSyncs: %w", err)
+			return fmt.Errorf("list the BackupSyncs: %w", err)
 		}
 		for i := range page.Items {
-			fresh := &page.Items[i]
-			if _, pending := known[fresh.UID]; pending {
-				p.memory.sawLive(fresh)
-			}
-			if _, asked := current[fresh.UID]; asked && p.sendable(fresh) {
-				current[fresh.UID] = fresh.DeepCopy() // not the whole page
-			}
+			see(&page.Items[i])
 		}
 		if next = page.Continue; next == "" {
-			return current, nil
+			return nil
 		}
 	}
 }
 
-// sendable says whether a fresh version of a candidate may still be sent. The holder of its backup id was found
-// in the cache; a rival that another process has submitted since would be recorded or running, and is found by
-// the look at CBR.
+// sendable says whether a fresh version of a candidate may still be sent as far as it alone is concerned.
 func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
 	current := stateOf(backup)
 	return (current == pending || current == stalled && readyReason(backup) == v1alpha1.ReasonDuplicate) && p.eligible(backup)
