@@ -23,7 +23,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -89,33 +88,32 @@ func (p *pass) planCalls(ctx context.Context) error {
 	return nil
 }
 
-// noteArrivals returns when each pending backup arrived, and forgets those that are no longer pending.
-func (p *pass) noteArrivals() map[types.UID]time.Time {
-	firstPass := p.memory.arrivals == nil
-	arrivals := make(map[types.UID]time.Time, len(p.pending))
-	if firstPass {
-		p.memory.arrivals = arrivals
-	}
-	for _, backup := range slices.Concat(p.pending, p.rest) {
-		arrivals[backup.UID] = p.memory.arrived(backup, firstPass, p.now)
+// noteArrivals returns when each of the pending backups and of the rest arrived, in their order, and forgets those that are
+// neither any more.
+func (p *pass) noteArrivals() []time.Time {
+	present := slices.Concat(p.pending, p.rest)
+	times := make([]time.Time, 0, len(present))
+	p.memory.arrivals.begin()
+	for _, backup := range present {
+		at := p.memory.arrivals.of(backup, p.now)
 		if _, released := p.memory.suspects.released[backup.Spec.BackupID]; released {
-			arrivals[backup.UID] = p.now
+			at = p.memory.arrivals.anew(backup, p.now)
 		}
+		times = append(times, at)
 	}
-	p.memory.arrivals = arrivals
+	p.memory.arrivals.prune(len(present))
 	clear(p.memory.suspects.released)
-	return arrivals
+	return times
 }
 
-// eligibleBackups returns the backups that may be sent as far as each alone is concerned, the oldest first.
-func (p *pass) eligibleBackups(arrivals map[types.UID]time.Time) []candidate {
-	var found []candidate
-	for _, backup := range slices.Concat(p.pending, p.rest) {
+// eligibleBackups returns the backups that may be sent as far as each alone is concerned, in no order.
+func (p *pass) eligibleBackups(arrivals []time.Time) []candidate {
+	found := make([]candidate, 0, len(arrivals))
+	for i, backup := range slices.Concat(p.pending, p.rest) {
 		if p.eligible(backup) {
-			found = append(found, candidate{BackupSync: backup, arrived: arrivals[backup.UID]})
+			found = append(found, candidate{BackupSync: backup, arrived: arrivals[i]})
 		}
 	}
-	slices.SortFunc(found, func(one, other candidate) int { return older(one.BackupSync, other.BackupSync) })
 	return found
 }
 
@@ -128,10 +126,10 @@ func (p *pass) gathering(eligible []candidate, rules batching) time.Time {
 	return dueTime(eligible, rules)
 }
 
-// candidates returns those of the backups that no rival holds, and whether there are more than the limit.
+// candidates returns the oldest of the backups that no rival holds, in order, and whether there are more than the limit.
 func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) ([]candidate, bool, error) {
 	var found []candidate
-	for _, next := range eligible {
+	for next := range byAge(eligible) {
 		holder, err := p.holder(ctx, next.BackupSync)
 		if err != nil {
 			return nil, false, err

@@ -28,8 +28,8 @@ import (
 // memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
 // cheaper and calls fewer, and no promise rests on it alone.
 type memory struct {
-	// arrivals is when each pending BackupSync was first seen; nil before the first pass.
-	arrivals map[types.UID]time.Time
+	// arrivals is when each pending BackupSync was first seen.
+	arrivals arrivals
 	// window holds this process's sync calls of the last minute, inherited those that another process has left.
 	window, inherited callWindow
 	// takeover is the resource version of the project at which this process became its last writer, 0 before.
@@ -65,20 +65,6 @@ type memory struct {
 	countsDue time.Time
 }
 
-// arrived returns when a candidate was first seen. In the first pass of a process that is when it was created:
-// what has waited while no controller ran need not wait again.
-func (m *memory) arrived(backup *v1alpha1.BackupSync, firstPass bool, now time.Time) time.Time {
-	if at, known := m.arrivals[backup.UID]; known {
-		return at
-	}
-	at := now
-	if firstPass && backup.CreationTimestamp.Time.Before(now) {
-		at = backup.CreationTimestamp.Time
-	}
-	m.arrivals[backup.UID] = at
-	return at
-}
-
 // overtaken notes that another process has written the project: it may have submitted, and finished, anything.
 func (m *memory) overtaken() {
 	m.takeover = 0
@@ -104,6 +90,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 	known, found := m.byProject[project]
 	if !found {
 		known = &memory{
+			arrivals:   newArrivals(),
 			verified:   map[types.UID]int64{},
 			observed:   map[string]struct{}{},
 			lookUpFrom: map[string]time.Time{},

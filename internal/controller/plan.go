@@ -17,6 +17,8 @@ limitations under the License.
 package controller
 
 import (
+	"container/heap"
+	"iter"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -34,6 +36,35 @@ type candidate struct {
 	*v1alpha1.BackupSync
 	// arrived is when it became a candidate, as far as this process knows.
 	arrived time.Time
+}
+
+// ageHeap is a heap of candidates by age (container/heap).
+type ageHeap []candidate
+
+func (h ageHeap) Len() int           { return len(h) }
+func (h ageHeap) Less(i, j int) bool { return older(h[i].BackupSync, h[j].BackupSync) < 0 }
+func (h ageHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push adds a candidate.
+func (h *ageHeap) Push(added any) { *h = append(*h, added.(candidate)) }
+
+// Pop removes the last candidate.
+func (h *ageHeap) Pop() any {
+	last := len(*h) - 1
+	popped := (*h)[last]
+	*h = (*h)[:last]
+	return popped
+}
+
+// byAge yields candidates, the oldest first, and leaves the slice in disorder. A pass takes a thousand of them, of a hundred
+// thousand perhaps: it need not sort the others.
+func byAge(candidates []candidate) iter.Seq[candidate] {
+	return func(yield func(candidate) bool) {
+		left := ageHeap(candidates)
+		heap.Init(&left)
+		for len(left) > 0 && yield(heap.Pop(&left).(candidate)) {
+		}
+	}
 }
 
 // batching says when a call goes out.
