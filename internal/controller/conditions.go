@@ -17,6 +17,7 @@ limitations under the License.
 package controller
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -83,6 +84,17 @@ func applyConditions(current []metav1.Condition, form shape, reason, message str
 	setOrRemove(v1alpha1.ConditionReconciling, form.reconciling, reason, message)
 	setOrRemove(v1alpha1.ConditionStalled, form.stalled, reason, message)
 	return conditions
+}
+
+// dated gives the conditions of the CRD's default status, which cannot tell the time, that of the object's creation.
+func dated(conditions []metav1.Condition, created metav1.Time) []metav1.Condition {
+	known := slices.Clone(conditions)
+	for i := range known {
+		if known[i].LastTransitionTime.Unix() == 0 {
+			known[i].LastTransitionTime = created
+		}
+	}
+	return known
 }
 
 // cleanMessage makes a text from anywhere fit for a condition: printable, on one line, bounded.

@@ -223,6 +223,8 @@ func TestTransitionTimes(t *testing.T) {
 	done := finished(resubmitted, endOf(task(cbr.TaskSuccess, "", "")), 3, at(4))
 	acknowledgedLater := acknowledged(edit(done), at(5))
 
+	defaulted := submitted(newBackup(func(b *v1alpha1.BackupSync) { b.CreationTimestamp = at(-1) }), "operation", at(1))
+	g.Expect(since(defaulted, v1alpha1.ConditionReady)).To(Equal(at(-1)), "Unknown since it was created, whatever the CRD's default says")
 	g.Expect(since(waits, v1alpha1.ConditionReady)).To(Equal(at(0)))
 	g.Expect(since(runs, v1alpha1.ConditionReady)).To(Equal(at(0)), "Unknown all along, with another reason")
 	g.Expect(since(runs, v1alpha1.ConditionReconciling)).To(Equal(at(0)))

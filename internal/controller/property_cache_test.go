@@ -154,7 +154,9 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	if err := c.actor.request(ctx, "cache: list "+kindBackup, kind); err != nil {
 		return err
 	}
-	c.actor.catchUp(kindBackup, "")
+	if !selected.DisableReadYourWritesConsistency {
+		c.actor.catchUp(kindBackup, "")
+	}
 	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexStalled: stalledKeys, indexBackup: backupKeys}[requirement.Field]
 	backups := list.(*v1alpha1.BackupSyncList)
 	for _, object := range c.actor.caches[kindBackup].objects {

@@ -107,6 +107,7 @@ func secretKeys(object client.Object) []string {
 func (r *Reconciler) projectsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var projects v1alpha1.CBRProjectList
 	if err := r.client.List(ctx, &projects, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy,
+		client.DisableReadYourWritesConsistency, // an event must not wait for a write
 		client.MatchingFields{indexSecret: secret.GetName()}); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Projects of a Secret could not be listed", "secret", secret.GetName())
 		return nil
