@@ -97,25 +97,21 @@ func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UI
 	group.SetLimit(p.options.StatusWriters)
 	for _, member := range doubtful {
 		group.Go(func() error {
-			fresh, err := p.readCandidate(ctx, member)
-			if err != nil {
-				return err
-			}
-			mutex.Lock()
+			rivals, err := p.readCandidate(ctx, member)
+			mutex.Lock() // sendableOf notes when the pass is to be repeated
 			defer mutex.Unlock()
-			current[member.UID] = fresh
-			return nil
+			current[member.UID] = p.sendableOf(member, rivals)
+			return err
 		})
 	}
 	return current, group.Wait()
 }
 
-// readCandidate reads a candidate from the API server: nil if it may not be sent. Without a look at CBR before the call its
-// rivals are read with it: the cache may not show one that another process has submitted.
-func (p *pass) readCandidate(ctx context.Context, member candidate) (*v1alpha1.BackupSync, error) {
+// readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its rivals
+// are read with it: the cache may not show one that another process has submitted.
+func (p *pass) readCandidate(ctx context.Context, member candidate) ([]*v1alpha1.BackupSync, error) {
 	if p.project.Spec.Observe == v1alpha1.ObserveNever {
-		rivals, err := p.declaringLive(ctx, member.Spec.BackupID)
-		return p.sendableOf(member, rivals), err
+		return p.declaringLive(ctx, member.Spec.BackupID)
 	}
 	fresh := &v1alpha1.BackupSync{}
 	if err := p.live.Get(ctx, client.ObjectKeyFromObject(member), fresh); apierrors.IsNotFound(err) {
@@ -124,7 +120,7 @@ func (p *pass) readCandidate(ctx context.Context, member candidate) (*v1alpha1.B
 		return nil, fmt.Errorf("get BackupSync %s: %w", member.Name, err)
 	}
 	p.memory.sawLive(fresh)
-	return p.sendableOf(member, []*v1alpha1.BackupSync{fresh}), nil
+	return []*v1alpha1.BackupSync{fresh}, nil
 }
 
 // declaringLive is declaring on the API server.
