@@ -45,7 +45,7 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 
 // planCalls finds out what may be sent and cuts it into calls.
 func (p *pass) planCalls(ctx context.Context) error {
-	arrivals := p.noteArrivals()
+	present := p.noteArrivals()
 	if p.project == nil || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 		rules.bound = firstCalls
 	}
 	p.memory.suspects.prune(p.pending)
-	eligible := p.eligibleBackups(arrivals)
+	eligible := p.eligibleBackups(present)
 	if due := p.gathering(eligible, rules); due.After(p.now) {
 		p.plan.wake = due
 		p.wakeAt(due)
@@ -88,33 +88,26 @@ func (p *pass) planCalls(ctx context.Context) error {
 	return nil
 }
 
-// noteArrivals returns when each of the pending backups and of the rest arrived, in their order, and forgets those that are
-// neither any more.
-func (p *pass) noteArrivals() []time.Time {
-	present := slices.Concat(p.pending, p.rest)
-	times := make([]time.Time, 0, len(present))
+// noteArrivals returns the pending backups and the rest with the times at which they arrived, and forgets those that are neither
+// any more.
+func (p *pass) noteArrivals() []candidate {
+	present := make([]candidate, 0, len(p.pending)+len(p.rest))
 	p.memory.arrivals.begin()
-	for _, backup := range present {
+	for _, backup := range slices.Concat(p.pending, p.rest) {
 		at := p.memory.arrivals.of(backup, p.now)
 		if _, released := p.memory.suspects.released[backup.Spec.BackupID]; released {
 			at = p.memory.arrivals.anew(backup, p.now)
 		}
-		times = append(times, at)
+		present = append(present, candidate{BackupSync: backup, arrived: at})
 	}
 	p.memory.arrivals.prune(len(present))
 	clear(p.memory.suspects.released)
-	return times
+	return present
 }
 
-// eligibleBackups returns the backups that may be sent as far as each alone is concerned, in no order.
-func (p *pass) eligibleBackups(arrivals []time.Time) []candidate {
-	found := make([]candidate, 0, len(arrivals))
-	for i, backup := range slices.Concat(p.pending, p.rest) {
-		if p.eligible(backup) {
-			found = append(found, candidate{BackupSync: backup, arrived: arrivals[i]})
-		}
-	}
-	return found
+// eligibleBackups leaves of the backups those that may be sent as far as each alone is concerned, in no order.
+func (p *pass) eligibleBackups(present []candidate) []candidate {
+	return slices.DeleteFunc(present, func(each candidate) bool { return !p.eligible(each.BackupSync) })
 }
 
 // gathering returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
