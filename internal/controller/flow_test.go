@@ -119,6 +119,33 @@ var _ = Describe("A project with valid credentials", func() {
 		Expect(w.cloud.MaxCallsInWindow(window)).To(BeNumerically("<=", 5))
 	})
 
+	It("writes counts with the call that is about to go, not before it", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Hour})
+		w.start()
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
+			spec.Batch.Window = &metav1.Duration{Duration: 4 * time.Second} // longer than counts wait for other reasons to write
+			spec.Batch.MaxWait = &metav1.Duration{Duration: time.Minute}
+		}))
+		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
+		before := total(w.requests.matching("PUT", "/cbrprojects/"))
+		w.applyBackups(ctx, 7)
+		Eventually(w.current(ctx)).Should(And(
+			HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 7, Running: 7}), HaveField("Status.Submissions", BeEmpty())))
+		Expect(total(w.requests.matching("PUT", "/cbrprojects/"))-before).To(Equal(2), "the record of the call, and its end")
+	})
+
+	It("writes counts soon that no call will carry in the next seconds", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{})
+		w.start()
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
+			spec.Batch.Window = &metav1.Duration{Duration: 50 * time.Second}
+			spec.Batch.MaxWait = &metav1.Duration{Duration: time.Minute}
+		}))
+		w.applyBackups(ctx, 7)
+		Eventually(w.current(ctx)).Should(HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 7, Pending: 7}))
+		Expect(w.cloud.SyncCalls()).To(BeZero())
+	})
+
 	It("sends a backup whose company does not fill a call after the quiet window, with all of it", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()

@@ -36,6 +36,8 @@ import (
 const (
 	// countsDelay is how long a change of counts waits for another reason to write the project: a call, as a rule.
 	countsDelay = 2 * time.Second
+	// countsPatience is how much longer it waits for a call whose time is known: the record of the call carries the counts.
+	countsPatience = 8 * time.Second
 	// projectGrace is how long a BackupSync waits for its project before it says so: the two are often
 	// applied together.
 	projectGrace = 3 * time.Second
@@ -247,7 +249,8 @@ func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 		p.wakeAt(p.memory.countsDue)
 		return true
 	}
-	return false
+	call := p.plan.wake // of which planCalls has taken care
+	return !call.IsZero() && !call.After(p.memory.countsDue.Add(countsPatience))
 }
 
 // projectStatus computes the status that follows from the pass for a version of the project.
