@@ -92,7 +92,7 @@ func parseFlags(arguments []string, output io.Writer) (options, error) {
 	flags.BoolVar(&parsed.quick, "quick", false, "small sizes and wide ranges: three minutes, to see a collapse")
 	flags.StringVar(&parsed.only, "only", "", "measures to make, \"B1,B4\" for two of them; all if empty")
 	flags.Float64Var(&parsed.scale, "scale", 1, "factor of the numbers of objects")
-	flags.BoolVar(&parsed.profile, "profile", false, "keep a profile of the processor time of B1, which costs some per cent of it")
+	flags.BoolVar(&parsed.profile, "profile", false, "keep profiles: of the processor time of B1, which costs some per cent of it, and of the allocations of B6 over projects")
 	flags.StringVar(&parsed.bareInformer, bareInformerFlag, "", "used by the bench itself: read all BackupSyncs with this kubeconfig, and end")
 	if err := flags.Parse(arguments); err != nil {
 		return parsed, err

@@ -57,6 +57,15 @@ func (s *stand) profileCPU(ctx context.Context, running *operator, name string) 
 	return done
 }
 
+// profileAllocations keeps a profile of all that the operator has allocated since its start, if that was asked for.
+func (s *stand) profileAllocations(ctx context.Context, running *operator, name string) error {
+	if !s.profile {
+		return nil
+	}
+	profile, err := collectGarbage(ctx, running) // else the latest allocations are not in it
+	return errors.Join(err, s.keepProfile(name, profile))
+}
+
 // keepProfile writes a profile of the operator beside the results.
 func (s *stand) keepProfile(name string, profile []byte) error {
 	if err := os.WriteFile(filepath.Join(s.folder, name), profile, 0o644); err != nil {
