@@ -152,10 +152,15 @@ func TestImportedStatusIsTheEnd(t *testing.T) {
 
 func TestHerdTakesTurns(t *testing.T) {
 	herd := &herd{namespace: "here", projects: []string{"one", "two"}}
-	first, second, third := herd.manifest(0), herd.manifest(1), herd.manifest(2)
-	if first.Spec.ProjectRef.Name != "one" || second.Spec.ProjectRef.Name != "two" || third.Spec.ProjectRef.Name != "one" {
-		t.Error("the projects do not take turns")
+	for inARow, want := range map[int][]string{1: {"one", "two", "one", "two", "one"}, 2: {"one", "one", "two", "two", "one"}} {
+		herd.inARow = inARow
+		for number, project := range want {
+			if got := herd.manifest(number).Spec.ProjectRef.Name; got != project {
+				t.Errorf("%d in a row: number %d is of %s", inARow, number, got)
+			}
+		}
 	}
+	first, second := herd.manifest(0), herd.manifest(1)
 	if first.Spec.BackupID == second.Spec.BackupID || first.Name == second.Name {
 		t.Error("two are the same")
 	}

@@ -52,6 +52,7 @@ type herd struct {
 	server    rest.Interface
 	namespace string
 	projects  []string // take turns
+	inARow    int      // how many BackupSyncs each project has before the next one's turn
 	first     int      // number
 	count     int      // created so far
 }
@@ -119,7 +120,7 @@ func (h *herd) manifest(number int) *v1alpha1.BackupSync {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "BackupSync"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: backupName(number)},
 		Spec: v1alpha1.BackupSyncSpec{
-			ProjectRef: v1alpha1.ProjectReference{Name: h.projects[number%len(h.projects)]},
+			ProjectRef: v1alpha1.ProjectReference{Name: h.projects[number/h.inARow%len(h.projects)]},
 			BackupID:   item.ID, BackupName: item.Name, BucketName: item.BucketName, ImagePath: item.ImagePath,
 			ResourceID: item.ResourceID, ResourceName: item.ResourceName, ResourceType: item.ResourceType, CreatedAt: item.CreatedAt,
 		},

@@ -71,9 +71,9 @@ func (l lease) arguments() []string {
 func fullSizes() sizes {
 	return sizes{
 		fullLoad: 10_000,
-		rationed: 1_000, compression: 60, patience: 120,
+		rationed: 1_000, compression: 60, patience: 100,
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
-		projects: []int{1, 10, 100}, trials: 3, additions: 3, applied: 9,
+		projects: []int{1, 10, 100}, trials: 2, additions: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 15, tenantTrials: 4,
 		lease:   lease{15 * time.Second, 10 * time.Second}, // the manager's defaults
 		timeout: 90 * time.Minute, measureTimeout: 45 * time.Minute,

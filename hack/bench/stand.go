@@ -172,7 +172,7 @@ func (s *stand) createProject(ctx context.Context, namespace, name, endpoint, pr
 
 // newHerd prepares BackupSyncs of some projects of a namespace.
 func (s *stand) newHerd(namespace string, projects ...string) *herd {
-	return &herd{server: s.server, namespace: namespace, projects: projects}
+	return &herd{server: s.server, namespace: namespace, projects: projects, inARow: 1}
 }
 
 // every returns a duration of a CBRProject's spec.
