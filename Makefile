@@ -59,7 +59,7 @@ torture: controlplane binaries ## Five minutes of killing, halting and doubling 
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
 .PHONY: bench
-bench: controlplane binaries ## All measures of speed and size, some 30 minutes on two cores; ONLY=B1,B4 for some of them. Results go to bench/.
+bench: controlplane binaries ## All measures of speed and size, 30 to 40 minutes on two cores; ONLY=B1,B4 for some of them. Results go to bench/.
 	go run ./hack/bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-quick

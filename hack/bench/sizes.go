@@ -66,7 +66,7 @@ func (l lease) arguments() []string {
 	}
 }
 
-// fullSizes are those of the published figures: some 30 minutes on two cores, mostly as fast as the API server writes. The
+// fullSizes are those of the published figures: 30 to 40 minutes on two cores, mostly as fast as the API server writes. The
 // timeouts leave room for a machine a third as fast, whose figures are ratios all the same.
 func fullSizes() sizes {
 	return sizes{
