@@ -194,9 +194,9 @@ func measureSpread(ctx context.Context, s *stand) error {
 
 func cloudProject(number int) string { return fmt.Sprintf("f841e01fd2b14e7fa41b6ae7aa%06d", number) }
 
-// timeSpread adds BackupSyncs to new projects, one project after the other, as GitOps controllers apply their manifests. Were the
-// projects to take turns, no call could go before its window, and the import of one project beside the creation of the next: the
-// measure would be one of windows. Each trial has its own CBR, which has none of the backups.
+// timeSpread adds BackupSyncs to new projects, one project after the other, as from a folder for each. If the projects took
+// turns, hardly a call could go before all manifests are there: the measure would be one of windows. Each trial has its own CBR,
+// which has none of the backups.
 func (s *stand) timeSpread(ctx context.Context, namespace string, projectIDs []string) (effort, error) {
 	simulator, err := s.startSimulator(ctx, "--latency="+populationLatency, "--task-duration=0s", "--project-id="+strings.Join(projectIDs, ","))
 	if err != nil {
