@@ -63,14 +63,14 @@ var projectShapes = map[string]shape{
 
 const submittedMessage = "CBR has accepted the backup."
 
-// applyConditions returns the conditions after a change to the given reason. The times of those whose status
-// stays are kept. The argument is not changed.
-func applyConditions(current []metav1.Condition, form shape, reason, message string, generation int64, now metav1.Time) []metav1.Condition {
-	conditions := append([]metav1.Condition(nil), current...)
+// applyConditions returns the conditions of an object after a change to the given reason. The times of those whose status
+// stays are kept. The arguments are not changed.
+func applyConditions(of *metav1.ObjectMeta, current []metav1.Condition, form shape, reason, message string, now metav1.Time) []metav1.Condition {
+	conditions := dated(current, of.CreationTimestamp)
 	message = cleanMessage(message)
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&conditions, metav1.Condition{Type: kind, Status: status, Reason: reason,
-			Message: message, ObservedGeneration: generation, LastTransitionTime: now})
+			Message: message, ObservedGeneration: of.Generation, LastTransitionTime: now})
 	}
 	setOrRemove := func(kind string, present bool, reason, message string) {
 		if present {
@@ -86,7 +86,8 @@ func applyConditions(current []metav1.Condition, form shape, reason, message str
 	return conditions
 }
 
-// dated gives the conditions of the CRD's default status, which cannot tell the time, that of the object's creation.
+// dated returns a copy of conditions. Those of the CRD's default status, which cannot tell the time, get that of the object's
+// creation.
 func dated(conditions []metav1.Condition, created metav1.Time) []metav1.Condition {
 	known := slices.Clone(conditions)
 	for i := range known {

@@ -248,14 +248,15 @@ func TestTransitionTimeOfAConditionThatComesBack(t *testing.T) {
 
 func TestTheSameReasonTwiceChangesNothing(t *testing.T) {
 	later := metav1.NewTime(noon.Add(time.Hour))
+	of := &metav1.ObjectMeta{Generation: 1}
 	for reason, form := range backupShapes {
-		once := applyConditions(newBackup().Status.Conditions, form, reason, "It is so.", 1, noon)
-		twice := applyConditions(once, form, reason, "It is so.", 1, later)
+		once := applyConditions(of, newBackup().Status.Conditions, form, reason, "It is so.", noon)
+		twice := applyConditions(of, once, form, reason, "It is so.", later)
 		NewWithT(t).Expect(twice).To(Equal(once), reason)
 	}
 	for reason, form := range projectShapes {
-		once := applyConditions(nil, form, reason, "It is so.", 1, noon)
-		twice := applyConditions(once, form, reason, "It is so.", 1, later)
+		once := applyConditions(of, nil, form, reason, "It is so.", noon)
+		twice := applyConditions(of, once, form, reason, "It is so.", later)
 		NewWithT(t).Expect(twice).To(Equal(once), reason)
 	}
 }

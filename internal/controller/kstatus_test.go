@@ -112,8 +112,8 @@ func TestKstatusOfACBRProject(t *testing.T) {
 			// From the conditions of every other reason, as nothing of them may be left.
 			for before, form := range projectShapes {
 				project := newProject()
-				project.Status.Conditions = applyConditions(nil, form, before, "It was so.", 3, noon)
-				project.Status.Conditions = applyConditions(project.Status.Conditions, projectShapes[reason], reason, "It is so.", 3, noon)
+				project.Status.Conditions = applyConditions(&project.ObjectMeta, nil, form, before, "It was so.", noon)
+				project.Status.Conditions = applyConditions(&project.ObjectMeta, project.Status.Conditions, projectShapes[reason], reason, "It is so.", noon)
 				expected := row{reason: reason, ready: want.ready, reconciling: want.reconciling, stalled: want.stalled}.conditions()
 				g.Expect(conditionsOf(project.Status.Conditions)).To(Equal(expected), "after "+before)
 				g.Expect(kstatusOf(t, project)).To(Equal(want.status), "after "+before)
@@ -137,7 +137,7 @@ func TestKstatusOfAnEndpointThatIsNotCBR(t *testing.T) {
 		known := access{reason: v1alpha1.ReasonEndpointUnavailable, message: "It is so.", stalled: stalls}
 		p := &pass{memory: &memory{access: known}, project: project}
 		reason, message, form := p.projectVerdict()
-		project.Status.Conditions = applyConditions(nil, form, reason, message, 3, noon)
+		project.Status.Conditions = applyConditions(&project.ObjectMeta, nil, form, reason, message, noon)
 		g.Expect(kstatusOf(t, project)).To(Equal(want))
 	}
 }

@@ -39,8 +39,7 @@ const (
 func settle(backup *v1alpha1.BackupSync, reason, message string, now metav1.Time) *v1alpha1.BackupSync {
 	next := *backup
 	next.Status.ObservedGeneration = backup.Generation
-	next.Status.Conditions = applyConditions(dated(backup.Status.Conditions, backup.CreationTimestamp),
-		backupShapes[reason], reason, message, backup.Generation, now)
+	next.Status.Conditions = applyConditions(&backup.ObjectMeta, backup.Status.Conditions, backupShapes[reason], reason, message, now)
 	if requested(backup) {
 		next.Status.LastHandledRequest = requestOf(backup)
 	}

@@ -158,7 +158,7 @@ func modelBackup(number int) *v1alpha1.BackupSync {
 		ImagePath: item.ImagePath, ResourceID: item.ResourceID, ResourceName: item.ResourceName, ResourceType: item.ResourceType, CreatedAt: item.CreatedAt,
 	}}
 	backup.Status.ObservedGeneration = -1
-	backup.Status.Conditions = applyConditions(nil, backupShapes[v1alpha1.ReasonQueued], v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, 0, metav1.NewTime(time.Unix(0, 0)))
+	backup.Status.Conditions = applyConditions(&backup.ObjectMeta, nil, backupShapes[v1alpha1.ReasonQueued], v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, metav1.NewTime(time.Unix(0, 0)))
 	return backup
 }
 

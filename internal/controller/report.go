@@ -260,8 +260,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	reason, message, form := p.projectVerdict()
 	if reason != "" && project.Generation == p.generation {
 		status.ObservedGeneration = project.Generation
-		status.Conditions = applyConditions(dated(status.Conditions, project.CreationTimestamp),
-			form, reason, message, project.Generation, metav1.NewTime(now))
+		status.Conditions = applyConditions(&project.ObjectMeta, status.Conditions, form, reason, message, metav1.NewTime(now))
 	}
 	status.Backups = p.tally.counts(p.key)
 	if p.request != "" {
