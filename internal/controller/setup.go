@@ -89,8 +89,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 		Complete(r)
 }
 
-// passLog names the project in the log of a pass, at once and as a string: each step, and each value that is no string, would
-// take more memory than the rest of a pass that finds nothing to do and logs nothing.
+// passLog names the project in the log of a pass, at once and as a string: each step, and each value that is no string, takes
+// kilobytes, for passes that log nothing.
 func passLog(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	log = log.WithValues("controller", controllerName)
 	return func(request *reconcile.Request) logr.Logger {
