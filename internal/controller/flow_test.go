@@ -28,7 +28,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -84,10 +83,7 @@ var _ = Describe("A project with valid credentials", func() {
 	It("makes exactly 20 calls of 1,000 backups, and few writes", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Second, Latency: 20 * time.Millisecond})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Window = &metav1.Duration{Duration: 3 * time.Second} // longer than any gap between the creations
-			spec.Batch.MaxWait = &metav1.Duration{Duration: 5 * time.Minute}
-		}))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(3*time.Second, 5*time.Minute))) // longer than any gap between the creations
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
 		w.applyBackups(ctx, 1000)
 		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
@@ -122,10 +118,7 @@ var _ = Describe("A project with valid credentials", func() {
 	It("writes counts with the call that is about to go, not before it", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Hour})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Window = &metav1.Duration{Duration: 4 * time.Second} // longer than counts wait for other reasons to write
-			spec.Batch.MaxWait = &metav1.Duration{Duration: time.Minute}
-		}))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(4*time.Second, time.Minute))) // longer than counts wait for other reasons to write
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
 		before := total(w.requests.matching("PUT", "/cbrprojects/"))
 		w.applyBackups(ctx, 7)
@@ -137,10 +130,7 @@ var _ = Describe("A project with valid credentials", func() {
 	It("writes counts soon that no call will carry in the next seconds", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Window = &metav1.Duration{Duration: 50 * time.Second}
-			spec.Batch.MaxWait = &metav1.Duration{Duration: time.Minute}
-		}))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(50*time.Second, time.Minute)))
 		w.applyBackups(ctx, 7)
 		Eventually(w.current(ctx)).Should(HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 7, Pending: 7}))
 		Expect(w.cloud.SyncCalls()).To(BeZero())
@@ -149,10 +139,7 @@ var _ = Describe("A project with valid credentials", func() {
 	It("sends a backup whose company does not fill a call after the quiet window, with all of it", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Window = &metav1.Duration{Duration: 3 * time.Second}
-			spec.Batch.MaxWait = &metav1.Duration{Duration: time.Minute}
-		}))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(3*time.Second, time.Minute)))
 		w.applyBackups(ctx, 7)
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 7}))
 		Expect(w.cloud.SyncCalls()).To(Equal(1))

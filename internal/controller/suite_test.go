@@ -169,6 +169,13 @@ func (w *world) project(changes ...func(*v1alpha1.CBRProjectSpec)) *v1alpha1.CBR
 	return project
 }
 
+// batched makes a project's calls that are not full wait for so long.
+func batched(window, maxWait time.Duration) func(*v1alpha1.CBRProjectSpec) {
+	return func(spec *v1alpha1.CBRProjectSpec) {
+		spec.Batch.Window, spec.Batch.MaxWait = &metav1.Duration{Duration: window}, &metav1.Duration{Duration: maxWait}
+	}
+}
+
 func (w *world) secret(token string) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "cbr"},
