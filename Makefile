@@ -42,7 +42,7 @@ property: ## The property test of never-twice, with many scripts; CHECKS=100000 
 
 FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs ./internal/cbr:FuzzDecodeOperationLog \
 	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzScanBackupIDs \
-	./internal/cbr:FuzzClassify ./internal/controller:FuzzCleanMessage
+	./internal/cbr:FuzzClassify ./internal/backupsync:FuzzCleanMessage
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer.
@@ -100,10 +100,15 @@ fmt: ## Format the code.
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: lint
-lint: ## gofmt, go vet and golangci-lint.
+lint: api-lint ## gofmt, go vet, golangci-lint and kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
+
+.PHONY: api-lint
+api-lint: ## The API types against the conventions of Kubernetes, with kube-api-linter: see hack/tools/kubeapilinter.
+	go build -C hack/tools -o $(BIN)/kube-api-linter ./kubeapilinter
+	$(BIN)/kube-api-linter ./api/...
 
 .PHONY: tidy
 tidy: ## Tidy the modules.

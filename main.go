@@ -23,8 +23,10 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +34,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -71,6 +74,7 @@ type flags struct {
 	leaseDuration, renew, retry   time.Duration
 	metricsCertPath, pprofAddress string
 	callTimeout, settleTime       time.Duration
+	version                       bool
 	zap                           zap.Options
 }
 
@@ -96,6 +100,7 @@ func parseFlags() *flags {
 		"Longest time of a call to CBR. A shutdown waits for it: the pod's termination grace must be 45 s longer.")
 	flag.DurationVar(&f.settleTime, "settle-time", 0,
 		"Age at which a sync call without an answer is looked up in CBR; call-timeout and 30 s if 0. It must be longer than call-timeout.")
+	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return f
@@ -103,6 +108,10 @@ func parseFlags() *flags {
 
 func main() {
 	f := parseFlags()
+	if f.version {
+		fmt.Println(version)
+		return
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
 	log.SetOutput(cbr.QuietLog(os.Stderr))
 	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
@@ -127,6 +136,10 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
+	schema, err := newSchemaCheck(config)
+	if err != nil {
+		return err
+	}
 	identity := uuid.NewString()
 	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
 		controller.Options{
@@ -137,6 +150,8 @@ func run(ctx context.Context, f *flags) error {
 			CallTimeout:           f.callTimeout,
 			SettleTime:            f.settleTime,
 			DistrustCache:         len(namespaces(f.watchNamespaces)) > 1,
+			Namespaces:            slices.Sorted(maps.Keys(namespaces(f.watchNamespaces))),
+			Schema:                schema,
 			UserAgent:             "backupsync-operator/" + version,
 		})
 	if err != nil {
@@ -149,11 +164,21 @@ func run(ctx context.Context, f *flags) error {
 	if err := metrics.Registry.Register(reconciler); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	if err := addProbes(manager); err != nil {
+	if err := addProbes(manager, schema); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting", "version", version, "identity", identity)
+	_ = schema.Check(ctx, time.Now()) // it says so itself; what hangs on it asks again
 	return manager.Start(ctx)
+}
+
+// newSchemaCheck makes the check of the CRDs.
+func newSchemaCheck(config *rest.Config) (*controller.SchemaCheck, error) {
+	published, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make the client of the API server's schemas: %w", err)
+	}
+	return controller.NewSchemaCheck(published.OpenAPIV3(), ctrl.Log.WithName("crds")), nil
 }
 
 // drain completes what was begun, also after the lease was lost and the manager has returned at once.
@@ -215,7 +240,10 @@ func metricsOptions(f *flags) metricsserver.Options {
 		BindAddress:   f.metricsAddress,
 		SecureServing: f.secureMetrics,
 		CertDir:       f.metricsCertPath,
-		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+		TLSOpts:       []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = tls.VersionTLS12
+			c.NextProtos = []string{"http/1.1"} // no HTTP/2: clients could reset streams faster than they cost them anything
+		}},
 	}
 	if f.secureMetrics {
 		options.FilterProvider = filters.WithAuthenticationAndAuthorization
@@ -233,8 +261,9 @@ func namespaces(list string) map[string]cache.Config {
 	return configs
 }
 
-// addProbes adds the health probes: alive is a process that answers, ready is one whose caches are filled.
-func addProbes(manager ctrl.Manager) error {
+// addProbes adds the health probes: alive is a process that answers, ready is one whose caches are filled, in a cluster whose
+// CRDs are not older than it.
+func addProbes(manager ctrl.Manager, schema *controller.SchemaCheck) error {
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
@@ -248,6 +277,10 @@ func addProbes(manager ctrl.Manager) error {
 	}
 	if err := manager.AddReadyzCheck("caches", synced); err != nil {
 		return fmt.Errorf("add the readiness probe: %w", err)
+	}
+	fits := func(request *http.Request) error { return schema.Check(request.Context(), time.Now()) }
+	if err := manager.AddReadyzCheck("crds", fits); err != nil {
+		return fmt.Errorf("add the readiness probe of the CRDs: %w", err)
 	}
 	return nil
 }

@@ -20,14 +20,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// ProjectKind is the kind of what a BackupSync is imported into.
+// +kubebuilder:validation:Enum=CBRProject
+type ProjectKind string
+
+// ProjectKindCBRProject is the only kind of project there is.
+const ProjectKindCBRProject ProjectKind = "CBRProject"
+
 // ProjectReference names a CBRProject of the same namespace.
 type ProjectReference struct {
-	// name is the name of a CBRProject of the BackupSync's own namespace.
-	// +kubebuilder:default=default
+	// kind is the kind of the project: CBRProject, the default, is the only one.
+	// +default="CBRProject"
+	// +optional
+	Kind ProjectKind `json:"kind,omitempty"`
+
+	// name is the name of a CBRProject of the BackupSync's own namespace: 1 to 253 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	// +optional
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="name must be the name of a CBRProject: lower-case letters, digits, \"-\" and \".\", and a letter or digit at either end"
+	// +required
 	Name string `json:"name,omitempty"`
 }
 
@@ -35,108 +46,144 @@ type ProjectReference struct {
 // "POST /v3/{project_id}/backups/sync", and all of them are sent.
 type BackupSyncSpec struct {
 	// projectRef names the CBRProject, of the same namespace, to import into. It cannot be changed.
-	// +kubebuilder:default={name: "default"}
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="projectRef cannot be changed: create another BackupSync instead"
-	// +optional
+	// +required
 	ProjectRef ProjectReference `json:"projectRef,omitzero"`
 
-	// backupID is the backup's id, a UUID as a rule. It cannot be changed.
+	// backupID is the backup's id, usually a UUID: 1 to 128 letters, digits, ".", "_" and "-". Upper and lower case
+	// are the same. It cannot be changed.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9][A-Za-z0-9._-]*$')`,message="backupID must be made of letters, digits, \".\", \"_\" and \"-\", and begin with a letter or digit"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="backupID cannot be changed: create another BackupSync instead"
 	// +required
-	BackupID string `json:"backupID"`
+	BackupID string `json:"backupID,omitempty"`
 
 	// backupName is the backup's name in CBR: 1 to 64 characters, of digits, Latin letters, Chinese
 	// characters, "_" and "-".
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z_\x{4E00}-\x{9FA5}\x{F900}-\x{FA2D}-]+$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[0-9A-Za-z_\x{4E00}-\x{9FA5}\x{F900}-\x{FA2D}-]+$')`,message="backupName must be made of digits, Latin letters, Chinese characters, \"_\" and \"-\", without spaces"
 	// +required
-	BackupName string `json:"backupName"`
+	BackupName string `json:"backupName,omitempty"`
 
 	// bucketName is the name of the OBS bucket that holds the backup: 1 to 255 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^[\s\p{Z}\x{FEFF}\x{200B}]|[\s\p{Z}\x{FEFF}\x{200B}]$|[\p{Cc}\p{Zl}\p{Zp}]')`,message="bucketName must neither begin nor end with white space, nor hold control characters such as line breaks"
 	// +required
-	BucketName string `json:"bucketName"`
+	BucketName string `json:"bucketName,omitempty"`
 
 	// imagePath is the path of the backup chain in the bucket: 1 to 2048 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^[\s\p{Z}\x{FEFF}\x{200B}]|[\s\p{Z}\x{FEFF}\x{200B}]$|[\p{Cc}\p{Zl}\p{Zp}]')`,message="imagePath must neither begin nor end with white space, nor hold control characters such as line breaks"
 	// +required
-	ImagePath string `json:"imagePath"`
+	ImagePath string `json:"imagePath,omitempty"`
 
 	// resourceID is the id of the virtual machine that was backed up: 1 to 255 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^[\s\p{Z}\x{FEFF}\x{200B}]|[\s\p{Z}\x{FEFF}\x{200B}]$|[\p{Cc}\p{Zl}\p{Zp}]')`,message="resourceID must neither begin nor end with white space, nor hold control characters such as line breaks"
 	// +required
-	ResourceID string `json:"resourceID"`
+	ResourceID string `json:"resourceID,omitempty"`
 
 	// resourceName is the name of the virtual machine that was backed up: 1 to 255 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^[\s\p{Z}\x{FEFF}\x{200B}]|[\s\p{Z}\x{FEFF}\x{200B}]$|[\p{Cc}\p{Zl}\p{Zp}]')`,message="resourceName must neither begin nor end with white space, nor hold control characters such as line breaks"
 	// +required
-	ResourceName string `json:"resourceName"`
+	ResourceName string `json:"resourceName,omitempty"`
 
 	// resourceType is the type of what was backed up. CBR's documents name OS::Native::Server
-	// and OS::VMware::Server; other values are passed on as they are.
-	// +kubebuilder:default="OS::Native::Server"
+	// and OS::VMware::Server; other values are passed on as they are: 1 to 255 characters.
+	// +default="OS::Native::Server"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^[\s\p{Z}\x{FEFF}\x{200B}]|[\s\p{Z}\x{FEFF}\x{200B}]$|[\p{Cc}\p{Zl}\p{Zp}]')`,message="resourceType must neither begin nor end with white space, nor hold control characters such as line breaks"
 	// +optional
 	ResourceType string `json:"resourceType,omitempty"`
 
-	// createdAt is the time at which the backup was made, in seconds since 1970-01-01T00:00:00Z.
+	// createdAt is the time at which the backup was made, in seconds since 1970-01-01T00:00:00Z: 1 or more.
 	// CBR takes it as a 32-bit number: at most 2147483647.
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
 	// +required
-	CreatedAt int64 `json:"createdAt"`
+	CreatedAt int64 `json:"createdAt,omitempty"`
 
 	// suspend keeps the backup from being sent to CBR. A task that already runs is followed to its end.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// BackupSyncStatus says what has become of the backup.
+// BackupSyncStatus holds what has become of the backup: facts, and the conditions that follow from them. The
+// operator decides by the facts; conditions are computed from them and never read back.
 type BackupSyncStatus struct {
-	// observedGeneration is the generation that the rest of the status speaks of, -1 until the
-	// controller has acted on the BackupSync.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// conditions are Ready, Submitted, Reconciling and Stalled; the last two are present only while they hold.
+	// conditions are Ready, Reconciling, Stalled and Drifted; the last three are present only while they hold.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// observedGeneration is the generation of the manifest that the conditions speak of, -1 until the
+	// operator has acted on the BackupSync. Where the manifest has been edited since the backup was sent,
+	// the condition Drifted says so.
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// outcome is how the import has ended: Imported, AlreadyImported, BackupUnusable, Rejected, OperationFailed or
+	// Duplicate, each as in the reason of Ready. It is absent while it is open. A value that the operator does
+	// not know is left alone: a later version has written it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Outcome Outcome `json:"outcome,omitempty"`
+
 	// operationLogID is the id of CBR's task for the latest accepted call.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	OperationLogID string `json:"operationLogID,omitempty"`
 
-	// submittedAt is the time of the latest call that CBR has accepted for this backup.
+	// sentHash identifies the item that was sent last: the version of the hash, ":", and the hash of its bytes. It
+	// is absent while nothing was sent.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
 	// +optional
-	SubmittedAt *metav1.Time `json:"submittedAt,omitempty"`
+	SentHash string `json:"sentHash,omitempty"`
 
-	// completedAt is the time at which the import ended, well or for good.
-	// +optional
-	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
-
-	// attempts is the number of calls that CBR has accepted for this backup.
+	// attempts is the number of calls that CBR has accepted for this backup since it was last begun anew, by an edit
+	// of what had failed or by a request.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
 
-	// nextAttemptAt is the time before which a failed import is not tried again.
+	// submittedTime is the time of the latest call that CBR has accepted for this backup.
 	// +optional
-	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
+	SubmittedTime *metav1.Time `json:"submittedTime,omitempty"`
+
+	// finishedTime is the time at which the latest attempt ended, well or not. It is absent while a task runs.
+	// +optional
+	FinishedTime *metav1.Time `json:"finishedTime,omitempty"`
+
+	// nextAttemptTime is the time before which a failed import is not tried again. It is absent when none is due.
+	// +optional
+	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+
+	// lastError is what CBR said when the latest attempt failed. It is absent after a success.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	// +optional
+	LastError string `json:"lastError,omitempty"`
+
+	// backupTime is spec.createdAt as a time: when the backup was made.
+	// +optional
+	BackupTime *metav1.Time `json:"backupTime,omitempty"`
 
 	// lastHandledRequest is the latest value of the annotation cbr.backupsync.dev/requestedAt that was acted on.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
@@ -144,8 +191,8 @@ type BackupSyncStatus struct {
 
 // BackupSync declares one on-premises backup that is to be imported into Huawei Cloud CBR.
 //
-// Once CBR has accepted the backup, the fields that describe it are locked; they open again when the
-// import has failed (Stalled), so that a wrong value can be mended.
+// The manifest can be edited at any time. CBR cannot change a backup that it has accepted: an edit of one changes
+// nothing there, and the condition Drifted says so until it is reverted. An edit of one that has failed sends it again.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=bsync,categories=cbr
@@ -156,18 +203,22 @@ type BackupSyncStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=`.status.operationLogID`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Drifted",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Drifted")].status`
 // +kubebuilder:printcolumn:name="Backup",type=string,priority=1,JSONPath=`.spec.backupID`
+// +kubebuilder:printcolumn:name="Backup-Age",type=date,priority=1,JSONPath=`.status.backupTime`
 // +kubebuilder:printcolumn:name="Resource",type=string,priority=1,JSONPath=`.spec.resourceName`
-// +kubebuilder:printcolumn:name="Submitted",type=date,priority=1,JSONPath=`.status.submittedAt`
+// +kubebuilder:printcolumn:name="Submitted",type=date,priority=1,JSONPath=`.status.submittedTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || !oldSelf.status.conditions.exists(c, (c.type == 'Submitted' || c.type == 'Ready') && c.status == 'True') || oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True') || (self.spec.backupName == oldSelf.spec.backupName && self.spec.bucketName == oldSelf.spec.bucketName && self.spec.imagePath == oldSelf.spec.imagePath && self.spec.resourceID == oldSelf.spec.resourceID && self.spec.resourceName == oldSelf.spec.resourceName && self.spec.resourceType == oldSelf.spec.resourceType && self.spec.createdAt == oldSelf.spec.createdAt)",fieldPath=".spec",reason=FieldValueForbidden,messageExpression="'CBR has accepted this backup: it can be changed again only if its import fails (Stalled); locked:' + (self.spec.backupName == oldSelf.spec.backupName ? \"\" : ' backupName') + (self.spec.bucketName == oldSelf.spec.bucketName ? \"\" : ' bucketName') + (self.spec.imagePath == oldSelf.spec.imagePath ? \"\" : ' imagePath') + (self.spec.resourceID == oldSelf.spec.resourceID ? \"\" : ' resourceID') + (self.spec.resourceName == oldSelf.spec.resourceName ? \"\" : ' resourceName') + (self.spec.resourceType == oldSelf.spec.resourceType ? \"\" : ' resourceType') + (self.spec.createdAt == oldSelf.spec.createdAt ? \"\" : ' createdAt')"
 type BackupSync struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// spec declares the backup.
 	// +required
-	Spec BackupSyncSpec `json:"spec"`
+	Spec BackupSyncSpec `json:"spec,omitzero"`
 
 	// status says what has become of it.
 	// +default={"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Queued", "message": "Waiting to be sent to CBR with the next call. If this lasts, the conditions of the CBRProject say why.", "lastTransitionTime": "1970-01-01T00:00:00Z"}, {"type": "Reconciling", "status": "True", "reason": "Queued", "message": "Waiting to be sent to CBR with the next call. If this lasts, the conditions of the CBRProject say why.", "lastTransitionTime": "1970-01-01T00:00:00Z"}]}

@@ -32,50 +32,88 @@ const TokenKey = "token"
 
 // SecretReference names a Secret of the same namespace.
 type SecretReference struct {
-	// name is the name of a Secret of the CBRProject's own namespace.
+	// name is the name of a Secret of the CBRProject's own namespace: 1 to 253 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="name must be the name of a Secret of this namespace: lower-case letters, digits, \"-\" and \".\", and a letter or digit at either end"
 	// +required
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
-// Credentials says which Secret authenticates the calls to CBR, and how.
+// Credentials says how the calls to CBR are authenticated, and with what.
+// +union
+// +kubebuilder:validation:XValidation:rule="self.type != 'Token' || has(self.secretRef)",fieldPath=".secretRef",reason=FieldValueRequired,message="secretRef is required with the type Token: it names the Secret that holds the token"
 type Credentials struct {
 	// type is the kind of credentials: Token (an IAM token in the Secret's key "token").
-	// +kubebuilder:default=Token
-	// +optional
+	// +unionDiscriminator
+	// +required
 	Type CredentialsType `json:"type,omitempty"`
 
 	// secretRef names the Secret, of the same namespace, that holds them.
+	// +unionMember
+	// +optional
+	SecretRef SecretReference `json:"secretRef,omitzero"`
+}
+
+// CABundleKind is the kind of object that holds CA certificates.
+// +kubebuilder:validation:Enum=ConfigMap;Secret
+type CABundleKind string
+
+// The kinds of object that hold CA certificates.
+const (
+	CABundleConfigMap CABundleKind = "ConfigMap"
+	CABundleSecret    CABundleKind = "Secret"
+)
+
+// CABundleReference names a key of a ConfigMap or Secret of the same namespace.
+type CABundleReference struct {
+	// kind is the kind of the object: ConfigMap (the default) or Secret.
+	// +default="ConfigMap"
+	// +optional
+	Kind CABundleKind `json:"kind,omitempty"`
+
+	// name is the name of a ConfigMap or Secret of the CBRProject's own namespace: 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="name must be the name of a ConfigMap or Secret of this namespace: lower-case letters, digits, \"-\" and \".\", and a letter or digit at either end"
 	// +required
-	SecretRef SecretReference `json:"secretRef"`
+	Name string `json:"name,omitempty"`
+
+	// key is the key under which the certificates are, in PEM: ca.crt by default; 1 to 253 characters.
+	// +default="ca.crt"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="key must be made of letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	Key string `json:"key,omitempty"`
 }
 
 // Batch says how BackupSyncs are gathered into sync calls.
+// +kubebuilder:validation:XValidation:rule=`!has(self.window) || !has(self.maxWait) || !self.window.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.maxWait.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.window) <= duration(self.maxWait)`,fieldPath=".window",message="window must not be longer than maxWait: set both, they are 1s and 10s by default"
 type Batch struct {
-	// size is the number of backups in a full call: 1 to 50, CBR's limit.
-	// +kubebuilder:default=50
+	// maxSize is the number of backups in a full call: 1 to 50, CBR's limit.
+	// +default=50
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	// +optional
-	Size int32 `json:"size,omitempty"`
+	MaxSize int32 `json:"maxSize,omitempty"`
 
-	// window is how long a call that is not full waits for more backups after the latest one came; at most 1h.
-	// +kubebuilder:default="1s"
+	// window is how long a call that is not full waits for more backups after the latest one came: at most 1h, and not
+	// longer than maxWait.
+	// +default="1s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="window must be at most 1h"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')`,message="window must be a duration such as 500ms, 10s or 1h30m: numbers with the units ms, s, m and h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('1h')`,message="window must be at most 1h"
 	// +optional
 	Window *metav1.Duration `json:"window,omitempty"`
 
-	// maxWait is the longest that a call that is not full waits, from its oldest backup; at most 1h.
-	// +kubebuilder:default="10s"
+	// maxWait is the longest that a call that is not full waits, from its oldest backup: at most 1h.
+	// +default="10s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="maxWait must be at most 1h"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')`,message="maxWait must be a duration such as 500ms, 10s or 1h30m: numbers with the units ms, s, m and h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('1h')`,message="maxWait must be at most 1h"
 	// +optional
 	MaxWait *metav1.Duration `json:"maxWait,omitempty"`
 }
@@ -84,14 +122,14 @@ type Batch struct {
 type Limits struct {
 	// syncCallsPerMinute is the most sync calls that are made in any 60 seconds: 1 to 100000. CBR's own
 	// limit is not published; 10 a minute was measured for an account on a sister service.
-	// +kubebuilder:default=10
+	// +default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
 	// +optional
 	SyncCallsPerMinute int32 `json:"syncCallsPerMinute,omitempty"`
 
 	// concurrentSyncCalls is the most sync calls that are under way at the same time: 1 to 20.
-	// +kubebuilder:default=4
+	// +default=4
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=20
 	// +optional
@@ -101,39 +139,40 @@ type Limits struct {
 // Poll says how the tasks of accepted backups are followed.
 type Poll struct {
 	// interval is the time between two looks at the running tasks: 100ms to 1h. It grows with the age of the tasks.
-	// +kubebuilder:default="10s"
+	// +default="10s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('100ms') && duration(self) <= duration('1h')",message="interval must be between 100ms and 1h"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')`,message="interval must be a duration such as 500ms, 10s or 1h30m: numbers with the units ms, s, m and h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('100ms') && duration(self) <= duration('1h')`,message="interval must be between 100ms and 1h"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// timeout is the age from which a running task is reported as late: at most 720h. It is followed on, slowly.
-	// +kubebuilder:default="30m"
+	// overdueAfter is the age from which a running task is reported as OperationOverdue: at most 720h. It is still
+	// followed, slowly.
+	// +default="30m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('720h')",message="timeout must be at most 720h"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')`,message="overdueAfter must be a duration such as 500ms, 10s or 1h30m: numbers with the units ms, s, m and h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('720h')`,message="overdueAfter must be at most 720h"
 	// +optional
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	OverdueAfter *metav1.Duration `json:"overdueAfter,omitempty"`
 }
 
-// ObservePolicy says whether backups are looked up in CBR before they are first sent.
-// +kubebuilder:validation:Enum=IfPresent;Never
-type ObservePolicy string
+// LookupPolicy says whether backups are looked up in CBR before they are first sent.
+// +kubebuilder:validation:Enum=BeforeFirstSubmission;Never
+type LookupPolicy string
 
 const (
-	// ObserveIfPresent looks up each backup once: one that CBR has already is marked, and never sent.
-	ObserveIfPresent ObservePolicy = "IfPresent"
-	// ObserveNever makes no such reads. Backups that CBR has already are then imported again.
-	ObserveNever ObservePolicy = "Never"
+	// LookupBeforeFirstSubmission looks up each backup once: one that CBR has already is marked, and never sent.
+	LookupBeforeFirstSubmission LookupPolicy = "BeforeFirstSubmission"
+	// LookupNever makes no such reads. Backups that CBR has already are then imported again.
+	LookupNever LookupPolicy = "Never"
 )
 
 // Retry says how failed imports are tried again.
 type Retry struct {
 	// limit is the number of automatic re-submissions after CBR has reported a task as failed: 0 to 100.
-	// +kubebuilder:default=3
+	// +default=3
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	// +optional
@@ -141,59 +180,82 @@ type Retry struct {
 }
 
 // CBRProjectSpec says where backups are imported, with which credentials and at which pace.
+// +kubebuilder:validation:XValidation:rule="has(self.region) != has(self.endpoint)",fieldPath=".endpoint",message="exactly one of region and endpoint must be set: region for Huawei Cloud's own endpoints, endpoint for any other"
 type CBRProjectSpec struct {
-	// endpoint is the URL of CBR in the project's region, https://cbr.{region}.myhuaweicloud.com as a rule.
-	// It must match the operator's --allowed-endpoints.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+/?$`
-	// +required
-	Endpoint string `json:"endpoint"`
-
-	// projectID is the id of the Huawei Cloud project: the {project_id} of CBR's paths. It cannot be changed while
-	// status.submissions holds calls: their outcome is to be found in the project that they were made for.
+	// region is the id of the Huawei Cloud region, such as cn-north-4, 1 to 64 characters. The endpoint follows from it:
+	// https://cbr.{region}.myhuaweicloud.com, or .eu for the regions eu-west-1xx. Exactly one of region and endpoint is
+	// set. It cannot be changed while status.journal.submissions holds calls.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9_-]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]+(-[a-z0-9]+)*$')`,message="region must be the id of a region, such as cn-north-4: lower-case letters, digits and \"-\""
+	// +optional
+	Region string `json:"region,omitempty"`
+
+	// endpoint is the URL of CBR, scheme and host alone, 1 to 255 characters: for endpoints that do not follow from a
+	// region. It must match the operator's --allowed-endpoints. It cannot be changed while status.journal.submissions
+	// holds calls.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://')`,message="endpoint must begin with https://, such as https://cbr.cn-north-4.myhuaweicloud.com"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^https?://[^/?#]*/.')`,message="endpoint must be the scheme and the host alone: leave out the path"
+	// +kubebuilder:validation:XValidation:rule=`!self.contains('@')`,message="endpoint must not hold a user or a password: credentials belong in the Secret"
+	// +kubebuilder:validation:XValidation:rule=`self.contains('@') || self.matches(r'^https?://[^/?#]*/.') || !self.matches(r'^https?://') || self.matches(r'^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$')`,message="endpoint must name a host, with a port if need be, and nothing else: no spaces, no query"
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// projectID is the id of the Huawei Cloud project, 1 to 64 characters: the {project_id} of CBR's paths. Only one
+	// CBRProject imports into a cloud project. It cannot be changed while status.journal.submissions holds calls:
+	// their outcome is to be found in the project that they were made for.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9][A-Za-z0-9_-]*$')`,message="projectID must be made of letters, digits, \"_\" and \"-\", and begin with a letter or digit"
 	// +required
-	ProjectID string `json:"projectID"`
+	ProjectID string `json:"projectID,omitempty"`
+
+	// enterpriseProjectID narrows what CBR lists to one enterprise project, at most 64 characters. The default,
+	// all_granted_eps, stands for all that the credentials may see; the empty string sends none.
+	// +default="all_granted_eps"
+	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9_-]*$')`,message="enterpriseProjectID must be the id of an enterprise project, all_granted_eps, or empty"
+	// +optional
+	EnterpriseProjectID *string `json:"enterpriseProjectID,omitempty"`
 
 	// credentials authenticate the calls.
 	// +required
-	Credentials Credentials `json:"credentials"`
+	Credentials Credentials `json:"credentials,omitzero"`
 
-	// caBundle is a bundle of CA certificates, in PEM (as it is or base64-encoded), to trust instead of
-	// the system's: for private endpoints.
-	// +kubebuilder:validation:MaxLength=262144
+	// caBundleRef names a ConfigMap or Secret, of the same namespace, with CA certificates in PEM to trust besides the
+	// system's: for private endpoints.
 	// +optional
-	CABundle string `json:"caBundle,omitempty"`
+	CABundleRef CABundleReference `json:"caBundleRef,omitzero"`
 
 	// batch says how BackupSyncs are gathered into sync calls.
-	// +kubebuilder:default={}
+	// +default={}
 	// +optional
 	Batch Batch `json:"batch,omitzero"`
 
 	// limits bounds the sync calls.
-	// +kubebuilder:default={}
+	// +default={}
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
 
 	// poll says how running tasks are followed.
-	// +kubebuilder:default={}
+	// +default={}
 	// +optional
 	Poll Poll `json:"poll,omitzero"`
 
 	// retry says how failed imports are tried again.
-	// +kubebuilder:default={}
+	// +default={}
 	// +optional
 	Retry Retry `json:"retry,omitzero"`
 
-	// observe says whether a backup is looked up in CBR before it is first sent: IfPresent (the default) marks
-	// what CBR has already as AlreadyImported and does not send it; Never makes no such reads, for CBR projects
+	// lookupPolicy says whether a backup is looked up in CBR before it is first sent: BeforeFirstSubmission (the default)
+	// marks what CBR has already as AlreadyImported and does not send it; Never makes no such reads, for CBR projects
 	// whose credentials may not read backups.
-	// +kubebuilder:default=IfPresent
+	// +default="BeforeFirstSubmission"
 	// +optional
-	Observe ObservePolicy `json:"observe,omitempty"`
+	LookupPolicy LookupPolicy `json:"lookupPolicy,omitempty"`
 
 	// suspend stops all new sync calls of the project. Tasks that already run are followed to their end.
 	// +optional
@@ -203,69 +265,117 @@ type CBRProjectSpec struct {
 // BackupCounts counts the BackupSyncs of a project by state.
 type BackupCounts struct {
 	// total is the number of all.
-	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +required
 	Total int32 `json:"total"`
 	// pending is the number of those that CBR has not accepted yet.
-	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +required
 	Pending int32 `json:"pending"`
 	// running is the number of those whose task runs.
-	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +required
 	Running int32 `json:"running"`
 	// imported is the number of those that are in CBR.
-	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +required
 	Imported int32 `json:"imported"`
 	// failed is the number of those that are stalled.
-	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +required
 	Failed int32 `json:"failed"`
+}
+
+// SubmittedItem is a backup of a recorded sync call.
+type SubmittedItem struct {
+	// backupID is the id of the backup as it was sent.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +required
+	BackupID string `json:"backupID,omitempty"`
+
+	// hash identifies the item that was sent: see BackupSync, status.sentHash.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +required
+	Hash string `json:"hash,omitempty"`
+
+	// previousOperationLogID is the operationLogID in the BackupSync's status when the call was recorded: another one
+	// there tells that the outcome of this call is written.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	PreviousOperationLogID string `json:"previousOperationLogID,omitempty"`
 }
 
 // Submission is the record of a sync call whose outcome is not yet written to its BackupSyncs.
 type Submission struct {
 	// id is a random id of the record.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +required
-	ID string `json:"id"`
+	ID string `json:"id,omitempty"`
 
-	// startedAt is the time just before the call.
+	// startTime is the time just before the call.
 	// +required
-	StartedAt metav1.MicroTime `json:"startedAt"`
+	StartTime metav1.MicroTime `json:"startTime,omitzero"`
 
-	// backupIDs are the ids of the call's backups.
+	// items are the call's backups.
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
-	// +kubebuilder:validation:items:MaxLength=128
 	// +required
-	BackupIDs []string `json:"backupIDs"`
+	Items []SubmittedItem `json:"items,omitempty"`
 }
 
 // CallCount counts the sync calls that ended at about the same time.
 type CallCount struct {
-	// at is the time at which the latest of them ended.
+	// endTime is the time at which the latest of them ended.
 	// +required
-	At metav1.MicroTime `json:"at"`
+	EndTime metav1.MicroTime `json:"endTime,omitzero"`
 	// calls is their number.
 	// +kubebuilder:validation:Minimum=1
 	// +required
-	Calls int32 `json:"calls"`
+	Calls int32 `json:"calls,omitempty"`
 }
 
-// CBRProjectStatus says whether the project can be used, and keeps what must outlive the controller's process.
-type CBRProjectStatus struct {
-	// observedGeneration is the generation that the conditions speak of, -1 until first seen.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+// TaskScope says whether CBR starts a task for each backup of a call or one for all of them.
+type TaskScope string
 
-	// conditions are Ready, Reconciling and Stalled; the last two are present only while they hold.
-	// Ready speaks of the endpoint and the credentials, not of single backups.
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=8
-	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+// The scopes of a task.
+const (
+	// TaskPerBackup: each backup of a call has a task of its own.
+	TaskPerBackup TaskScope = "PerBackup"
+	// TaskPerCall: the backups of a call share a task.
+	TaskPerCall TaskScope = "PerCall"
+)
 
-	// backups counts the BackupSyncs of the project by state.
+// Journal is the operator's own books: what must outlive its process. It is not for clients, and must not be edited.
+type Journal struct {
+	// writerID is a random id of the process that wrote this status last.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
 	// +optional
-	Backups BackupCounts `json:"backups,omitzero"`
+	WriterID string `json:"writerID,omitempty"`
+
+	// cloudProject is the cloud project, as endpoint host and project id, that this CBRProject has for itself. It is absent
+	// while another CBRProject has it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	CloudProject string `json:"cloudProject,omitempty"`
+
+	// takeoverTime is the time at which this CBRProject took the cloud project over from another one. It is absent
+	// if there was none.
+	// +optional
+	TakeoverTime *metav1.MicroTime `json:"takeoverTime,omitempty"`
+
+	// taskScope says whether CBR starts a task for each backup of a call (PerBackup) or one for all (PerCall), as answers
+	// to calls with several backups have shown. It is absent while that is not known.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +optional
+	TaskScope TaskScope `json:"taskScope,omitempty"`
 
 	// submissions are the sync calls whose outcome is not yet written to all of their BackupSyncs.
 	// None of their backups is sent again before it is known what became of them.
@@ -281,20 +391,41 @@ type CBRProjectStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	RecentCalls []CallCount `json:"recentCalls,omitempty"`
+}
+
+// CBRProjectStatus says whether the project can be used, and keeps what must outlive the controller's process.
+type CBRProjectStatus struct {
+	// conditions are Ready, Reconciling and Stalled; the last two are present only while they hold.
+	// Ready speaks of calls in general, not of single backups.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation that the conditions speak of, -1 until first seen.
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// backups counts the BackupSyncs of the project by state.
+	// +optional
+	Backups *BackupCounts `json:"backups,omitempty"`
+
+	// credentialsExpiryTime is the time at which the credentials end, where that is known.
+	// +optional
+	CredentialsExpiryTime *metav1.Time `json:"credentialsExpiryTime,omitempty"`
 
 	// lastHandledRequest is the latest value of the annotation cbr.backupsync.dev/requestedAt that was acted on.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
 
-	// lastWriter is a random id of the controller process that wrote this status last.
-	// +kubebuilder:validation:MaxLength=64
+	// journal is the operator's own books. It is not for clients, and must not be edited: no backup is submitted
+	// twice because of what it holds.
 	// +optional
-	LastWriter string `json:"lastWriter,omitempty"`
-
-	// credentialsExpireAt is the time at which the credentials end, where that is known.
-	// +optional
-	CredentialsExpireAt *metav1.Time `json:"credentialsExpireAt,omitempty"`
+	Journal Journal `json:"journal,omitzero"`
 }
 
 // CBRProject says where backups are imported, and with which credentials. BackupSyncs of the same
@@ -302,6 +433,7 @@ type CBRProjectStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cbrp,categories=cbr
+// +kubebuilder:selectablefield:JSONPath=`.spec.projectID`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.backups.pending`
@@ -309,15 +441,23 @@ type CBRProjectStatus struct {
 // +kubebuilder:printcolumn:name="Imported",type=integer,JSONPath=`.status.backups.imported`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.backups.failed`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.spec.region`
+// +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.spec.endpoint`
+// +kubebuilder:printcolumn:name="Project-ID",type=string,priority=1,JSONPath=`.spec.projectID`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="self.spec.projectID == oldSelf.spec.projectID || !has(oldSelf.status) || !has(oldSelf.status.submissions) || size(oldSelf.status.submissions) == 0",fieldPath=".spec.projectID",reason=FieldValueForbidden,message="projectID cannot be changed while status.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || self.spec.projectID == oldSelf.spec.projectID",fieldPath=".spec.projectID",reason=FieldValueForbidden,message="projectID cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || has(self.spec.endpoint) == has(oldSelf.spec.endpoint) && (!has(self.spec.endpoint) || self.spec.endpoint == oldSelf.spec.endpoint)",fieldPath=".spec.endpoint",reason=FieldValueForbidden,message="endpoint cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || has(self.spec.region) == has(oldSelf.spec.region) && (!has(self.spec.region) || self.spec.region == oldSelf.spec.region)",fieldPath=".spec.region",reason=FieldValueForbidden,message="region cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
 type CBRProject struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of an object.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// spec says where backups go.
 	// +required
-	Spec CBRProjectSpec `json:"spec"`
+	Spec CBRProjectSpec `json:"spec,omitzero"`
 
 	// status says whether the project can be used.
 	// +default={"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "Waiting for the controller.", "lastTransitionTime": "1970-01-01T00:00:00Z"}, {"type": "Reconciling", "status": "True", "reason": "Pending", "message": "Waiting for the controller.", "lastTransitionTime": "1970-01-01T00:00:00Z"}]}

@@ -16,8 +16,8 @@ limitations under the License.
 
 package v1alpha1
 
-// Condition types of both kinds. They follow kstatus: Ready says whether the declared state is reached,
-// Reconciling and Stalled are present (and True) only while they hold.
+// Condition types of both kinds. They follow kstatus: Ready tells whether the declared state is reached,
+// Reconciling, Stalled and Drifted are present (and True) only while they hold.
 const (
 	// ConditionReady is True when a backup is in CBR, or when a project can be used.
 	ConditionReady = "Ready"
@@ -25,25 +25,31 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is True when nothing more happens until a person changes something.
 	ConditionStalled = "Stalled"
-	// ConditionSubmitted is True once CBR has accepted the backup in a sync call.
-	ConditionSubmitted = "Submitted"
+	// ConditionDrifted is True while the manifest of a backup that CBR has accepted differs from what was sent.
+	ConditionDrifted = "Drifted"
 )
 
 // Reasons of a BackupSync's conditions.
 const (
 	// ReasonQueued: not yet part of a sync call. It is the default of a new BackupSync.
 	ReasonQueued = "Queued"
-	// ReasonWaitingForProject: the CBRProject that the BackupSync refers to does not exist.
-	ReasonWaitingForProject = "WaitingForProject"
+	// ReasonAwaitingTask: it waits for a task of CBR that may be its own import.
+	ReasonAwaitingTask = "AwaitingTask"
+	// ReasonProjectNotFound: the CBRProject that the BackupSync refers to does not exist.
+	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonSuspended: spec.suspend is set, on a BackupSync or on a CBRProject.
 	ReasonSuspended = "Suspended"
 	// ReasonOperationRunning: CBR has accepted the backup, its task has not ended.
 	ReasonOperationRunning = "OperationRunning"
-	// ReasonImported: CBR's task has ended well.
+	// ReasonOperationOverdue: the same, for longer than poll.overdueAfter of the CBRProject.
+	ReasonOperationOverdue = "OperationOverdue"
+	// ReasonImported: the backup was imported and is in CBR.
 	ReasonImported = "Imported"
 	// ReasonAlreadyImported: the backup was in CBR before any call of ours.
 	ReasonAlreadyImported = "AlreadyImported"
-	// ReasonRejected: CBR refuses this very item.
+	// ReasonBackupUnusable: CBR holds the backup in a status that it cannot be restored from.
+	ReasonBackupUnusable = "BackupUnusable"
+	// ReasonRejected: CBR rejected this very item.
 	ReasonRejected = "Rejected"
 	// ReasonRetryScheduled: CBR's task has failed, another submission is due later.
 	ReasonRetryScheduled = "RetryScheduled"
@@ -53,26 +59,53 @@ const (
 	ReasonDuplicate = "Duplicate"
 	// ReasonOutcomeUnknown: a call with this backup was sent and its answer is not known.
 	ReasonOutcomeUnknown = "OutcomeUnknown"
-	// ReasonAccepted is the reason of Submitted=True.
-	ReasonAccepted = "Accepted"
+	// ReasonUnknownOutcome: status.outcome holds a value that this version of the operator does not know.
+	ReasonUnknownOutcome = "UnknownOutcome"
+	// ReasonEditedAfterImport is the reason of Drifted.
+	ReasonEditedAfterImport = "EditedAfterImport"
+)
+
+// Outcome is how the import of a backup has ended, as status.outcome of a BackupSync tells it; "" while it is open.
+type Outcome string
+
+// The outcomes. Each is also a reason of Ready.
+const (
+	OutcomeImported        Outcome = ReasonImported
+	OutcomeAlreadyImported Outcome = ReasonAlreadyImported
+	OutcomeBackupUnusable  Outcome = ReasonBackupUnusable
+	OutcomeRejected        Outcome = ReasonRejected
+	OutcomeOperationFailed Outcome = ReasonOperationFailed
+	OutcomeDuplicate       Outcome = ReasonDuplicate
 )
 
 // Reasons of a CBRProject's conditions; ReasonSuspended is shared.
 const (
 	// ReasonPending: the controller has not looked at the project yet. It is the default.
 	ReasonPending = "Pending"
-	// ReasonReady: endpoint and credentials are usable as far as is known.
-	ReasonReady = "Ready"
+	// ReasonUsable: endpoint and credentials are usable as far as is known.
+	ReasonUsable = "Usable"
 	// ReasonCredentialsMissing: the Secret or one of its keys is missing, or its content cannot be used.
 	ReasonCredentialsMissing = "CredentialsMissing"
 	// ReasonCredentialsRejected: CBR refuses the credentials.
 	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonPermissionDenied: CBR knows the credentials, and does not permit the call.
+	ReasonPermissionDenied = "PermissionDenied"
 	// ReasonEndpointNotAllowed: the endpoint does not match the operator's --allowed-endpoints.
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
-	// ReasonEndpointUnavailable: the endpoint cannot be reached, fails, or is not CBR's.
+	// ReasonEndpointUnavailable: the endpoint cannot be reached or fails.
 	ReasonEndpointUnavailable = "EndpointUnavailable"
+	// ReasonNotCBR: what answers at the endpoint is not CBR.
+	ReasonNotCBR = "NotCBR"
+	// ReasonRequestsRefused: CBR refuses every look-up or every call.
+	ReasonRequestsRefused = "RequestsRefused"
+	// ReasonQuotaExceeded: a vault or a quota is full.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonProjectInUse: another CBRProject imports into the same cloud project.
+	ReasonProjectInUse = "ProjectInUse"
 	// ReasonThrottled: CBR has refused calls for their rate.
 	ReasonThrottled = "Throttled"
+	// ReasonCRDsOutdated: the CRDs in the cluster are older than the operator.
+	ReasonCRDsOutdated = "CRDsOutdated"
 )
 
 // MaxMessageLength is the longest condition message that the controller writes, in characters.

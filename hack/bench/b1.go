@@ -182,7 +182,7 @@ func (l *load) report(s *stand) {
 func ofOperator(pick func(record.Request) bool) func(record.Request) bool {
 	return func(request record.Request) bool {
 		switch request.Resource {
-		case backupSyncs, "cbrprojects", "events", "secrets":
+		case backupSyncs, "cbrprojects", "events", "secrets", "configmaps":
 			return pick(request)
 		default:
 			return false

@@ -112,7 +112,7 @@ func (p *population) startCold(ctx context.Context) (coldStart, error) {
 	if _, err := awaitTally(ctx, running, ofNamespace(populationNamespace), p.herd.count); err != nil {
 		return seen, err
 	}
-	return seen, running.stop(ctx)
+	return seen, p.retire(ctx, running)
 }
 
 // awaitSyncCall waits for the first sync call after a moment, and returns when it arrived.
@@ -155,7 +155,7 @@ func (p *population) measureFailovers(ctx context.Context) error {
 		}
 		endings[i].report(p)
 	}
-	return leader.stop(ctx)
+	return p.retire(ctx, leader)
 }
 
 // ending is a way for a leader to end.

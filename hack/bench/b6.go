@@ -26,6 +26,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/hack/bench/record"
 	"backupsync.dev/operator/hack/bench/report"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -77,7 +78,7 @@ func (a addition) allocated() float64 {
 type growth struct {
 	// name is part of the keys of its figures, legend of their texts.
 	name, legend string
-	observe      v1alpha1.ObservePolicy
+	lookup       v1alpha1.LookupPolicy
 	steps        []addition
 }
 
@@ -85,8 +86,8 @@ type growth struct {
 // backups, if it is asked for many. That list grows with what is imported. Without it the operator itself shows.
 func newGrowths() []growth {
 	return []growth{
-		{name: "imported", legend: "with a look at CBR", observe: v1alpha1.ObserveIfPresent},
-		{name: "imported-unobserved", legend: "observe: Never", observe: v1alpha1.ObserveNever},
+		{name: "imported", legend: "lookupPolicy: BeforeFirstSubmission", lookup: v1alpha1.LookupBeforeFirstSubmission},
+		{name: "imported-without-lookup", legend: "lookupPolicy: Never", lookup: v1alpha1.LookupNever},
 	}
 }
 
@@ -98,7 +99,7 @@ func (p *population) measureAdditions(ctx context.Context, running *operator) er
 	size, steps := p.herd.count, make([]addition, len(p.added))
 	for trial := range p.sizes.additions {
 		for i, way := range p.added {
-			each, err := p.measureAddition(ctx, running, way.observe, trial)
+			each, err := p.measureAddition(ctx, running, way.lookup, trial)
 			if err != nil {
 				return err
 			}
@@ -110,20 +111,51 @@ func (p *population) measureAdditions(ctx context.Context, running *operator) er
 		p.tell("B6: %d more with %s imported, %s: %s", p.sizes.added, grouped(size), p.added[i].legend, steps[i])
 		p.added[i].steps = append(p.added[i].steps, steps[i])
 	}
-	return p.changeProject(ctx, map[string]any{"observe": v1alpha1.ObserveIfPresent})
+	return p.changeProject(ctx, map[string]any{"lookupPolicy": v1alpha1.LookupBeforeFirstSubmission})
 }
 
-// measureAddition makes one trial. In each the endpoint, which stays the same, is written in another way than before:
-// the operator then forgets what it has seen of CBR, and has to look at all of it again.
-func (p *population) measureAddition(ctx context.Context, running *operator, observe v1alpha1.ObservePolicy, trial int) (effort, error) {
-	endpoint := p.simulator.URL + strings.Repeat("/", trial%2)
-	if err := p.changeProject(ctx, map[string]any{"observe": observe, "endpoint": endpoint}); err != nil {
+// measureAddition makes one trial. In each the host of the endpoint, which stays the same, is written in another way than
+// before: the operator then forgets what it has seen of CBR, and has to look at all of it again.
+func (p *population) measureAddition(ctx context.Context, running *operator, lookup v1alpha1.LookupPolicy, trial int) (effort, error) {
+	endpoint := p.simulator.URL
+	if trial%2 == 1 {
+		endpoint = strings.Replace(endpoint, "127.0.0.1", "localhost", 1)
+	}
+	if err := p.changeEndpoint(ctx, endpoint); err != nil {
+		return effort{}, err
+	}
+	if err := p.changeProject(ctx, map[string]any{"lookupPolicy": lookup}); err != nil {
 		return effort{}, err
 	}
 	if err := pause(ctx, settleTime); err != nil {
 		return effort{}, err
 	}
-	return p.timeAddition(ctx, running, p.herd, p.sizes.added)
+	began := time.Now()
+	each, err := p.timeAddition(ctx, running, p.herd, p.sizes.added)
+	return each, errors.Join(err, p.checkLookup(ctx, lookup, began))
+}
+
+// checkLookup makes sure that a trial has looked backups up, or has not, as it should: else it would measure something else.
+func (p *population) checkLookup(ctx context.Context, lookup v1alpha1.LookupPolicy, began time.Time) error {
+	calls, err := p.simulator.Calls(ctx, "")
+	if err != nil {
+		return err
+	}
+	if made := countLookups(calls, began); (made > 0) != (lookup == v1alpha1.LookupBeforeFirstSubmission) {
+		return fmt.Errorf("%d look-ups of backups with lookupPolicy: %s", made, lookup)
+	}
+	return nil
+}
+
+// countLookups counts the calls since a moment that ask for backups.
+func countLookups(calls []cluster.Call, since time.Time) int {
+	count := 0
+	for _, call := range calls {
+		if asked := call.Operation == string(cbr.OperationListBackups) || call.Operation == string(cbr.OperationGetBackup); asked && call.Time.After(since) {
+			count++
+		}
+	}
+	return count
 }
 
 // String tells each of the efforts.

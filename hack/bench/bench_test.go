@@ -25,12 +25,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/hack/bench/record"
 	"backupsync.dev/operator/hack/bench/report"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -138,15 +141,28 @@ func TestInParallelEndsWithTheFirstError(t *testing.T) {
 
 // The statuses of the generator must be what the operator takes for the end, or the population would not be at rest.
 func TestImportedStatusIsTheEnd(t *testing.T) {
-	imported, running := importedStatus(7), runningStatus(7)
-	if !meta.IsStatusConditionTrue(imported.Conditions, v1alpha1.ConditionReady) || imported.ObservedGeneration != 1 || imported.CompletedAt == nil {
-		t.Errorf("imported: %+v", imported)
+	herd := &herd{namespace: "here", projects: []string{"one"}, inARow: 1}
+	backup := herd.manifest(7)
+	backup.Generation, backup.Status = 1, herd.importedStatus(7)
+	if !backupsync.Settled(backup) || !meta.IsStatusConditionTrue(backup.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Errorf("imported: %+v", backup.Status)
 	}
-	if meta.FindStatusCondition(imported.Conditions, v1alpha1.ConditionReconciling) != nil {
-		t.Error("an imported one is reconciling")
+	status := backup.Status
+	if status.Outcome != v1alpha1.OutcomeImported || status.SentHash != backupsync.Hash(&backup.Spec) || status.OperationLogID == "" ||
+		status.Attempts != 1 || status.SubmittedTime == nil || status.FinishedTime == nil || status.BackupTime == nil {
+		t.Errorf("the facts of an imported one: %+v", status)
 	}
-	if imported.OperationLogID != running.OperationLogID || running.CompletedAt != nil {
-		t.Errorf("running: %+v", running)
+}
+
+func TestRunningStatusIsUnderWay(t *testing.T) {
+	herd := &herd{namespace: "here", projects: []string{"one"}, inARow: 1}
+	backup := herd.manifest(7)
+	backup.Generation, backup.Status = 1, herd.runningStatus(7)
+	if backupsync.StateOf(backup) != backupsync.Running || !backupsync.Presented(backup, backupsync.Circumstances{}) {
+		t.Errorf("running: %+v", backup.Status)
+	}
+	if !meta.IsStatusConditionTrue(backup.Status.Conditions, v1alpha1.ConditionReconciling) {
+		t.Error("a running one is not reconciling")
 	}
 }
 
@@ -183,6 +199,21 @@ func TestLongestPoll(t *testing.T) {
 		if got := longestPoll(test.calls); got != test.want {
 			t.Errorf("%s: got %d", name, got)
 		}
+	}
+}
+
+func TestCountLookups(t *testing.T) {
+	began := time.Now()
+	at := func(after time.Duration, operation cbr.Operation) cluster.Call {
+		return cluster.Call{Time: began.Add(after), Operation: string(operation)}
+	}
+	calls := []cluster.Call{
+		at(-time.Second, cbr.OperationListBackups),
+		at(time.Second, cbr.OperationListBackups), at(time.Second, cbr.OperationGetBackup), at(time.Second, cbr.OperationListTasks),
+		at(time.Second, cbr.OperationImport),
+	}
+	if got := countLookups(calls, began); got != 2 {
+		t.Errorf("got %d", got)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *stand) newFloor(ctx context.Context, namespace string, count int) (*flo
 // run writes the two statuses of each BackupSync, and returns how long that took.
 func (f *floor) run(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
-	for _, status := range []statusOf{runningStatus, importedStatus} {
+	for _, status := range []statusOf{f.herd.runningStatus, f.herd.importedStatus} {
 		err := inParallel(ctx, statusWriters, 0, f.herd.count, func(ctx context.Context, number int) error {
 			return f.herd.patchStatus(ctx, number, status(number))
 		})

@@ -20,7 +20,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,6 +28,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -66,7 +66,7 @@ func (h *herd) addImported(ctx context.Context, count int) error {
 		if err := h.create(ctx, number); err != nil {
 			return err
 		}
-		return h.patchStatus(ctx, number, importedStatus(number))
+		return h.patchStatus(ctx, number, h.importedStatus(number))
 	})
 }
 
@@ -152,33 +152,20 @@ func storedBackup(number int) map[string]string {
 type statusOf func(number int) v1alpha1.BackupSyncStatus
 
 // runningStatus is what the operator writes when CBR has accepted a backup.
-func runningStatus(number int) v1alpha1.BackupSyncStatus {
-	const message = "CBR has accepted the backup and imports it; the operation log in status.operationLogID is followed to its end."
-	now := metav1.NewTime(time.Now())
-	return v1alpha1.BackupSyncStatus{
-		ObservedGeneration: 1, OperationLogID: operationLogID(number), SubmittedAt: &now, Attempts: 1,
-		Conditions: []metav1.Condition{
-			condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonOperationRunning, message, now),
-			condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonOperationRunning, message, now),
-			condition(v1alpha1.ConditionSubmitted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "CBR has accepted the backup.", now),
-		},
-	}
+func (h *herd) runningStatus(number int) v1alpha1.BackupSyncStatus { return h.submitted(number).Status }
+
+// importedStatus is what the operator writes when the task has ended: it then leaves the BackupSync alone.
+func (h *herd) importedStatus(number int) v1alpha1.BackupSyncStatus {
+	end := backupsync.Ending{Status: cbr.TaskSuccess}
+	return backupsync.Finished(h.submitted(number), end, 0, metav1.Now()).Status
 }
 
-// importedStatus is what the operator writes when the task has ended. A new object has generation 1: it is at rest.
-func importedStatus(number int) v1alpha1.BackupSyncStatus {
-	now := metav1.NewTime(time.Now())
-	return v1alpha1.BackupSyncStatus{
-		ObservedGeneration: 1, OperationLogID: operationLogID(number), SubmittedAt: &now, CompletedAt: &now, Attempts: 1,
-		Conditions: []metav1.Condition{
-			condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonImported, "The backup is in CBR and can be restored there.", now),
-			condition(v1alpha1.ConditionSubmitted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "CBR has accepted the backup.", now),
-		},
-	}
+// submitted is a BackupSync that CBR has accepted. The operator's own functions make its status: one that differed would
+// not be at rest.
+func (h *herd) submitted(number int) *v1alpha1.BackupSync {
+	backup, now := h.manifest(number), metav1.Now()
+	backup.Generation = 1 // that of a new object
+	return backupsync.Submitted(backup, operationLogID(number), backupsync.Hash(&backup.Spec), now, now)
 }
 
 func operationLogID(number int) string { return fmt.Sprintf("154f0a9d-ba53-4e91-a3e2-%012d", number) }
-
-func condition(kind string, status metav1.ConditionStatus, reason, message string, now metav1.Time) metav1.Condition {
-	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1, LastTransitionTime: now}
-}

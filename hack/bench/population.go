@@ -21,7 +21,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +47,7 @@ type population struct {
 	simulator *cluster.Simulator
 
 	atRest []restingState // B4, by step
-	added  []growth       // B6, by way of observing
+	added  []growth       // B6, by lookupPolicy
 }
 
 // measurePopulation makes B4, B5 and B6, which share a population that grows from step to step.
@@ -90,12 +92,49 @@ func (p *population) changeProject(ctx context.Context, spec map[string]any) err
 	if err != nil {
 		return fmt.Errorf("encode a change of the project: %w", err)
 	}
-	project := &v1alpha1.CBRProject{}
-	project.Namespace, project.Name = populationNamespace, projectName
+	project := &v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Namespace: populationNamespace, Name: projectName}}
 	if err := p.cluster.Client.Patch(ctx, project, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("change the project: %w", err)
 	}
 	return nil
+}
+
+// changeEndpoint patches the endpoint, which is locked while the journal holds calls.
+func (p *population) changeEndpoint(ctx context.Context, endpoint string) error {
+	if err := p.awaitJournal(ctx); err != nil {
+		return err
+	}
+	return p.changeProject(ctx, map[string]any{"endpoint": endpoint})
+}
+
+// retire stops an operator when it has closed its journal: nobody else would before the next one starts.
+func (p *population) retire(ctx context.Context, running *operator) error {
+	return errors.Join(p.awaitJournal(ctx), running.stop(ctx))
+}
+
+const (
+	// journalTimeout is more than an operator takes to write that the outcomes of its calls are known.
+	journalTimeout = 30 * time.Second
+	journalPoll    = 100 * time.Millisecond
+)
+
+// awaitJournal waits until the project's journal holds no calls.
+func (p *population) awaitJournal(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	for {
+		project := &v1alpha1.CBRProject{}
+		if err := p.cluster.Client.Get(ctx, client.ObjectKey{Namespace: populationNamespace, Name: projectName}, project); err != nil {
+			return fmt.Errorf("read the journal of the project: %w", err)
+		}
+		open := len(project.Status.Journal.Submissions)
+		if open == 0 {
+			return nil
+		}
+		if err := pause(ctx, journalPoll); err != nil {
+			return fmt.Errorf("the journal of the project holds %d calls: %w", open, err)
+		}
+	}
 }
 
 // measureStep makes what was asked for at one size of the population, with an operator that is started for it.
@@ -111,7 +150,7 @@ func (p *population) measureStep(ctx context.Context, size int) error {
 		if err := p.measureAdditions(ctx, running); err != nil {
 			return err
 		}
-		if err := running.stop(ctx); err != nil {
+		if err := p.retire(ctx, running); err != nil {
 			return err
 		}
 	}
@@ -143,7 +182,7 @@ func (p *population) renewSimulator(ctx context.Context) error {
 	if p.simulator, err = p.startSimulator(ctx, "--latency="+populationLatency, "--task-duration=0s"); err != nil {
 		return err
 	}
-	if err := p.changeProject(ctx, map[string]any{"endpoint": p.simulator.URL}); err != nil {
+	if err := p.changeEndpoint(ctx, p.simulator.URL); err != nil {
 		return err
 	}
 	return p.store(ctx, p.herd.count)

@@ -83,6 +83,9 @@ func (s *stand) prepare(ctx context.Context) error {
 
 func (s *stand) close(ctx context.Context) error { return s.cluster.Stop(context.WithoutCancel(ctx)) }
 
+// thisMachine are the simulators' endpoints, in both ways to write their host.
+const thisMachine = "http://127.0.0.1:*,http://localhost:*"
+
 // operator is a process of the manager.
 type operator struct {
 	*cluster.Manager
@@ -101,7 +104,7 @@ func (s *stand) startOperator(ctx context.Context, arguments ...string) (*operat
 	s.started++
 	began := time.Now()
 	manager, err := s.cluster.StartManager(ctx, fmt.Sprintf("manager-%d", s.started), s.managerBinary,
-		append([]string{"--metrics-secure=false", "--pprof-bind-address=" + profiler[0]}, arguments...)...)
+		append([]string{"--metrics-secure=false", "--pprof-bind-address=" + profiler[0], "--allowed-endpoints=" + thisMachine}, arguments...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +163,7 @@ func (s *stand) createProject(ctx context.Context, namespace, name, endpoint, pr
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.CBRProjectSpec{
 			Endpoint: endpoint, ProjectID: projectID,
-			Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: secretName}},
+			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: secretName}},
 		},
 	}
 	change(&project.Spec)

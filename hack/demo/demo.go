@@ -86,7 +86,7 @@ func (d *demo) run(ctx context.Context) error {
 		{fmt.Sprintf("Starting cbrsim, a CBR in memory: %s per call, %s per import, %d calls a minute",
 			simulatorLatency, simulatorTaskDuration, simulatorLimit), prepareTimeout, d.startSimulator},
 		{"Starting the manager, as that ServiceAccount", prepareTimeout, d.startManager},
-		{fmt.Sprintf("Applying config/samples with cbrsim as endpoint, batch.window %s, batch.maxWait %s, poll.interval %s",
+		{fmt.Sprintf("Applying config/samples with cbrsim in place of the region, batch.window %s, batch.maxWait %s, poll.interval %s",
 			batchWindow, batchMaxWait, pollInterval), importTimeout, d.importSamples},
 		{fmt.Sprintf("Applying %d BackupSyncs with one \"kubectl apply -f\"", backupCount), importTimeout, d.importBackups},
 		{"Checking the result against the ledger of cbrsim", importTimeout, d.prove},
@@ -149,11 +149,10 @@ func (d *demo) startManager(ctx context.Context) error {
 // importSamples applies the samples as an overlay has changed them, so that nothing is ever sent elsewhere.
 func (d *demo) importSamples(ctx context.Context) error {
 	overlay, err := d.cluster.WriteSamples("overlay", cluster.SamplePatch{
-		Namespace: namespace, Token: cbrtest.Token,
+		Namespace: namespace, Token: cbrtest.Token, Endpoint: d.simulator.URL,
 		Project: map[string]any{
-			"endpoint": d.simulator.URL,
-			"batch":    map[string]string{"window": batchWindow, "maxWait": batchMaxWait},
-			"poll":     map[string]string{"interval": pollInterval},
+			"batch": map[string]string{"window": batchWindow, "maxWait": batchMaxWait},
+			"poll":  map[string]string{"interval": pollInterval},
 		},
 	})
 	if err != nil {
@@ -201,7 +200,7 @@ func (d *demo) importBackups(ctx context.Context) error {
 // prove checks what the demo promises. The project's counts may follow its backups by some seconds.
 func (d *demo) prove(ctx context.Context) error {
 	settled := func(s *snapshot) bool {
-		return s.project.Status.Backups == importedCounts(d.samples+backupCount) && len(s.project.Status.Submissions) == 0
+		return s.counts() == importedCounts(d.samples+backupCount) && len(s.project.Status.Journal.Submissions) == 0
 	}
 	if err := d.settle(ctx, settled); err != nil {
 		return err

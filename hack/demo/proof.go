@@ -50,7 +50,7 @@ func proof(s *snapshot, samples, callsBefore int) []check {
 		{"status.operationLogID is the task in the ledger", fmt.Sprintf("%d of %d", same, want), same == want},
 		{"backups that CBR has accepted exactly once", fmt.Sprintf("%d of %d", once, len(s.ledger.Backups)),
 			once == want && len(s.ledger.Backups) == want && len(s.ledger.AcceptedTwice) == 0},
-		projectCheck(&s.project, want),
+		projectCheck(s, want),
 	}
 }
 
@@ -83,13 +83,13 @@ func refusals(ledger *cluster.Ledger) int {
 	return refused
 }
 
-func projectCheck(project *v1alpha1.CBRProject, want int) check {
-	ready := meta.IsStatusConditionTrue(project.Status.Conditions, v1alpha1.ConditionReady)
-	counts := project.Status.Backups
+func projectCheck(s *snapshot, want int) check {
+	ready := meta.IsStatusConditionTrue(s.project.Status.Conditions, v1alpha1.ConditionReady)
+	counts := s.counts()
 	return check{
 		"CBRProject: Ready, and its counts",
 		fmt.Sprintf("%t, %d imported, %d pending, %d running, %d failed", ready, counts.Imported, counts.Pending, counts.Running, counts.Failed),
-		ready && counts == importedCounts(want) && len(project.Status.Submissions) == 0,
+		ready && counts == importedCounts(want) && len(s.project.Status.Journal.Submissions) == 0,
 	}
 }
 

@@ -36,7 +36,8 @@ func imported() *snapshot {
 	total := sampleCount + backupCount
 	ready := []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonImported}}
 	s := &snapshot{ledger: &cluster.Ledger{SyncCalls: 4, MaxCallsInWindow: 4, Answers: map[string]int{"ImportBackup 200": 4}}}
-	s.project.Status = v1alpha1.CBRProjectStatus{Conditions: ready, Backups: importedCounts(total)}
+	counts := importedCounts(total)
+	s.project.Status = v1alpha1.CBRProjectStatus{Conditions: ready, Backups: &counts}
 	for number := range total {
 		backup, task := fmt.Sprintf("backup-%d", number), fmt.Sprintf("task-%d", number)
 		s.backups = append(s.backups, v1alpha1.BackupSync{
@@ -76,7 +77,8 @@ func TestProof(t *testing.T) {
 		"accepted but not ours":   {func(s *snapshot) { s.ledger.Backups = append(s.ledger.Backups, cluster.LedgerBackup{BackupID: "x"}) }, []int{4}},
 		"project not Ready":       {func(s *snapshot) { s.project.Status.Conditions = nil }, []int{5}},
 		"project counts are late": {func(s *snapshot) { s.project.Status.Backups.Running = 1 }, []int{5}},
-		"a call without outcome":  {func(s *snapshot) { s.project.Status.Submissions = make([]v1alpha1.Submission, 1) }, []int{5}},
+		"no project counts":       {func(s *snapshot) { s.project.Status.Backups = nil }, []int{5}},
+		"a call without outcome":  {func(s *snapshot) { s.project.Status.Journal.Submissions = make([]v1alpha1.Submission, 1) }, []int{5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := imported()

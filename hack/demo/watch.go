@@ -26,6 +26,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -129,6 +130,11 @@ func (s *snapshot) ready() int {
 	return count
 }
 
+// counts are those of the project, all 0 before it has any.
+func (s *snapshot) counts() v1alpha1.BackupCounts {
+	return ptr.Deref(s.project.Status.Backups, v1alpha1.BackupCounts{})
+}
+
 // summary says what matters in two lines: what the backups are at, and what the project says of them.
 func (s *snapshot) summary() []string {
 	counts := map[string]int{}
@@ -143,7 +149,7 @@ func (s *snapshot) summary() []string {
 	if condition := meta.FindStatusCondition(s.project.Status.Conditions, v1alpha1.ConditionReady); condition != nil {
 		project = condition
 	}
-	of := s.project.Status.Backups
+	of := s.counts()
 	return []string{
 		fmt.Sprintf("%d of %d Ready; %s; sync calls %d", s.ready(), len(s.backups), strings.Join(reasons, ", "), s.ledger.SyncCalls),
 		fmt.Sprintf("CBRProject %s: Ready=%s (%s), pending %d, running %d, imported %d, failed %d",

@@ -92,7 +92,7 @@ type OperationLogsQuery struct {
 
 // ListOperationLogs returns a page of tasks (ListOpLogs). Their order is not documented.
 func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery) (Page[OperationLog], error) {
-	values := pageQuery(query.Limit)
+	values := c.pageQuery(query.Limit)
 	values.Set("offset", strconv.Itoa(query.Offset))
 	if query.OperationType != "" {
 		values.Set("operation_type", query.OperationType)
@@ -162,7 +162,7 @@ type BackupsQuery struct {
 // ListBackupIDs returns a page of the ids of the project's backups (ListBackups). Whoever looks for some backups reads the
 // pages of all, as the API cannot select by id: nothing else of them is decoded.
 func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[string], error) {
-	values := pageQuery(query.Limit)
+	values := c.pageQuery(query.Limit)
 	if query.Marker != "" {
 		values.Set("marker", query.Marker)
 	}
@@ -200,10 +200,15 @@ func unexpected(operation Operation) *Error {
 		Err: errors.New("the answer does not hold what was asked for")}
 }
 
-// pageQuery always sends a limit, as its default is not documented for every list.
-func pageQuery(limit int) url.Values {
+// pageQuery always sends a limit, as its default is not documented for every list, and the enterprise project: what a list
+// shows without one is not documented.
+func (c *Client) pageQuery(limit int) url.Values {
 	if limit < 1 || limit > MaxPageSize {
 		limit = MaxPageSize
 	}
-	return url.Values{"limit": {strconv.Itoa(limit)}}
+	values := url.Values{"limit": {strconv.Itoa(limit)}}
+	if id := c.config.EnterpriseProjectID; id != "" {
+		values.Set("enterprise_project_id", id)
+	}
+	return values
 }

@@ -45,6 +45,8 @@ type Config struct {
 	Endpoint string
 	// ProjectID is the {project_id} of the API's paths.
 	ProjectID string
+	// EnterpriseProjectID narrows the lists: the id of an enterprise project, AllEnterpriseProjects, or "" to send none.
+	EnterpriseProjectID string
 	// Credential authenticates every call.
 	Credential Credential
 	// Transport carries the calls: see Transports. It must not follow redirects or repeat requests.

@@ -45,6 +45,9 @@ const (
 	NotFound Class = "NotFound"
 )
 
+// Classes are all classes.
+var Classes = []Class{Rejected, Throttled, Credentials, Misdirected, Transient, Unknown, NotFound}
+
 // Operation names a call of the API, after the vendor's reference.
 type Operation string
 
@@ -56,6 +59,9 @@ const (
 	OperationListBackups Operation = "ListBackups"
 	OperationGetBackup   Operation = "ShowBackup"
 )
+
+// Operations are all operations.
+var Operations = []Operation{OperationImport, OperationListTasks, OperationGetTask, OperationListBackups, OperationGetBackup}
 
 // Error is the failure of a call. All calls of Client return it, and nothing else.
 type Error struct {

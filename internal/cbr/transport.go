@@ -52,8 +52,8 @@ type Transports struct {
 // maxCustomTransports bounds what edits of CA bundles can leave behind.
 const maxCustomTransports = 64
 
-// For returns the transport that trusts the certificates of the bundle (PEM, as it is or base64-encoded),
-// or the system's if it is empty. It returns ErrInvalidCABundle for a bundle without certificates.
+// For returns the transport that trusts the certificates of the bundle (PEM, as it is or base64-encoded) besides the
+// system's, or the system's alone if it is empty. It returns ErrInvalidCABundle for a bundle without certificates.
 func (t *Transports) For(caBundle string) (http.RoundTripper, error) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -106,7 +106,10 @@ func certPool(bundle string) (*x509.CertPool, error) {
 		}
 		pem = decoded
 	}
-	roots := x509.NewCertPool()
+	roots, err := x509.SystemCertPool()
+	if err != nil { // a system without certificates
+		roots = x509.NewCertPool()
+	}
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, ErrInvalidCABundle
 	}

@@ -28,6 +28,10 @@ const MaxImportItems = 50
 // MaxPageSize is the largest "limit" of the list calls (ListOpLogs, ListBackups).
 const MaxPageSize = 1000
 
+// AllEnterpriseProjects stands for all enterprise projects that the credentials may see (ListOpLogs and ListBackups,
+// parameter "enterprise_project_id").
+const AllEnterpriseProjects = "all_granted_eps"
+
 // Error codes of CBR that single a situation out.
 const (
 	CodeTaskNotFound   = "BackupService.6500" // ShowOpLog, 404

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -34,20 +35,24 @@ const (
 	failureWait      = time.Second
 	failureMaxWait   = 5 * time.Minute
 	misdirectedWait  = 15 * time.Second
+	credentialsWait  = time.Hour        // until refused credentials are tried again as they are
+	contentWait      = 10 * time.Second // until a Secret that is missing or refused is read again
 	backoffJitter    = 0.2
 )
 
-const readyMessage = "Endpoint and credentials are set, and CBR has not refused them."
+const usableMessage = "Endpoint and credentials are set, and CBR has not refused them."
 
 // access is what is known of a project's endpoint and credentials, and with that whether calls may be made.
 type access struct {
-	// inputs identifies the endpoint and the credentials that the rest speaks of. When they change, the rest is
-	// forgotten: whatever was wrong may be right now.
-	inputs string
+	// inputs identifies the project's spec, content what its Secret and CA bundle hold, that the rest speaks of. When they
+	// change, the rest is forgotten: whatever was wrong may be right now. The content is "" while it cannot be used.
+	inputs, content string
 	// reason and message are those of the project's Ready; "" if nothing is known yet.
 	reason, message string
 	// stalled marks a failure that a person must mend although its reason may also name a passing one.
 	stalled bool
+	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
+	recheck time.Time
 	// proven says that CBR has answered a call well.
 	proven bool
 	// failures counts the failed calls since the last good one, until is when the next may be made.
@@ -56,14 +61,20 @@ type access struct {
 }
 
 // closed says whether no call may be made now.
-func (a *access) closed(now time.Time) bool {
-	return a.reason == v1alpha1.ReasonCredentialsRejected || now.Before(a.until)
+func (a *access) closed(now time.Time) bool { return now.Before(a.until) }
+
+// retryAt returns when there may be something new to learn: with what is refused, when the Secret is read again.
+func (a *access) retryAt() time.Time {
+	if !a.recheck.IsZero() && (a.until.IsZero() || a.recheck.Before(a.until)) {
+		return a.recheck
+	}
+	return a.until
 }
 
 // usable notes that endpoint and credentials are complete and may be tried.
 func (a *access) usable() {
 	if a.failures == 0 {
-		a.reason, a.message, a.stalled = v1alpha1.ReasonReady, readyMessage, false
+		a.reason, a.message, a.stalled = v1alpha1.ReasonUsable, usableMessage, false
 	}
 }
 
@@ -72,9 +83,15 @@ func (a *access) unusable(reason, message string) {
 	a.reason, a.message, a.stalled, a.proven = reason, message, true, false
 }
 
+// unread notes that the Secret or the CA bundle cannot be used as it is. It is read again in a while.
+func (a *access) unread(reason, message string, now time.Time) {
+	a.unusable(reason, message)
+	a.content, a.recheck, a.until = "", now.Add(contentWait), time.Time{}
+}
+
 // succeeded notes a call that CBR has answered well.
 func (a *access) succeeded() {
-	a.proven, a.failures, a.until = true, 0, time.Time{}
+	a.proven, a.failures, a.until, a.recheck = true, 0, time.Time{}, time.Time{}
 	a.usable()
 }
 
@@ -91,21 +108,25 @@ func (a *access) failed(err error, now time.Time) bool {
 	a.stalled = class == cbr.Misdirected || class == cbr.Credentials
 	a.until = now.Add(backoff(class, err, a.failures))
 	a.reason, a.message = explain(class, err)
+	if class == cbr.Credentials {
+		a.recheck = now.Add(contentWait)
+	}
 	return true
 }
 
-// backoff is how long a project waits after a failure. Refused credentials wait for a change, not for a time.
+// backoff is how long a project waits after a failure. Refused credentials wait for other content of the Secret; as they are,
+// they are tried again rarely: CBR may have been wrong.
 func backoff(class cbr.Class, err error, failures int) time.Duration {
 	var wait time.Duration
 	switch class {
 	case cbr.Credentials:
-		return 0
+		return credentialsWait
 	case cbr.Throttled:
-		wait = doubled(throttledWait, throttledMaxWait, failures)
+		wait = backupsync.Backoff(throttledWait, throttledMaxWait, failures)
 	case cbr.Misdirected:
-		wait = doubled(misdirectedWait, failureMaxWait, failures)
+		wait = backupsync.Backoff(misdirectedWait, failureMaxWait, failures)
 	default:
-		wait = doubled(failureWait, failureMaxWait, failures)
+		wait = backupsync.Backoff(failureWait, failureMaxWait, failures)
 	}
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.RetryAfter > 0 {
@@ -114,30 +135,22 @@ func backoff(class cbr.Class, err error, failures int) time.Duration {
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
 }
 
-func doubled(base, longest time.Duration, failures int) time.Duration {
-	wait := base
-	for ; failures > 1 && wait < longest; failures-- {
-		wait *= 2
-	}
-	return min(wait, longest)
-}
-
 // explain says in a condition's words what a failure means and what to do about it.
 func explain(class cbr.Class, err error) (reason, message string) {
 	said := describe(err)
 	switch class {
 	case cbr.Credentials:
 		return v1alpha1.ReasonCredentialsRejected,
-			fmt.Sprintf("CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: the backups then go on by themselves.", said)
+			fmt.Sprintf("CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically.", said)
 	case cbr.Throttled:
 		return v1alpha1.ReasonThrottled,
 			fmt.Sprintf("CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace.", said)
 	case cbr.Misdirected:
-		return v1alpha1.ReasonEndpointUnavailable,
-			fmt.Sprintf("What answers at spec.endpoint is not CBR (%s). Check spec.endpoint and spec.projectID.", said)
+		return v1alpha1.ReasonNotCBR,
+			fmt.Sprintf("What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID.", said)
 	default:
 		return v1alpha1.ReasonEndpointUnavailable,
-			fmt.Sprintf("CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint, spec.caBundle and the network.", said)
+			fmt.Sprintf("CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network.", said)
 	}
 }
 
@@ -151,7 +164,7 @@ func describe(err error) string {
 	if failure.RequestID != "" {
 		text = strings.ReplaceAll(text, failure.RequestID, "...")
 	}
-	code, message := shorten(failure.Code), shorten(text)
+	code, message := backupsync.Quote(failure.Code), backupsync.Quote(text)
 	switch {
 	case code != "" && message != "":
 		return fmt.Sprintf("%s: %s", code, message)

@@ -28,6 +28,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -53,14 +54,13 @@ func TestAccessAfterAFailure(t *testing.T) {
 		reason          string
 		stalled         bool
 		atLeast, atMost time.Duration // no call is made for so long
-		forever         bool
 	}{
 		"refused credentials": {err: failure(cbr.Credentials), all: true,
-			reason: v1alpha1.ReasonCredentialsRejected, stalled: true, forever: true},
+			reason: v1alpha1.ReasonCredentialsRejected, stalled: true, atLeast: time.Hour, atMost: 72 * time.Minute},
 		"too many calls": {err: failure(cbr.Throttled), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
 		"something else answers": {err: failure(cbr.Misdirected), all: true,
-			reason: v1alpha1.ReasonEndpointUnavailable, stalled: true, atLeast: 15 * time.Second, atMost: 18 * time.Second},
+			reason: v1alpha1.ReasonNotCBR, stalled: true, atLeast: 15 * time.Second, atMost: 18 * time.Second},
 		"it may go well later": {err: failure(cbr.Transient), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
 		"the outcome is not known": {err: failure(cbr.Unknown), all: true,
@@ -69,34 +69,45 @@ func TestAccessAfterAFailure(t *testing.T) {
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
 		"a wrapped one": {err: fmt.Errorf("list tasks: %w", failure(cbr.Throttled)), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
-		"a rejected item":     {err: failure(cbr.Rejected), reason: v1alpha1.ReasonReady},
-		"a backup not in CBR": {err: failure(cbr.NotFound), reason: v1alpha1.ReasonReady},
+		"a rejected item":     {err: failure(cbr.Rejected), reason: v1alpha1.ReasonUsable},
+		"a backup not in CBR": {err: failure(cbr.NotFound), reason: v1alpha1.ReasonUsable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			known := access{reason: v1alpha1.ReasonReady, message: readyMessage, proven: true}
+			known := access{reason: v1alpha1.ReasonUsable, message: usableMessage, proven: true}
 			g.Expect(known.failed(c.err, noon.Time)).To(Equal(c.all), "concerns all calls")
 			g.Expect(known.reason).To(Equal(c.reason))
 			g.Expect(known.stalled).To(Equal(c.stalled), "stalled")
 			g.Expect(known.proven).To(Equal(!c.all), "proven")
 			g.Expect(known.closed(noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
-			g.Expect(known.closed(noon.Add(c.atMost))).To(Equal(c.forever), "open from then on")
-			g.Expect(known.closed(noon.Add(1000 * time.Hour))).To(Equal(c.forever))
+			g.Expect(known.closed(noon.Add(c.atMost))).To(BeFalse(), "open from then on")
 		})
 	}
 }
 
-// A person has to put valid credentials into the Secret: until then not one call is made, as five failed ones in a
-// row lock the key. No time is waited for either.
-func TestRefusedCredentialsWaitForNoTimer(t *testing.T) {
+// A person has to put valid credentials into the Secret: until then hardly a call is made, as five failed ones in a
+// row lock the key. The Secret is read again soon.
+func TestRefusedCredentialsWaitForOtherContent(t *testing.T) {
 	g := NewWithT(t)
 	known := access{}
 	known.failed(failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
-	g.Expect(known.until).NotTo(BeTemporally(">", noon.Time), "not even if the answer names one")
-	g.Expect(known.closed(noon.Time)).To(BeTrue())
+	g.Expect(known.closed(noon.Add(59*time.Minute))).To(BeTrue(), "not even if the answer names a shorter time")
+	g.Expect(known.retryAt()).To(Equal(noon.Add(contentWait)))
 	known.usable()
 	g.Expect(known.closed(noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
 	g.Expect(known.reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
+}
+
+// Whatever is wrong with a Secret, and whenever a pass comes by, there is a time at which it is read again.
+func TestContentThatCannotBeUsedIsReadAgain(t *testing.T) {
+	g := NewWithT(t)
+	for _, before := range []access{{}, {until: noon.Add(-time.Hour), failures: 3}, {until: noon.Add(time.Hour), failures: 3}} {
+		before.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
+		g.Expect(before.retryAt()).To(Equal(noon.Add(contentWait)))
+		g.Expect(before.closed(noon.Time)).To(BeFalse())
+	}
+	refused := access{recheck: noon.Add(time.Minute), until: noon.Add(time.Second)}
+	g.Expect(refused.retryAt()).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
 }
 
 func TestAccessAfterSuccess(t *testing.T) {
@@ -113,7 +124,7 @@ func TestAccessAfterSuccess(t *testing.T) {
 					known.failed(failure(class), noon.Time)
 				}
 				good(&known)
-				g.Expect(known).To(Equal(access{inputs: "inputs", reason: v1alpha1.ReasonReady, message: readyMessage, proven: true}))
+				g.Expect(known).To(Equal(access{inputs: "inputs", reason: v1alpha1.ReasonUsable, message: usableMessage, proven: true}))
 				g.Expect(known.closed(noon.Time)).To(BeFalse())
 				known.failed(failure(cbr.Transient), noon.Time)
 				g.Expect(known.until).To(BeTemporally("<=", noon.Add(1200*time.Millisecond)), "the back-off begins anew")
@@ -127,7 +138,7 @@ func TestAccessBeforeAnyCall(t *testing.T) {
 	known := access{}
 	g.Expect(known.closed(noon.Time)).To(BeFalse())
 	known.usable()
-	g.Expect(known.reason).To(Equal(v1alpha1.ReasonReady))
+	g.Expect(known.reason).To(Equal(v1alpha1.ReasonUsable))
 	g.Expect(known.proven).To(BeFalse(), "nothing was called yet")
 
 	known.unusable(v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist.")
@@ -135,7 +146,7 @@ func TestAccessBeforeAnyCall(t *testing.T) {
 	g.Expect(known.stalled).To(BeTrue())
 	g.Expect(known.closed(noon.Time)).To(BeFalse(), "the next pass looks again")
 	known.usable()
-	g.Expect(known).To(Equal(access{reason: v1alpha1.ReasonReady, message: readyMessage}))
+	g.Expect(known).To(Equal(access{reason: v1alpha1.ReasonUsable, message: usableMessage}))
 
 	known.failed(failure(cbr.Throttled), noon.Time)
 	known.usable()
@@ -221,9 +232,9 @@ func TestExplanations(t *testing.T) {
 	for class, toDo := range map[cbr.Class][]string{
 		cbr.Credentials: {"refuses the credentials", "Put valid ones", "into the Secret"},
 		cbr.Throttled:   {"for their rate", "after a pause", "spec.limits.syncCallsPerMinute"},
-		cbr.Misdirected: {"not CBR", "Check spec.endpoint and spec.projectID"},
-		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint, spec.caBundle and the network"},
-		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint, spec.caBundle and the network"},
+		cbr.Misdirected: {"not CBR", "Check spec.endpoint or spec.region, and spec.projectID"},
+		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
+		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
 	} {
 		for name, change := range what {
 			t.Run(string(class)+", "+name, func(t *testing.T) {
@@ -231,7 +242,7 @@ func TestExplanations(t *testing.T) {
 				failed := failure(class, change)
 				_, message := explain(class, failed)
 				g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
-				message = cleanMessage(message) // as it goes into the condition
+				message = backupsync.CleanMessage(message) // as it goes into the condition
 				for _, phrase := range toDo {
 					g.Expect(message).To(ContainSubstring(phrase))
 				}

@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // someBackups were created a minute before noon.
@@ -91,7 +92,7 @@ func TestByAge(t *testing.T) {
 	for _, i := range rand.Perm(len(backups)) {
 		candidates = append(candidates, candidate{BackupSync: backups[i]})
 	}
-	slices.SortFunc(backups, older)
+	slices.SortFunc(backups, backupsync.Older)
 	for count := range len(backups) + 1 {
 		var found []*v1alpha1.BackupSync
 		for next := range byAge(slices.Clone(candidates)) {

@@ -24,10 +24,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // TrimCached is the transform of the cache: what no pass reads is not kept. Of a BackupSync that is imported, that is
-// nearly all: it only has to be known as the holder of its backup.
+// nearly all: it only has to be known as the owner of its backup.
 func TrimCached(object any) (any, error) {
 	accessor, err := meta.Accessor(object)
 	if err != nil {
@@ -37,17 +38,15 @@ func TrimCached(object any) (any, error) {
 	if annotations := accessor.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
-	if backup, ok := object.(*v1alpha1.BackupSync); ok && stateOf(backup) == imported && !active(backup) {
-		if conditions, known := skeletonConditions[readyReason(backup)]; known {
-			return skeleton(backup, conditions), nil
-		}
+	if backup, ok := object.(*v1alpha1.BackupSync); ok && backupsync.StateOf(backup) == backupsync.Imported && backupsync.Settled(backup) {
+		return trim(backup), nil
 	}
 	return object, nil
 }
 
-// skeleton returns what a pass may need of an imported BackupSync. Nobody writes its status from it: an edit or a request
+// trim returns what a pass may need of an imported BackupSync. Nobody writes its status from it: an edit or a request
 // comes with the whole object.
-func skeleton(backup *v1alpha1.BackupSync, conditions []metav1.Condition) *v1alpha1.BackupSync {
+func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	kept := &v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: shared(backup.Namespace), Name: backup.Name, UID: backup.UID, Generation: backup.Generation,
@@ -58,24 +57,18 @@ func skeleton(backup *v1alpha1.BackupSync, conditions []metav1.Condition) *v1alp
 		},
 		Status: v1alpha1.BackupSyncStatus{
 			ObservedGeneration: backup.Status.ObservedGeneration,
-			Conditions:         conditions,
+			Outcome:            v1alpha1.Outcome(shared(string(backup.Status.Outcome))),
 			LastHandledRequest: backup.Status.LastHandledRequest,
 		},
 	}
-	if request := requestOf(backup); request != "" {
+	if request := backupsync.RequestOf(backup); request != "" {
 		kept.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
 	}
 	return kept
 }
 
-// skeletonConditions are the conditions that skeletons share, by the reason of Ready.
-var skeletonConditions = map[string][]metav1.Condition{
-	v1alpha1.ReasonImported: {
-		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonImported},
-		{Type: v1alpha1.ConditionSubmitted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted}},
-	v1alpha1.ReasonAlreadyImported: {
-		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAlreadyImported}},
-}
+// trimmed reports whether a BackupSync of the cache is what trim has left: the name of a backup is never empty otherwise.
+func trimmed(backup *v1alpha1.BackupSync) bool { return backup.Spec.BackupName == "" }
 
 // shared returns an equal string that all equal ones share.
 func shared(text string) string { return unique.Make(text).Value() }

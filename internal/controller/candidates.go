@@ -18,13 +18,13 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // Defaults of the durations that the CRD defaults: they hold for objects that were stored without them.
@@ -32,7 +32,7 @@ const (
 	defaultBatchWindow  = time.Second
 	defaultMaxWait      = 10 * time.Second
 	defaultPollInterval = 10 * time.Second
-	defaultPollTimeout  = 30 * time.Minute
+	defaultOverdueAfter = 30 * time.Minute
 	defaultRetryLimit   = 3
 )
 
@@ -46,18 +46,18 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 // planCalls finds out what may be sent and cuts it into calls.
 func (p *pass) planCalls(ctx context.Context) error {
 	present := p.noteArrivals()
-	if p.project == nil || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
+	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() || !p.mayCall() {
 		return nil
 	}
 	spec := &p.project.Spec
 	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
 	window := p.memory.window.with(&p.memory.inherited)
 	rules := batching{
-		size:    int(max(spec.Batch.Size, 1)),
+		size:    int(max(spec.Batch.MaxSize, 1)),
 		window:  duration(spec.Batch.Window, defaultBatchWindow),
 		maxWait: duration(spec.Batch.MaxWait, defaultMaxWait),
 		bound:   maxCallsPerPass,
-		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Submissions)),
+		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
 	}
 	if p.memory.takeover == 0 {
 		rules.bound = firstCalls
@@ -95,7 +95,7 @@ func (p *pass) noteArrivals() []candidate {
 	p.memory.arrivals.begin()
 	for _, backup := range slices.Concat(p.pending, p.rest) {
 		at := p.memory.arrivals.of(backup, p.now)
-		if _, released := p.memory.suspects.released[backup.Spec.BackupID]; released {
+		if _, released := p.memory.suspects.released[fold(backup.Spec.BackupID)]; released {
 			at = p.memory.arrivals.anew(backup, p.now)
 		}
 		present = append(present, candidate{BackupSync: backup, arrived: at})
@@ -119,19 +119,19 @@ func (p *pass) gathering(eligible []candidate, rules batching) time.Time {
 	return dueTime(eligible, rules)
 }
 
-// candidates returns the oldest of the backups that no rival holds, in order, and whether there are more than the limit.
+// candidates returns the oldest of the backups that no other BackupSync owns, in order, and whether there are more than the limit.
 func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) ([]candidate, bool, error) {
 	var found []candidate
 	for next := range byAge(eligible) {
-		holder, err := p.holder(ctx, next.BackupSync)
+		owner, err := p.ownerOf(ctx, next.BackupSync)
 		if err != nil {
 			return nil, false, err
 		}
-		if holder.UID != next.UID {
-			p.duplicate(next.BackupSync, holder)
+		if owner.UID != next.UID {
+			p.duplicate(next.BackupSync, owner)
 			continue
 		}
-		if stateOf(next.BackupSync) == stalled { // a duplicate whose turn has come
+		if backupsync.StateOf(next.BackupSync) != backupsync.Pending { // a duplicate whose turn has come, or one to be imported again
 			p.pending = append(p.pending, next.BackupSync)
 		}
 		if len(found) == limit {
@@ -144,35 +144,42 @@ func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) 
 
 // eligible says whether a backup may be sent as far as it alone is concerned.
 func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
-	if stateOf(backup) == imported || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
+	if !wantsCall(backup) || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
 		return false
 	}
 	if _, handled := p.handled[backup.UID]; handled {
 		return false
 	}
-	if _, recorded := p.recorded[backup.Spec.BackupID]; recorded {
+	if _, recorded := p.recorded[fold(backup.Spec.BackupID)]; recorded {
 		return false
 	}
-	if next := backup.Status.NextAttemptAt; next != nil && next.After(p.now) && !renewed(backup) {
+	if next := backup.Status.NextAttemptTime; next != nil && next.After(p.now) && !backupsync.Renewed(backup) {
 		p.wakeAt(next.Time)
 		return false
 	}
 	return true
 }
 
-// holder returns which of the BackupSyncs that declare a backup may have it: itself, as a rule.
-func (p *pass) holder(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
-	rivals, err := p.declaring(ctx, backup.Spec.BackupID)
-	if err != nil || len(rivals) < 2 {
-		return backup, err
-	}
-	return winner(rivals), nil
+// wantsCall reports whether a backup is to be sent as far as its facts are concerned: it is pending, may be a duplicate whose turn
+// has come, or is to be imported again.
+func wantsCall(backup *v1alpha1.BackupSync) bool {
+	return backupsync.StateOf(backup) == backupsync.Pending || backupsync.IsDuplicate(backup) || backupsync.Reimport(backup)
 }
 
-// duplicate notes that another BackupSync holds the backup id.
-func (p *pass) duplicate(backup, holder *v1alpha1.BackupSync) {
-	message := fmt.Sprintf("The BackupSync %s of this namespace declares the same backup and comes first. Delete one of the two.", holder.Name)
-	if next := waiting(backup, v1alpha1.ReasonDuplicate, message, metav1.NewTime(p.now)); next != nil {
+// ownerOf returns which of the BackupSyncs that declare a backup may have it: usually itself.
+func (p *pass) ownerOf(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+	duplicates, err := p.syncsForBackup(ctx, backup.Spec.BackupID)
+	if err != nil || len(duplicates) < 2 {
+		return backup, err
+	}
+	return backupsync.Owner(duplicates), nil
+}
+
+// duplicate notes that another BackupSync owns the backup.
+func (p *pass) duplicate(backup, owner *v1alpha1.BackupSync) {
+	given := p.circumstances(backup)
+	given.Owner = owner.Name
+	if next := backupsync.Waiting(backup, given, metav1.NewTime(p.now)); next != nil {
 		p.changes = append(p.changes, to(backup, next))
 	}
 	p.handle(backup)

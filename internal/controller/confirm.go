@@ -62,7 +62,7 @@ func (p *pass) observed(ctx context.Context, asked map[string]*v1alpha1.BackupSy
 		p.memory.access.failed(failure, p.options.Clock.Now())
 		p.log.Error(failure, "Backups could not be looked up before their first submission", "backups", len(asked))
 		p.plan.calls = nil
-		p.wakeAt(p.memory.access.until)
+		p.wakeAt(p.memory.access.retryAt())
 		return
 	}
 	p.memory.access.succeeded()

@@ -18,93 +18,191 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// connect makes the client of the project's calls, at most once a pass, and says whether calls may be made. The
-// Secret is read live for it. Whatever is in the way goes into what is known of the project's access; only
-// failures of the API server are errors.
+// connect makes the client of the project's calls, at most once a pass, and reports whether calls may be made. Whatever is
+// in the way goes into what is known of the project's access; only failures of the API server are errors.
 func (p *pass) connect(ctx context.Context) (bool, error) {
 	if p.connected {
 		return p.cloud != nil, nil
 	}
 	p.connected = true
-	if target := p.project.Spec.Endpoint + " " + p.project.Spec.ProjectID; p.memory.target != target {
-		p.memory.target = target
+	if p.memory.target != p.claim.cloudProject {
+		p.memory.target = p.claim.cloudProject
 		p.memory.forgetObserved()
 	}
 	known := &p.memory.access
 	if known.inputs != p.inputs {
 		*known = access{inputs: p.inputs}
 	}
-	if known.closed(p.now) {
-		if p.now.Before(known.until) {
-			p.wakeAt(known.until)
-		}
+	if waits := known.recheck.IsZero() && known.closed(p.now); waits || p.now.Before(known.recheck) {
+		p.wakeAt(known.retryAt())
 		return false, nil
 	}
-	if !p.options.AllowedEndpoints.Allow(p.project.Spec.Endpoint) {
+	if endpoint := endpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
 		known.unusable(v1alpha1.ReasonEndpointNotAllowed, fmt.Sprintf(
-			"The operator does not allow the endpoint %s: its flag --allowed-endpoints names the hosts that tokens may be sent to.",
-			shorten(p.project.Spec.Endpoint)))
+			"The operator does not allow the endpoint %s: its flag --allowed-endpoints names the hosts that credentials may be sent to.",
+			backupsync.Quote(endpoint)))
 		return false, nil
 	}
-	credential, err := p.credential(ctx)
-	if err != nil || credential == nil {
-		return false, err
-	}
-	return p.dial(credential), nil
+	return p.connectWithContent(ctx)
 }
 
-// credential reads the Secret. Without an error and without a credential, the project's access says why.
-func (p *pass) credential(ctx context.Context) (cbr.Credential, error) {
-	key := types.NamespacedName{Namespace: p.key.Namespace, Name: p.project.Spec.Credentials.SecretRef.Name}
-	missing := func(format string, arguments ...any) (cbr.Credential, error) {
-		p.memory.access.unusable(v1alpha1.ReasonCredentialsMissing,
-			fmt.Sprintf(format, arguments...)+" The backups go on by themselves when that is mended.")
+// connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
+// get Secrets, and neither list nor watch them.
+func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
+	known := &p.memory.access
+	content, err := p.readContent(ctx)
+	if err != nil {
+		return false, err
+	}
+	if content == nil {
+		p.wakeAt(known.recheck)
+		return false, nil
+	}
+	if hash := content.hash(p.salt); known.content != hash {
+		*known = access{inputs: p.inputs, content: hash}
+	}
+	if known.closed(p.now) { // refused, and still the same
+		known.recheck = p.now.Add(contentWait)
+		p.wakeAt(known.retryAt())
+		return false, nil
+	}
+	known.recheck = time.Time{}
+	return p.dial(content), nil
+}
+
+// content is what the project's references lead to.
+type content struct {
+	credential cbr.Credential
+	secret     []byte // of the credential
+	caBundle   string
+}
+
+// hash identifies the content, for this process alone.
+func (c *content) hash(salt []byte) string {
+	sum := sha256.New()
+	for _, part := range [][]byte{salt, c.secret, []byte(c.caBundle)} {
+		fmt.Fprintf(sum, "%d:", len(part))
+		sum.Write(part)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
+func (p *pass) readContent(ctx context.Context) (*content, error) {
+	read, err := p.readCredential(ctx)
+	if err != nil || read == nil {
+		return nil, err
+	}
+	if reference := p.project.Spec.CABundleRef; reference.Name != "" {
+		bundle, problem, err := p.readCABundle(ctx, reference)
+		if err != nil {
+			return nil, err
+		}
+		if problem != "" {
+			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, problem+" Imports resume automatically once this is fixed.", p.now)
+			return nil, nil
+		}
+		read.caBundle = bundle
+	}
+	return read, nil
+}
+
+func (p *pass) readCredential(ctx context.Context) (*content, error) {
+	missing := func(format string, arguments ...any) (*content, error) {
+		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing,
+			fmt.Sprintf(format, arguments...)+" Imports resume automatically once this is fixed.", p.now)
 		return nil, nil
 	}
+	credentials := p.project.Spec.Credentials
+	if credentials.Type != v1alpha1.CredentialsToken { // a later version knows it: it must not be taken for a token
+		return missing("This version of the operator does not know the credentials.type %q.", backupsync.Quote(string(credentials.Type)))
+	}
+	name := credentials.SecretRef.Name
 	var secret corev1.Secret
-	if err := p.live.Get(ctx, key, &secret); apierrors.IsNotFound(err) {
-		return missing("The Secret %s does not exist in this namespace. Create it with an IAM token in its key %q.", key.Name, v1alpha1.TokenKey)
-	} else if err != nil {
-		return nil, fmt.Errorf("get Secret %s: %w", key.Name, err)
+	switch err := p.live.Get(ctx, p.beside(name), &secret); {
+	case apierrors.IsNotFound(err):
+		return missing("The Secret %s does not exist in this namespace. Create it with an IAM token in its key %q.", name, v1alpha1.TokenKey)
+	case apierrors.IsForbidden(err):
+		return missing("The operator may not read the Secret %s. Give its role the verb get on Secrets of this namespace.", name)
+	case err != nil:
+		return nil, fmt.Errorf("get Secret %s: %w", name, err)
 	}
-	content, found := secret.Data[v1alpha1.TokenKey]
+	value, found := secret.Data[v1alpha1.TokenKey]
 	if !found {
-		return missing("The Secret %s has no key %q. Put an IAM token there.", key.Name, v1alpha1.TokenKey)
+		return missing("The Secret %s has no key %q. Put an IAM token there.", name, v1alpha1.TokenKey)
 	}
-	token, err := cbr.NewToken(content)
+	token, err := cbr.NewToken(value)
 	if err != nil {
-		return missing("The key %q of Secret %s cannot be used: %v.", v1alpha1.TokenKey, key.Name, err)
+		return missing("The key %q of Secret %s cannot be used: %v.", v1alpha1.TokenKey, name, err)
 	}
-	return token, nil
+	return &content{credential: token, secret: value}, nil
+}
+
+// readCABundle returns the CA certificates that the project refers to, or what is wrong with the reference.
+func (p *pass) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
+	what := fmt.Sprintf("%s %s", reference.Kind, reference.Name)
+	data := map[string][]byte{}
+	if reference.Kind == v1alpha1.CABundleSecret {
+		var secret corev1.Secret
+		err = p.live.Get(ctx, p.beside(reference.Name), &secret)
+		data = secret.Data
+	} else {
+		var config corev1.ConfigMap
+		err = p.live.Get(ctx, p.beside(reference.Name), &config)
+		data[reference.Key] = append([]byte(config.Data[reference.Key]), config.BinaryData[reference.Key]...)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", fmt.Sprintf("The %s that spec.caBundleRef names does not exist in this namespace.", what), nil
+	case apierrors.IsForbidden(err):
+		return "", fmt.Sprintf("The operator may not read the %s that spec.caBundleRef names. Give its role the verb get on it.", what), nil
+	case err != nil:
+		return "", "", fmt.Errorf("get %s: %w", what, err)
+	case len(data[reference.Key]) == 0:
+		return "", fmt.Sprintf("The %s that spec.caBundleRef names has no key %q, or nothing under it.", what, reference.Key), nil
+	}
+	return string(data[reference.Key]), "", nil
+}
+
+// beside returns the key of an object of the project's own namespace.
+func (p *pass) beside(name string) client.ObjectKey {
+	return types.NamespacedName{Namespace: p.key.Namespace, Name: name}
 }
 
 // dial makes the client. Nothing is sent yet.
-func (p *pass) dial(credential cbr.Credential) bool {
-	known := &p.memory.access
-	transport, err := p.options.Transports.For(p.project.Spec.CABundle)
+func (p *pass) dial(with *content) bool {
+	known, spec := &p.memory.access, &p.project.Spec
+	transport, err := p.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
-		known.unusable(v1alpha1.ReasonEndpointUnavailable, "spec.caBundle holds no certificate in PEM that can be read. Mend or remove it.")
+		known.unread(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read.", p.now)
+		p.wakeAt(known.recheck)
 		return false
 	}
-	client, err := cbr.NewClient(cbr.Config{
-		Endpoint:   p.project.Spec.Endpoint,
-		ProjectID:  p.project.Spec.ProjectID,
-		Credential: credential,
-		Transport:  transport,
-		Timeout:    p.options.CallTimeout,
-		UserAgent:  p.options.UserAgent,
-		Pace:       p.memory.pace.wait,
+	made, err := cbr.NewClient(cbr.Config{
+		Endpoint:            endpointOf(spec),
+		ProjectID:           spec.ProjectID,
+		EnterpriseProjectID: enterpriseProjectOf(spec),
+		Credential:          with.credential,
+		Transport:           transport,
+		Timeout:             p.options.CallTimeout,
+		UserAgent:           p.options.UserAgent,
+		Pace:                p.memory.pace.wait,
 		Observe: func(call cbr.Call) {
 			observeCall(call)
 			p.memory.pace.heed(call)
@@ -114,7 +212,15 @@ func (p *pass) dial(credential cbr.Credential) bool {
 		known.unusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false
 	}
-	p.cloud = client
+	p.cloud = made
 	known.usable()
 	return true
+}
+
+// enterpriseProjectOf returns the enterprise project of lists. The CRD has the default of an absent one.
+func enterpriseProjectOf(spec *v1alpha1.CBRProjectSpec) string {
+	if spec.EnterpriseProjectID == nil {
+		return cbr.AllEnterpriseProjects
+	}
+	return *spec.EnterpriseProjectID
 }

@@ -136,8 +136,8 @@ var _ = Describe("A process that crashes", func() {
 			const count = 10
 			w := newWorld(ctx, cbrtest.Options{TaskDuration: 2 * time.Second})
 			w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-				spec.Observe = v1alpha1.ObserveNever // it must not be the look before that saves us
-				spec.Batch.Size = 5
+				spec.LookupPolicy = v1alpha1.LookupNever // it must not be the look before that saves us
+				spec.Batch.MaxSize = 5
 			}))
 			w.applyBackups(ctx, count)
 			end := w.startDoomed(&point)
@@ -147,12 +147,12 @@ var _ = Describe("A process that crashes", func() {
 			w.expectEachAcceptedOnce(ctx, count)
 			Expect(w.cloud.SyncCalls()).To(Equal(calls))
 		},
-		Entry("before the record", crashPoint{method: "PUT", path: projectStatus, body: recorded}, 2),
-		Entry("after the record, before the calls", crashPoint{method: "PUT", path: projectStatus, body: recorded, applied: true}, 2),
+		Entry("before the record", crashPoint{method: "PATCH", path: projectStatus, body: recorded}, 2),
+		Entry("after the record, before the calls", crashPoint{method: "PATCH", path: projectStatus, body: recorded, applied: true}, 2),
 		Entry("after the answers, before the first status write", crashPoint{method: "PATCH", path: backupStatus}, 2),
 		Entry("between the status writes", crashPoint{method: "PATCH", path: backupStatus, after: 3}, 2),
 		Entry("with the answer of a status write lost", crashPoint{method: "PATCH", path: backupStatus, after: 6, applied: true}, 2),
-		Entry("before the strike", crashPoint{method: "PUT", path: projectStatus, strike: true}, 2),
-		Entry("with the answer of the strike lost", crashPoint{method: "PUT", path: projectStatus, strike: true, applied: true}, 2),
+		Entry("before the strike", crashPoint{method: "PATCH", path: projectStatus, strike: true}, 2),
+		Entry("with the answer of the strike lost", crashPoint{method: "PATCH", path: projectStatus, strike: true, applied: true}, 2),
 	)
 })

@@ -25,37 +25,28 @@ import (
 	"syscall"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
-
-// maxQuoted bounds what a message quotes of CBR, so that what to do still fits.
-const maxQuoted = 120
-
-func shorten(text string) string {
-	characters := []rune(cleanMessage(text))
-	if len(characters) > maxQuoted {
-		return string(characters[:maxQuoted-1]) + "…"
-	}
-	return string(characters)
-}
 
 // describeForEvent tells a failure with the request id that the vendor's support asks for.
 func describeForEvent(err error) string {
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.RequestID != "" {
-		return describe(err) + " (request " + shorten(failure.RequestID) + ")"
+		return describe(err) + " (request " + backupsync.Quote(failure.RequestID) + ")"
 	}
 	return describe(err)
 }
 
-// readyMessageOf returns the message of Ready.
-func readyMessageOf(backup *v1alpha1.BackupSync) string {
-	if ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		return ready.Message
+// readyOf returns the condition Ready of an object, without content if it has none.
+func readyOf(conditions []metav1.Condition) metav1.Condition {
+	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
+		return *ready
 	}
-	return ""
+	return metav1.Condition{}
 }
 
 // cause names why a call got no answer, in words that stay the same from call to call.

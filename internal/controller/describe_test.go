@@ -28,11 +28,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unicode/utf8"
 
 	. "github.com/onsi/gomega"
 
-	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -110,20 +108,4 @@ func TestCause(t *testing.T) {
 			NewWithT(t).Expect(cause(c.err)).To(Equal(c.want))
 		})
 	}
-}
-
-func TestShorten(t *testing.T) {
-	g := NewWithT(t)
-	g.Expect(shorten("Invalid\nparameters.")).To(Equal("Invalid parameters."))
-	g.Expect(shorten(strings.Repeat("备", maxQuoted))).To(Equal(strings.Repeat("备", maxQuoted)))
-	g.Expect(shorten(strings.Repeat("备", maxQuoted+1))).To(Equal(strings.Repeat("备", maxQuoted-1) + "…"))
-	g.Expect(shorten("")).To(BeEmpty())
-	// Whatever CBR says, a message has room for what to do.
-	g.Expect(2 * utf8.RuneCountInString(shorten(strings.Repeat("x", 5000)))).To(BeNumerically("<", v1alpha1.MaxMessageLength))
-}
-
-func TestReadyMessageOf(t *testing.T) {
-	g := NewWithT(t)
-	g.Expect(readyMessageOf(newBackup())).To(Equal(v1alpha1.QueuedMessage))
-	g.Expect(readyMessageOf(&v1alpha1.BackupSync{})).To(BeEmpty())
 }

@@ -17,14 +17,43 @@ limitations under the License.
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
+
+	"backupsync.dev/operator/api/v1alpha1"
 )
 
 // DefaultAllowedEndpoints are the patterns of Huawei Cloud's own endpoints.
 const DefaultAllowedEndpoints = "*.myhuaweicloud.com,*.myhuaweicloud.eu"
+
+// europeanRegion are the regions of Huawei Cloud Europe, whose endpoints are in a domain of their own.
+var europeanRegion = regexp.MustCompile(`^eu-west-1[0-9]{2}$`)
+
+// endpointOf returns the URL of CBR for a project: the one that it names, or the one of its region.
+func endpointOf(spec *v1alpha1.CBRProjectSpec) string {
+	switch {
+	case spec.Endpoint != "":
+		return spec.Endpoint
+	case europeanRegion.MatchString(spec.Region):
+		return "https://cbr." + spec.Region + ".myhuaweicloud.eu"
+	default:
+		return "https://cbr." + spec.Region + ".myhuaweicloud.com"
+	}
+}
+
+// cloudProjectOf names the cloud project that a CBRProject imports into: the host of its endpoint, as it is the same in
+// whatever way it is written, and the project id.
+func cloudProjectOf(spec *v1alpha1.CBRProjectSpec) string {
+	host := endpointOf(spec)
+	if address, err := url.Parse(host); err == nil && address.Host != "" {
+		port := cmp.Or(address.Port(), map[string]string{"http": "80", "https": "443"}[address.Scheme])
+		host = strings.TrimSuffix(strings.ToLower(address.Hostname()), ".") + ":" + port
+	}
+	return host + "/" + spec.ProjectID
+}
 
 // EndpointPatterns are the endpoints that CBRProjects may name. As whoever may write a CBRProject decides where
 // the token in a Secret is sent, the operator's owner decides which hosts that can be.

@@ -175,7 +175,7 @@ var _ = Describe("An error that the API documents", func() {
 
 	DescribeTable("Misdirected: the project waits for a person",
 		func(ctx context.Context, row refusal) {
-			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonEndpointUnavailable, says: row.said(), stalled: true,
+			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonNotCBR, says: row.said(), stalled: true,
 				calls: 2, lift: byRequest}.runs(ctx)
 		},
 		entries(404, "APIGW.0101", "APIG.0101"))
@@ -225,7 +225,7 @@ func rejectedAlone(ctx context.Context, rows []refusal) {
 		return nil
 	}}}.begin(ctx)
 	Eventually(s.reasons(ctx), 60*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1, v1alpha1.ReasonRejected: len(rows)}))
-	Eventually(s.current(ctx)).Should(HaveField("Status.Submissions", BeEmpty()))
+	Eventually(s.current(ctx)).Should(HaveField("Status.Journal.Submissions", BeEmpty()))
 	for number, row := range rows {
 		culprit := s.backup(number)
 		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(culprit), culprit)).To(Succeed())
@@ -235,7 +235,7 @@ func rejectedAlone(ctx context.Context, rows []refusal) {
 	}
 	Eventually(s.reasons(ctx), 60*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: len(rows) + 1}))
 	s.expectEachAcceptedOnce(ctx, len(rows)+1)
-	Expect(s.seen.reasons(s.seen.projects())).To(HaveEach(BeElementOf(v1alpha1.ReasonPending, v1alpha1.ReasonReady)))
+	Expect(s.seen.reasons(s.seen.projects())).To(HaveEach(BeElementOf(v1alpha1.ReasonPending, v1alpha1.ReasonUsable)))
 	s.expectSoundTexts(ctx)
 	s.expectNoLeaks()
 }
@@ -245,6 +245,12 @@ func (t trouble) runs(ctx context.Context) {
 	s := t.plays(ctx)
 	s.expectSoundTexts(ctx)
 	s.expectNoLeaks()
+}
+
+// notCBR is trouble by which what answers shows that it is not CBR.
+func notCBR(t trouble) trouble {
+	t.project = v1alpha1.ReasonNotCBR
+	return t
 }
 
 // plays brings the trouble about, and sees it end well.
@@ -264,7 +270,7 @@ func (t trouble) plays(ctx context.Context) *scene {
 	}
 	Eventually(s.reasons(ctx), 60*time.Second).Should(Equal(map[string]int{v1alpha1.ReasonImported: backupsOfATrouble}))
 	s.expectEachAcceptedOnce(ctx, backupsOfATrouble)
-	Eventually(s.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
+	Eventually(s.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 	t.expectNoMoreThan(s)
 	return s
 }
@@ -280,7 +286,7 @@ func (t trouble) expectNoMoreThan(s *scene) {
 		Expect(s.cloud.SyncCalls()).To(Equal(t.calls), "sync calls")
 	}
 	if t.project == "" {
-		Expect(s.seen.reasons(s.seen.projects())).To(HaveEach(BeElementOf(v1alpha1.ReasonPending, v1alpha1.ReasonReady)))
+		Expect(s.seen.reasons(s.seen.projects())).To(HaveEach(BeElementOf(v1alpha1.ReasonPending, v1alpha1.ReasonUsable)))
 	}
 	if t.backups == "" {
 		Expect(s.seen.reasons(s.seen.backups())).To(HaveEach(

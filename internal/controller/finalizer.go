@@ -64,12 +64,12 @@ func (p *pass) releaseProject(ctx context.Context) error {
 // busy says whether calls are recorded, or will be soon.
 func (p *pass) busy() bool {
 	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
-	return len(p.project.Status.Submissions) > 0 || atOnce || p.plan.more || p.plan.held || !p.plan.wake.IsZero()
+	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.more || p.plan.held || !p.plan.wake.IsZero()
 }
 
 // heldFromDeletion says whether a project that is being deleted still has calls whose outcome is worth waiting for.
 func (p *pass) heldFromDeletion(ctx context.Context) (bool, error) {
-	if len(p.project.Status.Submissions) == 0 {
+	if len(p.project.Status.Journal.Submissions) == 0 {
 		return false, nil
 	}
 	moot, err := p.moot(ctx)
@@ -81,13 +81,13 @@ func (p *pass) heldFromDeletion(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
-		"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Submissions))
+		"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Journal.Submissions))
 	return false, nil
 }
 
 // moot says whether none of the recorded backups has a BackupSync left to which an outcome could be written.
 func (p *pass) moot(ctx context.Context) (bool, error) {
-	lost, unseen, err := p.cachedBackups(ctx, p.project.Status.Submissions)
+	lost, unseen, err := p.cachedBackups(ctx, p.project.Status.Journal.Submissions)
 	if err != nil || anyLeft(lost) {
 		return false, err
 	}

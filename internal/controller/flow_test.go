@@ -28,6 +28,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -70,21 +71,21 @@ var _ = Describe("A project with valid credentials", func() {
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
 		backup := w.backups(ctx)[0]
 		Expect(w.cloud.OperationLogIDs(backup.Spec.BackupID)).To(Equal([]string{backup.Status.OperationLogID}))
-		Expect(backup.Status.SubmittedAt).NotTo(BeNil())
-		Expect(backup.Status.CompletedAt).NotTo(BeNil())
+		Expect(backup.Status.SubmittedTime).NotTo(BeNil())
+		Expect(backup.Status.FinishedTime).NotTo(BeNil())
 		Expect(backup.Status.Attempts).To(BeEquivalentTo(1))
 		Expect(backup.Status.ObservedGeneration).To(Equal(backup.Generation))
 		Eventually(w.current(ctx)).Should(And(
-			HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 1, Imported: 1}),
-			HaveField("Status.Submissions", BeEmpty()),
-			WithTransform(projectReason, Equal(v1alpha1.ReasonReady))))
+			HaveField("Status.Backups", HaveValue(Equal(v1alpha1.BackupCounts{Total: 1, Imported: 1}))),
+			HaveField("Status.Journal.Submissions", BeEmpty()),
+			WithTransform(projectReason, Equal(v1alpha1.ReasonUsable))))
 	})
 
 	It("makes exactly 20 calls of 1,000 backups, and few writes", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Second, Latency: 20 * time.Millisecond})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(3*time.Second, 5*time.Minute))) // longer than any gap between the creations
-		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
+		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 		w.applyBackups(ctx, 1000)
 		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
 
@@ -96,7 +97,7 @@ var _ = Describe("A project with valid credentials", func() {
 			Expect(count).To(BeNumerically("<=", 2), request)
 		}
 		Expect(total(w.requests.matching("GET", "/backupsyncs/"))).To(BeZero(), "reads of single BackupSyncs")
-		projectWrites := total(w.requests.matching("PUT", "/cbrprojects/"))
+		projectWrites := total(w.requests.matching("PATCH", "/cbrprojects/default/status"))
 		AddReportEntry("writes of the CBRProject", projectWrites)
 		Expect(projectWrites).To(BeNumerically("<=", 100), "a few for each pass that submits, none for each backup")
 	})
@@ -105,7 +106,7 @@ var _ = Describe("A project with valid credentials", func() {
 		const window = 2 * time.Second
 		w := newWorld(ctx, cbrtest.Options{SyncCallsPerMinute: 5, RateWindow: window, Latency: 10 * time.Millisecond})
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Size = 2
+			spec.Batch.MaxSize = 2
 			spec.Limits.SyncCallsPerMinute = 5
 		}))
 		w.applyBackups(ctx, 40)
@@ -119,12 +120,12 @@ var _ = Describe("A project with valid credentials", func() {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Hour})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(4*time.Second, time.Minute))) // longer than counts wait for other reasons to write
-		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
-		before := total(w.requests.matching("PUT", "/cbrprojects/"))
+		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
+		before := total(w.requests.matching("PATCH", "/cbrprojects/default/status"))
 		w.applyBackups(ctx, 7)
 		Eventually(w.current(ctx)).Should(And(
-			HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 7, Running: 7}), HaveField("Status.Submissions", BeEmpty())))
-		Expect(total(w.requests.matching("PUT", "/cbrprojects/"))-before).To(Equal(2), "the record of the call, and its end")
+			HaveField("Status.Backups", HaveValue(Equal(v1alpha1.BackupCounts{Total: 7, Running: 7}))), HaveField("Status.Journal.Submissions", BeEmpty())))
+		Expect(total(w.requests.matching("PATCH", "/cbrprojects/default/status"))-before).To(Equal(2), "the record of the call, and its end")
 	})
 
 	It("writes counts soon that no call will carry in the next seconds", func(ctx context.Context) {
@@ -132,7 +133,7 @@ var _ = Describe("A project with valid credentials", func() {
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(50*time.Second, time.Minute)))
 		w.applyBackups(ctx, 7)
-		Eventually(w.current(ctx)).Should(HaveField("Status.Backups", v1alpha1.BackupCounts{Total: 7, Pending: 7}))
+		Eventually(w.current(ctx)).Should(HaveField("Status.Backups", HaveValue(Equal(v1alpha1.BackupCounts{Total: 7, Pending: 7}))))
 		Expect(w.cloud.SyncCalls()).To(BeZero())
 	})
 
@@ -147,7 +148,7 @@ var _ = Describe("A project with valid credentials", func() {
 
 	It("lists only the tasks of its own time, once it knows how CBR dates them", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: 5 * time.Second})
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.Size = 10 }))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.MaxSize = 10 }))
 		w.applyBackups(ctx, 100)
 		begin := time.Now()
 		w.start()
@@ -171,7 +172,13 @@ var _ = Describe("A project with valid credentials", func() {
 	It("works over TLS with the CA bundle of the project", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TLS: true})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token+"\n"), w.project(), w.backup(1))
+		trusted := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "trusted"}, StringData: map[string]string{"cbr.pem": w.cloud.CABundle()}}
+		w.apply(ctx, w.secret(cbrtest.Token+"\n"), w.backup(1), w.project(func(spec *v1alpha1.CBRProjectSpec) {
+			spec.CABundleRef = v1alpha1.CABundleReference{Kind: v1alpha1.CABundleSecret, Name: "trusted", Key: "cbr.pem"}
+		}))
+		Eventually(w.current(ctx)).Should(HaveField("Status.Conditions", ContainElement(And(
+			HaveField("Type", v1alpha1.ConditionStalled), HaveField("Message", ContainSubstring("Secret trusted that spec.caBundleRef names does not exist"))))))
+		w.apply(ctx, trusted)
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
 	})
 })
@@ -185,7 +192,7 @@ var _ = Describe("What is missing or refused", func() {
 
 	It("leaves the backups waiting without a project, and says so", func(ctx context.Context) {
 		w.apply(ctx, w.secret(cbrtest.Token), w.backup(1), w.backup(2))
-		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonWaitingForProject: 2}))
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonProjectNotFound: 2}))
 		w.apply(ctx, w.project())
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2}))
 	})
@@ -196,7 +203,7 @@ var _ = Describe("What is missing or refused", func() {
 		w.expectUntouched(ctx, 2)
 		w.apply(ctx, w.secret(cbrtest.Token))
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2}))
-		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
+		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 	})
 
 	It("names a missing key of the Secret", func(ctx context.Context) {

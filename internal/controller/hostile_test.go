@@ -37,6 +37,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
@@ -77,7 +79,7 @@ var _ = Describe("An endpoint that does what no API should", func() {
 		Entry("sends no end of headers", lost(trouble{hostile: raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), says: "the connection failed"})),
 		Entry("sends no end of interim answers", lost(trouble{hostile: raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 50_000)), says: "the connection failed"})),
 		Entry("does not speak HTTP", lost(trouble{hostile: raw("SSH-2.0-OpenSSH_9.6\r\n\r\n"), says: "the connection failed"})),
-		Entry("switches protocols and falls silent", lost(trouble{hostile: switchProtocols, says: "HTTP 101", lift: byRequest})),
+		Entry("switches protocols and falls silent", notCBR(lost(trouble{hostile: switchProtocols, says: "HTTP 101", lift: byRequest}))),
 
 		Entry("answers HTML with 200", lost(trouble{fault: &cbrtest.Fault{Body: "<html>welcome</html>", ContentType: "text/html"}, says: unreadable})),
 		Entry("answers a read with HTML and 200", misread(trouble{hostile: answer(200, "<html>welcome</html>"), says: unreadable})),
@@ -172,7 +174,7 @@ var _ = Describe("An endpoint that points elsewhere", func() {
 			other.Config.ConnState = func(net.Conn, http.ConnState) { elsewhere.Add(1) }
 			other.Start()
 			DeferCleanup(other.Close)
-			fault := trouble{reads: reads, times: cbrtest.Always, project: v1alpha1.ReasonEndpointUnavailable,
+			fault := trouble{reads: reads, times: cbrtest.Always, project: v1alpha1.ReasonNotCBR,
 				says: fmt.Sprintf("HTTP %d", status), stalled: true, lift: byRequest, tune: hasty,
 				hostile: func(writer http.ResponseWriter, request *http.Request) {
 					http.Redirect(writer, request, other.URL+request.URL.Path, status)
@@ -207,14 +209,17 @@ var _ = Describe("An endpoint that cannot be reached", func() {
 		server.StartTLS()
 		DeferCleanup(server.Close)
 		trusted := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-		mend := byEdit(func(_ *scene, spec *v1alpha1.CBRProjectSpec) { spec.CABundle = trusted })
+		fix := byEdit(func(_ *scene, spec *v1alpha1.CBRProjectSpec) {
+			spec.CABundleRef = v1alpha1.CABundleReference{Kind: v1alpha1.CABundleConfigMap, Name: "trusted", Key: "ca.crt"}
+		})
 		unreached(trouble{
 			spec: func(spec *v1alpha1.CBRProjectSpec) { spec.Endpoint = server.URL },
 			says: "the endpoint's TLS certificate is not trusted",
 			lift: func(ctx context.Context, s *scene) {
 				Expect(requests.Load()).To(BeZero())
 				cloud.Store(s.cloud)
-				mend(ctx, s)
+				s.apply(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "trusted"}, Data: map[string]string{"ca.crt": trusted}})
+				fix(ctx, s)
 			},
 		}).runs(ctx)
 	})
@@ -323,7 +328,7 @@ var _ = Describe("A project whose endpoint hangs", func() {
 		hanging := w.project(func(spec *v1alpha1.CBRProjectSpec) {
 			spec.Endpoint = stuck.url
 			if !reads {
-				spec.Observe = v1alpha1.ObserveNever // so that its first call is an import
+				spec.LookupPolicy = v1alpha1.LookupNever // so that its first call is an import
 			}
 		})
 		hanging.Name = "hanging"

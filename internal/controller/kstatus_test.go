@@ -43,42 +43,6 @@ func kstatusOf(t *testing.T, object any) status.Status {
 	return result.Status
 }
 
-func TestKstatusOfABackupSync(t *testing.T) {
-	wanted := map[string]status.Status{
-		v1alpha1.ReasonQueued:            status.InProgressStatus,
-		v1alpha1.ReasonWaitingForProject: status.InProgressStatus,
-		v1alpha1.ReasonSuspended:         status.InProgressStatus,
-		v1alpha1.ReasonOperationRunning:  status.InProgressStatus,
-		v1alpha1.ReasonImported:          status.CurrentStatus,
-		v1alpha1.ReasonAlreadyImported:   status.CurrentStatus,
-		v1alpha1.ReasonRejected:          status.FailedStatus,
-		v1alpha1.ReasonRetryScheduled:    status.InProgressStatus,
-		v1alpha1.ReasonOperationFailed:   status.FailedStatus,
-		v1alpha1.ReasonDuplicate:         status.FailedStatus,
-		v1alpha1.ReasonOutcomeUnknown:    status.InProgressStatus,
-	}
-	for name, row := range conditionTable {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			backup := row.backup()
-			g.Expect(kstatusOf(t, backup)).To(Equal(wanted[row.reason]))
-			g.Expect(kstatusOf(t, edit(backup))).To(Equal(status.InProgressStatus), "after an edit that nobody has acted on")
-			now := metav1.Now()
-			backup.DeletionTimestamp = &now
-			g.Expect(kstatusOf(t, backup)).To(Equal(status.TerminatingStatus))
-		})
-	}
-}
-
-// The rule at stake: an object without conditions counts as done.
-func TestKstatusOfAnObjectThatNobodyHasSeen(t *testing.T) {
-	g := NewWithT(t)
-	bare := newBackup(func(b *v1alpha1.BackupSync) { b.Status.Conditions = nil })
-	g.Expect(kstatusOf(t, bare)).To(Equal(status.InProgressStatus), "observedGeneration -1 alone keeps it from being done")
-	bare.Status = v1alpha1.BackupSyncStatus{}
-	g.Expect(kstatusOf(t, bare)).To(Equal(status.CurrentStatus), "if this has changed, the default status is not needed any more")
-}
-
 func newProject(changes ...func(*v1alpha1.CBRProject)) *v1alpha1.CBRProject {
 	project := &v1alpha1.CBRProject{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CBRProject"},
@@ -91,18 +55,37 @@ func newProject(changes ...func(*v1alpha1.CBRProject)) *v1alpha1.CBRProject {
 	return project
 }
 
+// projectKstatus is the condition table of CBRProject: the conditions by type, and what Flux makes of them.
 var projectKstatus = map[string]struct {
-	ready                metav1.ConditionStatus
-	reconciling, stalled bool
-	status               status.Status
+	conditions map[string]metav1.ConditionStatus
+	status     status.Status
 }{
-	v1alpha1.ReasonReady:               {ready: metav1.ConditionTrue, status: status.CurrentStatus},
-	v1alpha1.ReasonSuspended:           {ready: metav1.ConditionUnknown, status: status.InProgressStatus},
-	v1alpha1.ReasonCredentialsMissing:  {ready: metav1.ConditionFalse, stalled: true, status: status.FailedStatus},
-	v1alpha1.ReasonCredentialsRejected: {ready: metav1.ConditionFalse, stalled: true, status: status.FailedStatus},
-	v1alpha1.ReasonEndpointNotAllowed:  {ready: metav1.ConditionFalse, stalled: true, status: status.FailedStatus},
-	v1alpha1.ReasonEndpointUnavailable: {ready: metav1.ConditionFalse, reconciling: true, status: status.InProgressStatus},
-	v1alpha1.ReasonThrottled:           {ready: metav1.ConditionUnknown, reconciling: true, status: status.InProgressStatus},
+	v1alpha1.ReasonUsable:              {usable, status.CurrentStatus},
+	v1alpha1.ReasonSuspended:           {map[string]metav1.ConditionStatus{"Ready": "Unknown"}, status.InProgressStatus},
+	v1alpha1.ReasonCredentialsMissing:  {stalls, status.FailedStatus},
+	v1alpha1.ReasonCredentialsRejected: {stalls, status.FailedStatus},
+	v1alpha1.ReasonPermissionDenied:    {stalls, status.FailedStatus},
+	v1alpha1.ReasonEndpointNotAllowed:  {stalls, status.FailedStatus},
+	v1alpha1.ReasonEndpointUnavailable: {map[string]metav1.ConditionStatus{"Ready": "False", "Reconciling": "True"}, status.InProgressStatus},
+	v1alpha1.ReasonNotCBR:              {stalls, status.FailedStatus},
+	v1alpha1.ReasonRequestsRefused:     {stalls, status.FailedStatus},
+	v1alpha1.ReasonQuotaExceeded:       {stalls, status.FailedStatus},
+	v1alpha1.ReasonProjectInUse:        {stalls, status.FailedStatus},
+	v1alpha1.ReasonThrottled:           {map[string]metav1.ConditionStatus{"Ready": "Unknown", "Reconciling": "True"}, status.InProgressStatus},
+	v1alpha1.ReasonCRDsOutdated:        {stalls, status.FailedStatus},
+}
+
+var (
+	usable = map[string]metav1.ConditionStatus{"Ready": "True"}
+	stalls = map[string]metav1.ConditionStatus{"Ready": "False", "Stalled": "True"}
+)
+
+func statuses(conditions []metav1.Condition) map[string]metav1.ConditionStatus {
+	found := map[string]metav1.ConditionStatus{}
+	for _, condition := range conditions {
+		found[condition.Type] = condition.Status
+	}
+	return found
 }
 
 func TestKstatusOfACBRProject(t *testing.T) {
@@ -110,34 +93,33 @@ func TestKstatusOfACBRProject(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			g := NewWithT(t)
 			// From the conditions of every other reason, as nothing of them may be left.
-			for before, form := range projectShapes {
+			for before, set := range projectSets {
 				project := newProject()
-				project.Status.Conditions = applyConditions(&project.ObjectMeta, nil, form, before, "It was so.", noon)
-				project.Status.Conditions = applyConditions(&project.ObjectMeta, project.Status.Conditions, projectShapes[reason], reason, "It is so.", noon)
-				expected := row{reason: reason, ready: want.ready, reconciling: want.reconciling, stalled: want.stalled}.conditions()
-				g.Expect(conditionsOf(project.Status.Conditions)).To(Equal(expected), "after "+before)
+				project.Status.Conditions = set.Apply(&project.ObjectMeta, nil, before, "It was so.", noon)
+				project.Status.Conditions = projectSets[reason].Apply(&project.ObjectMeta, project.Status.Conditions, reason, "It is so.", noon)
+				g.Expect(statuses(project.Status.Conditions)).To(Equal(want.conditions), "after "+before)
 				g.Expect(kstatusOf(t, project)).To(Equal(want.status), "after "+before)
 				project.Generation++
 				g.Expect(kstatusOf(t, project)).To(Equal(status.InProgressStatus), "after an edit")
 			}
 		})
 	}
-	for reason := range projectShapes {
+	for reason := range projectSets {
 		if _, covered := projectKstatus[reason]; !covered {
 			t.Errorf("the reason %s is not in this table", reason)
 		}
 	}
 }
 
-// An endpoint that is not CBR's does not mend itself; one that is down does.
-func TestKstatusOfAnEndpointThatIsNotCBR(t *testing.T) {
+// An endpoint that has no certificate to trust waits for a person; one that is down does not.
+func TestKstatusOfAnEndpointThatIsUnavailable(t *testing.T) {
 	g := NewWithT(t)
 	for stalls, want := range map[bool]status.Status{true: status.FailedStatus, false: status.InProgressStatus} {
 		project := newProject()
 		known := access{reason: v1alpha1.ReasonEndpointUnavailable, message: "It is so.", stalled: stalls}
 		p := &pass{memory: &memory{access: known}, project: project}
-		reason, message, form := p.projectVerdict()
-		project.Status.Conditions = applyConditions(&project.ObjectMeta, nil, form, reason, message, noon)
+		reason, message, set := p.projectVerdict()
+		project.Status.Conditions = set.Apply(&project.ObjectMeta, nil, reason, message, noon)
 		g.Expect(kstatusOf(t, project)).To(Equal(want))
 	}
 }
@@ -145,13 +127,13 @@ func TestKstatusOfAnEndpointThatIsNotCBR(t *testing.T) {
 // A suspended project says so, whatever else is wrong with it.
 func TestVerdictOnASuspendedProject(t *testing.T) {
 	g := NewWithT(t)
-	for reason := range projectShapes {
+	for reason := range projectSets {
 		project := newProject(func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true })
 		known := access{reason: reason, message: "It is so.", stalled: true, until: noon.Add(time.Hour)}
 		p := &pass{memory: &memory{access: known}, project: project}
-		verdict, message, form := p.projectVerdict()
+		verdict, message, set := p.projectVerdict()
 		g.Expect(verdict).To(Equal(v1alpha1.ReasonSuspended))
 		g.Expect(message).To(ContainSubstring("spec.suspend"))
-		g.Expect(form).To(Equal(projectShapes[v1alpha1.ReasonSuspended]))
+		g.Expect(set).To(Equal(projectSets[v1alpha1.ReasonSuspended]))
 	}
 }

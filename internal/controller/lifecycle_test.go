@@ -94,7 +94,7 @@ var _ = Describe("A task that ends badly", func() {
 			Eventually(w.reasons(ctx)).Should(Equal(map[string]int{reason: 1}))
 			backup := w.backups(ctx)[0]
 			Expect(ready(backup.Status.Conditions).Message).To(ContainSubstring("BackupService.1006: the image path does not exist"))
-			Expect(backup.Status.NextAttemptAt != nil).To(Equal(reason == v1alpha1.ReasonRetryScheduled))
+			Expect(backup.Status.NextAttemptTime != nil).To(Equal(reason == v1alpha1.ReasonRetryScheduled))
 			Eventually(func(g Gomega) {
 				var events eventsv1.EventList
 				g.Expect(apiserver.List(ctx, &events, client.InNamespace(w.namespace))).To(Succeed())
@@ -158,11 +158,11 @@ var _ = Describe("A controller that is told to stop inside a call", func() {
 	It("completes it and writes its outcome", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{Latency: 2 * time.Second})
 		running := w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) { spec.Observe = v1alpha1.ObserveNever }), w.backup(1))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) { spec.LookupPolicy = v1alpha1.LookupNever }), w.backup(1))
 		Eventually(w.cloud.SyncCalls).Should(Equal(1))
 		running.Stop()
 		Expect(w.backups(ctx)[0].Status.OperationLogID).To(Equal(w.cloud.OperationLogIDs(w.backup(1).Spec.BackupID)[0]))
-		Expect(w.current(ctx)(Default).Status.Submissions).To(BeEmpty())
+		Expect(w.current(ctx)(Default).Status.Journal.Submissions).To(BeEmpty())
 	})
 })
 

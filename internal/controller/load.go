@@ -21,17 +21,15 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // Indexes of the cache over BackupSyncs.
@@ -46,7 +44,7 @@ const (
 
 // activeKeys is the index function of indexActive.
 func activeKeys(object client.Object) []string {
-	if backup := object.(*v1alpha1.BackupSync); active(backup) {
+	if backup := object.(*v1alpha1.BackupSync); !trimmed(backup) && !backupsync.Settled(backup) {
 		return []string{backup.Spec.ProjectRef.Name}
 	}
 	return nil
@@ -54,7 +52,7 @@ func activeKeys(object client.Object) []string {
 
 // stalledKeys is the index function of indexStalled.
 func stalledKeys(object client.Object) []string {
-	if backup := object.(*v1alpha1.BackupSync); stateOf(backup) == stalled {
+	if backup := object.(*v1alpha1.BackupSync); backupsync.StateOf(backup) == backupsync.Failed {
 		return []string{backup.Spec.ProjectRef.Name}
 	}
 	return nil
@@ -72,14 +70,17 @@ func backupKeys(object client.Object) []string {
 
 func backupKey(backupID string) string {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(backupID))
+	_, _ = hash.Write([]byte(fold(backupID)))
 	return strconv.FormatUint(uint64(hash.Sum32()%backupBuckets), 36)
 }
 
-// declaring returns the BackupSyncs of the project that declare a backup: one, as a rule. They must not be changed. The cache
+// fold returns a backup id as ids are compared: CBR does not tell upper from lower case.
+func fold(backupID string) string { return strings.ToLower(backupID) }
+
+// syncsForBackup returns the BackupSyncs of the project that declare a backup: usually one. They must not be changed. The cache
 // is as new as load has left it, with all that earlier passes have written: to wait for writes here, as other lists do, would be to
 // wait for those of all other projects, once for each backup. What this pass has written is recorded, or handled.
-func (p *pass) declaring(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+func (p *pass) syncsForBackup(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
 	var bucket v1alpha1.BackupSyncList
 	if err := p.client.List(ctx, &bucket, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
 		client.DisableReadYourWritesConsistency, client.MatchingFields{indexBackup: backupKey(backupID)}); err != nil {
@@ -87,7 +88,7 @@ func (p *pass) declaring(ctx context.Context, backupID string) ([]*v1alpha1.Back
 	}
 	var found []*v1alpha1.BackupSync
 	for i := range bucket.Items {
-		if spec := &bucket.Items[i].Spec; spec.BackupID == backupID && spec.ProjectRef.Name == p.key.Name {
+		if spec := &bucket.Items[i].Spec; strings.EqualFold(spec.BackupID, backupID) && spec.ProjectRef.Name == p.key.Name {
 			found = append(found, &bucket.Items[i])
 		}
 	}
@@ -99,13 +100,21 @@ func (p *pass) load(ctx context.Context) error {
 	if err := p.loadProject(ctx); err != nil {
 		return err
 	}
+	if p.project != nil {
+		if err := p.checkSchema(ctx); err != nil {
+			return err
+		}
+		if err := p.findClaim(ctx); err != nil {
+			return err
+		}
+	}
 	var backups v1alpha1.BackupSyncList
 	if err := p.client.List(ctx, &backups, client.InNamespace(p.key.Namespace),
 		client.MatchingFields{indexActive: p.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the active BackupSyncs: %w", err)
 	}
 	for i := range backups.Items {
-		p.sort(&backups.Items[i])
+		p.classify(&backups.Items[i])
 	}
 	return nil
 }
@@ -117,7 +126,7 @@ var uncopied = &client.GetOptions{UnsafeDisableDeepCopy: ptr.To(true)}
 func (p *pass) loadProject(ctx context.Context) error {
 	project := &v1alpha1.CBRProject{}
 	err := p.client.Get(ctx, p.key, project, uncopied)
-	if err == nil && project.Status.LastWriter != p.options.Identity {
+	if err == nil && project.Status.Journal.WriterID != p.options.Identity {
 		project = &v1alpha1.CBRProject{} // what is absent in an answer would stay as it was
 		err = p.live.Get(ctx, p.key, project)
 	}
@@ -127,52 +136,38 @@ func (p *pass) loadProject(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("get the CBRProject: %w", err)
 	}
-	if project.Status.LastWriter != p.options.Identity {
+	if project.Status.Journal.WriterID != p.options.Identity {
 		p.memory.overtaken()
-		p.memory.inherited = restoreWindow(&project.Status, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
+		p.memory.inherited = restoreWindow(&project.Status.Journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
 	}
 	p.memory.window.length = p.options.RateWindow
 	p.generation = project.Generation
-	p.adopt(project)
-	p.inputs, err = p.accessInputs(ctx)
-	return err
+	p.setProject(project)
+	p.inputs = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
+	return nil
 }
 
-// adopt takes a version of the project as the one that the pass works on.
-func (p *pass) adopt(project *v1alpha1.CBRProject) {
+// setProject takes a version of the project as the one that the pass works on.
+func (p *pass) setProject(project *v1alpha1.CBRProject) {
 	p.project = project
 	p.recorded = map[string]struct{}{}
-	for _, submission := range project.Status.Submissions {
-		for _, id := range submission.BackupIDs {
-			p.recorded[id] = struct{}{}
+	for _, submission := range project.Status.Journal.Submissions {
+		for _, item := range submission.Items {
+			p.recorded[fold(item.BackupID)] = struct{}{}
 		}
 	}
 }
 
-func (p *pass) sort(backup *v1alpha1.BackupSync) {
-	switch stateOf(backup) {
-	case pending:
+func (p *pass) classify(backup *v1alpha1.BackupSync) {
+	switch backupsync.StateOf(backup) {
+	case backupsync.Pending:
 		p.pending = append(p.pending, backup)
-	case running:
+	case backupsync.Running:
 		p.running = append(p.running, backup)
-		if requested(backup) {
+		if backupsync.Requested(backup) {
 			p.memory.nextPoll = time.Time{}
 		}
 	default:
 		p.rest = append(p.rest, backup)
 	}
-}
-
-// accessInputs identifies what a verdict on endpoint and credentials speaks of: the project's generation, the
-// version of the Secret (from its metadata, which is all of Secrets that is cached), and the latest request of
-// a person to try again.
-func (p *pass) accessInputs(ctx context.Context) (string, error) {
-	secret := &metav1.PartialObjectMetadata{}
-	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	key := types.NamespacedName{Namespace: p.key.Namespace, Name: p.project.Spec.Credentials.SecretRef.Name}
-	if err := p.client.Get(ctx, key, secret, uncopied); client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("get the metadata of Secret %s: %w", key.Name, err)
-	}
-	return fmt.Sprintf("%d/%s/%s/%s", p.project.Generation, secret.UID, secret.ResourceVersion,
-		p.project.Annotations[v1alpha1.RequestedAtAnnotation]), nil
 }

@@ -52,7 +52,7 @@ var _ = Describe("A look at the running tasks", func() {
 		// A pass that takes a project over makes four calls, the next one the rest.
 		w := newWorld(ctx, cbrtest.Options{Latency: 300 * time.Millisecond})
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Size, spec.Limits.ConcurrentSyncCalls = 2, 1
+			spec.Batch.MaxSize, spec.Limits.ConcurrentSyncCalls = 2, 1
 		}))
 		w.applyBackups(ctx, 24)
 		w.start()

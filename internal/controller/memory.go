@@ -45,6 +45,8 @@ type memory struct {
 	survey *survey
 	// target is the endpoint and the cloud project that observed and survey speak of.
 	target string
+	// confirmedClaim is the version of the spec for which no rival was found live, "" for none: see claim.go.
+	confirmedClaim string
 	// lookUpFrom is when a recorded submission may be looked up, where that is known better than by its age.
 	lookUpFrom map[string]time.Time
 	// refusals are the failures of recorded submissions, by their ids, that blame what was sent.
@@ -68,6 +70,7 @@ type memory struct {
 // overtaken notes that another process has written the project: it may have submitted, and finished, anything.
 func (m *memory) overtaken() {
 	m.takeover = 0
+	m.confirmedClaim = ""
 	clear(m.verified)
 	m.forgetObserved()
 }

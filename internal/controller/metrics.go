@@ -17,12 +17,14 @@ limitations under the License.
 package controller
 
 import (
+	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -54,13 +56,24 @@ var (
 
 func init() {
 	metrics.Registry.MustRegister(submissionsTotal, submissionSize, importDuration, requestsTotal, requestDuration)
+	// A counter that begins with its first event hides that event from rate and increase.
+	for _, result := range append([]cbr.Class{resultAccepted}, cbr.Classes...) {
+		submissionsTotal.WithLabelValues(string(result))
+	}
+	for _, operation := range cbr.Operations {
+		requestsTotal.WithLabelValues(string(operation), strconv.Itoa(http.StatusOK))
+		requestDuration.WithLabelValues(string(operation))
+	}
 }
+
+// resultAccepted is the result of a sync call that CBR has accepted.
+const resultAccepted = "Accepted"
 
 var (
 	backupsDesc = prometheus.NewDesc("backupsync_backups",
 		"BackupSyncs by state: pending, running, imported, failed.", []string{"namespace", "project", "state"}, nil)
-	oldestPendingDesc = prometheus.NewDesc("backupsync_oldest_pending_seconds",
-		"Age of the oldest BackupSync that CBR has not accepted yet; 0 without one.", []string{"namespace", "project"}, nil)
+	oldestPendingDesc = prometheus.NewDesc("backupsync_oldest_pending_timestamp_seconds",
+		"Unix time of the creation of the oldest BackupSync that CBR has not accepted yet; 0 without one.", []string{"namespace", "project"}, nil)
 )
 
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
@@ -71,17 +84,16 @@ func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect counts the BackupSyncs of each project by state.
 func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
-	now := r.options.Clock.Now()
 	for project, summary := range r.tally.summaries() {
-		for state := pending; state <= stalled; state++ {
+		for state := range summary.counts {
 			collected <- prometheus.MustNewConstMetric(backupsDesc, prometheus.GaugeValue,
-				float64(summary.counts[state]), project.Namespace, project.Name, state.String())
+				float64(summary.counts[state]), project.Namespace, project.Name, backupsync.State(state).String())
 		}
-		age := 0.0
+		since := 0.0
 		if !summary.oldestPending.IsZero() {
-			age = now.Sub(summary.oldestPending).Seconds()
+			since = float64(summary.oldestPending.Unix())
 		}
-		collected <- prometheus.MustNewConstMetric(oldestPendingDesc, prometheus.GaugeValue, age, project.Namespace, project.Name)
+		collected <- prometheus.MustNewConstMetric(oldestPendingDesc, prometheus.GaugeValue, since, project.Namespace, project.Name)
 	}
 }
 
@@ -91,7 +103,7 @@ func observeCall(call cbr.Call) {
 }
 
 func observeImport(backup *v1alpha1.BackupSync) {
-	if from, to := backup.Status.SubmittedAt, backup.Status.CompletedAt; from != nil && to != nil && readyReason(backup) == v1alpha1.ReasonImported {
+	if from, to := backup.Status.SubmittedTime, backup.Status.FinishedTime; from != nil && to != nil && backup.Status.Outcome == v1alpha1.OutcomeImported {
 		importDuration.Observe(to.Sub(from.Time).Seconds())
 	}
 }
@@ -102,5 +114,5 @@ func observeSubmission(size int, err error) {
 		submissionsTotal.WithLabelValues(string(cbr.ClassOf(err))).Inc()
 		return
 	}
-	submissionsTotal.WithLabelValues("Accepted").Inc()
+	submissionsTotal.WithLabelValues(resultAccepted).Inc()
 }

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -33,15 +34,16 @@ import (
 // ones are asked for at once, as the list of CBR's backups then serves all of them.
 func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 	found := map[string]*v1alpha1.BackupSync{}
-	if p.project.Spec.Observe == v1alpha1.ObserveNever {
-		return found
-	}
 	if p.memory.survey.over(p.now) {
 		p.memory.survey = nil
 	}
 	add := func(backup *v1alpha1.BackupSync) {
 		id := backup.Spec.BackupID
-		if _, known := p.memory.observed[id]; known {
+		if backupsync.Reimport(backup) { // it was there: only a look of now tells that it was deleted
+			found[id] = backup
+			return
+		}
+		if _, known := p.memory.observed[id]; known || !p.looksUp() {
 			return
 		}
 		if p.memory.survey != nil && p.memory.survey.excludes(id) {
@@ -63,6 +65,12 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 		}
 	}
 	return found
+}
+
+// looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
+// project they are, whatever the policy: what that one has imported is in no status of this one's backups.
+func (p *pass) looksUp() bool {
+	return p.project.Spec.LookupPolicy != v1alpha1.LookupNever || p.project.Status.Journal.TakeoverTime != nil
 }
 
 // alreadyThere returns what CBR has or is importing: first the tasks under way, then the backups, so that an
@@ -159,11 +167,14 @@ func (p *pass) markFound(ctx context.Context, found map[string]sighting) {
 			continue
 		}
 		p.handle(backup)
-		if seen.stored {
-			changes = append(changes, to(backup, foundStored(backup, backup.Status.Attempts > 0, taskID(seen.task), now)))
-		} else {
-			changes = append(changes, to(backup, submitted(backup, seen.task.ID, now)))
+		switch {
+		case !seen.stored:
+			changes = append(changes, to(backup, backupsync.Submitted(backup, seen.task.ID, "", now, now)))
 			p.scheduleNow()
+		case backupsync.Reimport(backup): // it is still there
+			changes = append(changes, to(backup, backupsync.Acknowledged(backup, backupsync.Circumstances{}, now)))
+		default:
+			changes = append(changes, to(backup, backupsync.Stored(backup, taskID(seen.task), "", now)))
 		}
 	}
 	p.write(ctx, changes) // what cannot be written stays pending, and is found again

@@ -43,9 +43,11 @@ type pass struct {
 	generation int64                // of the project that the pass acts on
 	pending    []*v1alpha1.BackupSync
 	running    []*v1alpha1.BackupSync
-	rest       []*v1alpha1.BackupSync // ended, with an edit to acknowledge or a rival to wait for
+	rest       []*v1alpha1.BackupSync // ended, with an edit or a request to take in, or an owner to wait for
 	recorded   map[string]struct{}    // ids of the backups in recorded submissions
-	inputs     string                 // identifies endpoint and credentials
+	inputs     string                 // identifies what the project's spec says, and the latest request
+	claim      claim
+	outdated   string // how the CRDs are older than the operator, "" if they are not
 
 	// from connect
 	connected bool
@@ -62,8 +64,9 @@ type pass struct {
 	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
 	strikes map[string][]string    // submissions that are over, with the backups that stay recorded
 	// accepted is when the first of the pass's calls was accepted, zero if none was.
-	accepted time.Time
-	looking  chan look // brings what CBR tells of the running tasks; nil until it is asked
+	accepted  time.Time
+	taskScope v1alpha1.TaskScope // as answers have shown it, "" if none has
+	looking   chan look          // brings what CBR tells of the running tasks; nil until it is asked
 
 	wake time.Time // when the next pass is due, zero for never
 }

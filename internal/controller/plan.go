@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // maxCallsPerPass bounds a pass, to about 1,000 backups: between passes new credentials, suspensions and
@@ -42,7 +43,7 @@ type candidate struct {
 type ageHeap []candidate
 
 func (h ageHeap) Len() int           { return len(h) }
-func (h ageHeap) Less(i, j int) bool { return older(h[i].BackupSync, h[j].BackupSync) < 0 }
+func (h ageHeap) Less(i, j int) bool { return backupsync.Older(h[i].BackupSync, h[j].BackupSync) < 0 }
 func (h ageHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push adds a candidate.
@@ -148,19 +149,4 @@ func dueTime(members []candidate, rules batching) time.Time {
 		return patience
 	}
 	return quiet
-}
-
-// winner returns which of the BackupSyncs that declare the same backup may have it: one that CBR has accepted,
-// whatever its age, as a second submission is never worth it; else the oldest.
-func winner(rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	var first *v1alpha1.BackupSync
-	for _, rival := range rivals {
-		switch {
-		case first == nil,
-			accepted(rival) && !accepted(first),
-			accepted(rival) == accepted(first) && older(rival, first) < 0:
-			first = rival
-		}
-	}
-	return first
 }

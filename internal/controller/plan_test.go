@@ -27,7 +27,7 @@ import (
 	"pgregory.net/rapid"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // queuedAt are candidates by the seconds before noon at which they arrived, named in their order.
@@ -265,10 +265,10 @@ func TestHalvingFindsTheCulprits(t *testing.T) {
 					}
 				case len(call) == 1:
 					rejected[call[0].Name] = true
-					known.refused(backupsOf(call))
+					known.refused(sentOf(call))
 					known.settled(call[0].Spec.BackupID)
 				default:
-					known.refused(backupsOf(call))
+					known.refused(sentOf(call))
 					candidates = append(candidates, call...)
 				}
 			}
@@ -296,7 +296,7 @@ func TestAnEditEndsASuspicion(t *testing.T) {
 	for _, c := range candidates {
 		c.Spec.BackupID = c.Name
 	}
-	known.refused(backupsOf(candidates))
+	known.refused(sentOf(candidates))
 	free, groups := known.separate(candidates, nil)
 	g.Expect(free).To(BeEmpty())
 	g.Expect(groups).To(HaveExactElements(HaveLen(2)), "the other half waits")
@@ -316,7 +316,7 @@ func TestASuspectDoesNotWaitForNobody(t *testing.T) {
 	for _, c := range candidates {
 		c.Spec.BackupID = c.Name
 	}
-	known.refused(backupsOf(candidates))
+	known.refused(sentOf(candidates))
 	_, groups := known.separate(candidates, nil)
 	first := groups[0]
 	others := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return slices.Contains(first, c) })
@@ -324,6 +324,15 @@ func TestASuspectDoesNotWaitForNobody(t *testing.T) {
 	g.Expect(groups).To(BeEmpty(), "a call with the first half is under way")
 	_, groups = known.separate(others, nil)
 	g.Expect(groups).To(HaveExactElements(ConsistOf(others)))
+}
+
+// sentOf returns candidates as what was sent of them.
+func sentOf(candidates []candidate) []lostItem {
+	sent := make([]lostItem, 0, len(candidates))
+	for _, c := range candidates {
+		sent = append(sent, lostItem{BackupSync: c.BackupSync, hash: backupsync.Hash(&c.Spec)})
+	}
+	return sent
 }
 
 func backupsOf(candidates []candidate) []*v1alpha1.BackupSync {
@@ -349,51 +358,4 @@ func TestSuspectsShareTheCalls(t *testing.T) {
 	plan := cut(queued(150, 2), reserving, noon.Time).with([][]candidate{queued(3, 0), queued(2, 0)}, reserving)
 	g.Expect(sizes(plan)).To(Equal([]int{50, 3}))
 	g.Expect(plan.held).To(BeTrue())
-}
-
-func TestWinner(t *testing.T) {
-	named := func(name string, secondsBeforeNoon int) *v1alpha1.BackupSync {
-		return newBackup(func(b *v1alpha1.BackupSync) {
-			b.Name = name
-			b.CreationTimestamp = metav1.NewTime(noon.Add(-time.Duration(secondsBeforeNoon) * time.Second))
-		})
-	}
-	running := func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return submitted(b, "operation", noon) }
-	ended := func(b *v1alpha1.BackupSync, status cbr.TaskStatus) *v1alpha1.BackupSync {
-		return finished(running(b), endOf(task(status, "", "")), 0, noon)
-	}
-	settled := func(b *v1alpha1.BackupSync, reason string) *v1alpha1.BackupSync {
-		return settle(b, reason, "It is so.", noon)
-	}
-	for name, c := range map[string]struct {
-		rivals []*v1alpha1.BackupSync
-		want   string
-	}{
-		"one alone":                         {[]*v1alpha1.BackupSync{named("a", 0)}, "a"},
-		"the oldest":                        {[]*v1alpha1.BackupSync{named("a", 1), named("b", 3), named("c", 2)}, "b"},
-		"of the same second the first name": {[]*v1alpha1.BackupSync{named("c", 1), named("a", 1), named("b", 1)}, "a"},
-		"a running one, though younger":     {[]*v1alpha1.BackupSync{named("a", 9), running(named("b", 1)), named("c", 5)}, "b"},
-		"an imported one, though younger":   {[]*v1alpha1.BackupSync{named("a", 9), ended(named("b", 1), cbr.TaskSuccess)}, "b"},
-		"one that was in CBR before, though younger": {
-			[]*v1alpha1.BackupSync{named("a", 9), settled(named("b", 1), v1alpha1.ReasonAlreadyImported)}, "b"},
-		"one that has failed in CBR, though younger": {
-			[]*v1alpha1.BackupSync{named("a", 9), ended(named("b", 1), cbr.TaskSkipped)}, "b"},
-		"one whose retry is due, though younger": {
-			[]*v1alpha1.BackupSync{named("a", 9), finished(running(named("b", 1)), endOf(task(cbr.TaskFailed, "", "")), 3, noon)}, "b"},
-		"of two that CBR has accepted the older":  {[]*v1alpha1.BackupSync{running(named("a", 1)), ended(named("b", 2), cbr.TaskSuccess), named("c", 9)}, "b"},
-		"a rejected one has no claim but its age": {[]*v1alpha1.BackupSync{settled(named("a", 1), v1alpha1.ReasonRejected), named("b", 2)}, "b"},
-		"the duplicate itself, once it is the oldest": {
-			[]*v1alpha1.BackupSync{settled(named("a", 2), v1alpha1.ReasonDuplicate), named("b", 1)}, "a"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			// The order of a list from the cache is not defined.
-			for range c.rivals {
-				g.Expect(winner(c.rivals).Name).To(Equal(c.want))
-				c.rivals = append(c.rivals[1:], c.rivals[0])
-			}
-			slices.Reverse(c.rivals)
-			g.Expect(winner(c.rivals).Name).To(Equal(c.want))
-		})
-	}
 }

@@ -25,11 +25,11 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // errModelConnection is a lost connection to the API server: the request may have been carried out or not.
@@ -121,10 +121,7 @@ type cachedClient struct {
 
 // Get reads the cache.
 func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
-	kind := kindSecret
-	if _, metadataOnly := object.(*metav1.PartialObjectMetadata); !metadataOnly {
-		kind = kindOf(object)
-	}
+	kind := kindOf(object)
 	if err := c.actor.request(ctx, "cache: get "+kind, gateCache); err != nil {
 		return err
 	}
@@ -132,10 +129,6 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 	found, known := c.actor.caches[kind].objects[key.Name]
 	if !known {
 		return apierrors.NewNotFound(resourceOf(kind), key.Name)
-	}
-	if metadata, metadataOnly := object.(*metav1.PartialObjectMetadata); metadataOnly {
-		metadata.Name, metadata.UID, metadata.ResourceVersion = key.Name, found.GetUID(), found.GetResourceVersion()
-		return nil
 	}
 	copyInto(object, found)
 	return nil
@@ -147,6 +140,9 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
 	requirement := selected.FieldSelector.Requirements()[0]
+	if projects, ok := list.(*v1alpha1.CBRProjectList); ok {
+		return c.listProjects(ctx, projects, requirement.Value)
+	}
 	kind := gateCache
 	if requirement.Field == indexActive {
 		kind = gateRead
@@ -164,7 +160,20 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 			backups.Items = append(backups.Items, *object.(*v1alpha1.BackupSync))
 		}
 	}
-	slices.SortFunc(backups.Items, func(a, b v1alpha1.BackupSync) int { return older(&a, &b) })
+	slices.SortFunc(backups.Items, func(a, b v1alpha1.BackupSync) int { return backupsync.Older(&a, &b) })
+	return nil
+}
+
+// listProjects reads the projects of a cloud project from the cache.
+func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjectList, cloudProject string) error {
+	if err := c.actor.request(ctx, "cache: list "+kindProject, gateCache); err != nil {
+		return err
+	}
+	for _, object := range c.actor.caches[kindProject].objects {
+		if slices.Contains(cloudProjectKeys(object), cloudProject) {
+			list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
+		}
+	}
 	return nil
 }
 
@@ -205,15 +214,7 @@ type statusWriter struct {
 	actor *actor
 }
 
-// Update replaces the status of a project.
-func (w statusWriter) Update(ctx context.Context, object client.Object, _ ...client.SubResourceUpdateOption) error {
-	sent := copyOf(object).(*v1alpha1.CBRProject)
-	return w.actor.write(ctx, "update status of "+kindOf(object), object, func() (client.Object, error) {
-		return w.actor.world.server.updateStatus(sent)
-	})
-}
-
-// Patch patches the status of a BackupSync.
+// Patch patches the status of a project or a BackupSync.
 func (w statusWriter) Patch(ctx context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 	data, err := patch.Data(object)
 	if err != nil {
@@ -281,6 +282,9 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, options ..
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
 	backupID, one := selected.FieldSelector.RequiresExactMatch("spec.backupID")
+	if projects, ok := list.(*v1alpha1.CBRProjectList); ok {
+		return r.listProjects(ctx, projects)
+	}
 	if err := r.actor.request(ctx, "live: list "+kindBackup, gateRead); err != nil {
 		return err
 	}
@@ -289,6 +293,14 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, options ..
 			list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
 		}
 	}
+	return nil
+}
+
+func (r liveReader) listProjects(ctx context.Context, list *v1alpha1.CBRProjectList) error {
+	if err := r.actor.request(ctx, "live: list "+kindProject, gateRead); err != nil {
+		return err
+	}
+	list.Items = append(list.Items, r.actor.world.server.projects()...)
 	return nil
 }
 

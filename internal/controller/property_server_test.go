@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 const modelNamespace = "property"
@@ -175,8 +176,18 @@ func (s *modelServer) backups() []*v1alpha1.BackupSync {
 	for _, object := range s.objects[kindBackup] {
 		backups = append(backups, object.(*v1alpha1.BackupSync).DeepCopy())
 	}
-	slices.SortFunc(backups, older)
+	slices.SortFunc(backups, backupsync.Older)
 	return backups
+}
+
+func (s *modelServer) projects() []v1alpha1.CBRProject {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var projects []v1alpha1.CBRProject
+	for _, object := range s.objects[kindProject] {
+		projects = append(projects, *object.(*v1alpha1.CBRProject).DeepCopy())
+	}
+	return projects
 }
 
 // create adds an object, unless there is one of its name.
@@ -254,17 +265,6 @@ func checkVersion(current client.Object, uid types.UID, version string) error {
 		return apierrors.NewConflict(resourceOf(kindOf(current)), current.GetName(), fmt.Errorf("the object has been modified"))
 	}
 	return nil
-}
-
-// updateStatus replaces the status of a project.
-func (s *modelServer) updateStatus(project *v1alpha1.CBRProject) (client.Object, error) {
-	return s.change(kindProject, project.Name, func(current client.Object) (client.Object, error) {
-		if err := checkVersion(current, project.UID, project.ResourceVersion); err != nil {
-			return nil, err
-		}
-		project.Status.DeepCopyInto(&current.(*v1alpha1.CBRProject).Status)
-		return current, nil
-	})
 }
 
 // patch applies a merge patch, to the status alone or to everything else alone.

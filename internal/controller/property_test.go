@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // move is one step of a script. What it does depends on what is possible when it is its turn.
@@ -110,7 +111,7 @@ func (w *world) edit(m move) {
 	case 2:
 		w.annotate(kindProject, "default")
 	default: // what was imported under the old one is only known to CBR
-		if w.observe == v1alpha1.ObserveIfPresent {
+		if w.observe == v1alpha1.LookupBeforeFirstSubmission {
 			w.note("%s is deleted and created anew", name)
 			w.server.remove(kindBackup, name)
 			w.server.create(modelBackup(number))
@@ -164,8 +165,8 @@ func (w *world) underWay(count func() int) int {
 
 func (w *world) unsettled() string {
 	for _, backup := range w.server.backups() {
-		if stateOf(backup) != imported {
-			return fmt.Sprintf("%s is lost: %s", backup.Name, readyReason(backup))
+		if backupsync.StateOf(backup) != backupsync.Imported {
+			return fmt.Sprintf("%s is lost: %s", backup.Name, readyOf(backup.Status.Conditions).Reason)
 		}
 		if ids := w.cloud.OperationLogIDs(backup.Spec.BackupID); !slices.Contains(ids, backup.Status.OperationLogID) {
 			return fmt.Sprintf("%s names the task %q, not %v", backup.Name, backup.Status.OperationLogID, ids)
@@ -175,7 +176,7 @@ func (w *world) unsettled() string {
 	if err != nil {
 		return err.Error()
 	}
-	if left := object.(*v1alpha1.CBRProject).Status.Submissions; len(left) > 0 {
+	if left := object.(*v1alpha1.CBRProject).Status.Journal.Submissions; len(left) > 0 {
 		return fmt.Sprintf("%d submissions stay recorded", len(left))
 	}
 	return ""
@@ -183,7 +184,7 @@ func (w *world) unsettled() string {
 
 // violation plays a script in a world of its own and returns how it breaks the promise, with what happened; "" if it
 // does not.
-func violation(t *testing.T, script []move, observe v1alpha1.ObservePolicy, alter func(*Reconciler)) string {
+func violation(t *testing.T, script []move, observe v1alpha1.LookupPolicy, alter func(*Reconciler)) string {
 	t.Helper()
 	var broken string
 	synctest.Test(t, func(t *testing.T) {
@@ -243,7 +244,7 @@ func TestPropertyNeverTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, observe := range []v1alpha1.ObservePolicy{v1alpha1.ObserveNever, v1alpha1.ObserveIfPresent} {
+	for _, observe := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(observe), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				if broken := violation(t, drawScript().Draw(rt, "script"), observe, nil); broken != "" {
@@ -274,14 +275,14 @@ func TestTeethOfTheProperty(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for try := range maxTries {
 				script := drawScript().Example(try)
-				if !strings.Contains(violation(t, script, v1alpha1.ObserveNever, alter), "accepted twice") {
+				if !strings.Contains(violation(t, script, v1alpha1.LookupNever, alter), "accepted twice") {
 					continue
 				}
 				script = shrunk(t, script, alter)
-				if broken := violation(t, script, v1alpha1.ObserveNever, nil); broken != "" {
+				if broken := violation(t, script, v1alpha1.LookupNever, nil); broken != "" {
 					t.Fatalf("the script breaks the promise with all rules: %s", broken)
 				}
-				t.Logf("found by script %d, with %d moves left:\n%s", try, len(script), violation(t, script, v1alpha1.ObserveNever, alter))
+				t.Logf("found by script %d, with %d moves left:\n%s", try, len(script), violation(t, script, v1alpha1.LookupNever, alter))
 				return
 			}
 			t.Fatalf("no violation in %d scripts", maxTries)
@@ -295,7 +296,7 @@ func shrunk(t *testing.T, script []move, alter func(*Reconciler)) []move {
 	for length := len(script) / 2; length > 0; length /= 2 {
 		for from := 0; from+length <= len(script); {
 			shorter := slices.Delete(slices.Clone(script), from, from+length)
-			if strings.Contains(violation(t, shorter, v1alpha1.ObserveNever, alter), "accepted twice") {
+			if strings.Contains(violation(t, shorter, v1alpha1.LookupNever, alter), "accepted twice") {
 				script = shorter
 			} else {
 				from += length
@@ -316,7 +317,7 @@ func recordAnyway(p *pass, ctx context.Context, calls [][]candidate) ([]submissi
 		if err := p.live.Get(ctx, p.key, current); err != nil {
 			return nil, err
 		}
-		p.adopt(current)
+		p.setProject(current)
 	}
 }
 
@@ -325,7 +326,7 @@ func forgetRecords(p *pass, _ context.Context) error { //nolint:revive // as a m
 	if p.project == nil {
 		return nil
 	}
-	for _, submission := range p.project.Status.Submissions {
+	for _, submission := range p.project.Status.Journal.Submissions {
 		p.strikes[submission.ID] = nil
 		p.again()
 	}

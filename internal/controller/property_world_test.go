@@ -41,6 +41,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -87,7 +88,7 @@ type world struct {
 	server  *modelServer
 	cloud   *cbrtest.Cloud
 	alter   func(*Reconciler) // switches rules off
-	observe v1alpha1.ObservePolicy
+	observe v1alpha1.LookupPolicy
 	ctx     context.Context
 
 	mutex   sync.Mutex
@@ -125,14 +126,14 @@ const (
 	propertyCall   = 3 * time.Second
 )
 
-func newWorld(ctx context.Context, observe v1alpha1.ObservePolicy, backups int, alter func(*Reconciler)) *world {
+func newWorld(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler)) *world {
 	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, observe: observe, ctx: ctx}
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
 	second, never, once := &metav1.Duration{Duration: time.Second}, &metav1.Duration{}, int32(0)
 	w.server.create(&v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.CBRProjectSpec{
-		Endpoint: "http://127.0.0.1:80", ProjectID: cbrtest.ProjectID, Observe: observe,
-		Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-		Batch:       v1alpha1.Batch{Size: 2, Window: never, MaxWait: never},
+		Endpoint: "http://127.0.0.1:80", ProjectID: cbrtest.ProjectID, LookupPolicy: observe,
+		Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+		Batch:       v1alpha1.Batch{MaxSize: 2, Window: never, MaxWait: never},
 		Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000, ConcurrentSyncCalls: 2},
 		Poll:        v1alpha1.Poll{Interval: second}, Retry: v1alpha1.Retry{Limit: &once},
 	}})
@@ -158,7 +159,8 @@ func modelBackup(number int) *v1alpha1.BackupSync {
 		ImagePath: item.ImagePath, ResourceID: item.ResourceID, ResourceName: item.ResourceName, ResourceType: item.ResourceType, CreatedAt: item.CreatedAt,
 	}}
 	backup.Status.ObservedGeneration = -1
-	backup.Status.Conditions = applyConditions(&backup.ObjectMeta, nil, backupShapes[v1alpha1.ReasonQueued], v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, metav1.NewTime(time.Unix(0, 0)))
+	backup.Status.Conditions = backupsync.ConditionSet{Ready: metav1.ConditionUnknown, Reconciling: true}.Apply(
+		&backup.ObjectMeta, nil, v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, metav1.NewTime(time.Unix(0, 0)))
 	return backup
 }
 
@@ -368,5 +370,5 @@ func readyReasonIn(patch []byte) string {
 	if json.Unmarshal(patch, &content) != nil {
 		return ""
 	}
-	return readyReason(&v1alpha1.BackupSync{Status: content.Status})
+	return readyOf(content.Status.Conditions).Reason
 }

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -62,6 +63,10 @@ type Options struct {
 	DistrustCache bool
 	// Transports make the connections to CBR; those of the cbr package by default.
 	Transports TransportSource
+	// Namespaces are those that the operator watches; all if empty.
+	Namespaces []string
+	// Schema checks the CRDs in the cluster; nil if that is not wanted.
+	Schema *SchemaCheck
 	// UserAgent names the program to CBR.
 	UserAgent string
 	// Clock is the real clock by default.
@@ -116,8 +121,11 @@ type Reconciler struct {
 	protocol protocol
 	memories memories
 	tally    *tally
-	writers  chan struct{} // one place for each status write under way
-	passes   sync.WaitGroup
+	salt     []byte // of the hashes of credentials that are remembered
+
+	cloudProjects cloudProjects
+	writers       chan struct{} // one place for each status write under way
+	passes        sync.WaitGroup
 }
 
 // protocol is the four parts of a pass on which the promise rests that no backup is submitted twice, by their
@@ -159,7 +167,10 @@ func NewReconciler(cached client.Client, live client.Reader, recorder events.Eve
 			recover: (*pass).recoverSubmissions},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		tally:    newTally(),
-		writers:  make(chan struct{}, options.StatusWriters),
+		salt:     []byte(rand.Text()),
+
+		cloudProjects: cloudProjects{usedBy: map[string]types.UID{}},
+		writers:       make(chan struct{}, options.StatusWriters),
 	}, nil
 }
 

@@ -18,7 +18,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -37,7 +37,7 @@ import (
 // recoverSubmissions looks up the recorded submissions that have settled, writes what CBR shows of their
 // backups, and strikes those of which CBR has certainly never heard.
 func (p *pass) recoverSubmissions(ctx context.Context) error {
-	if p.project == nil {
+	if p.project == nil || p.outdated != "" {
 		return nil
 	}
 	settled := p.settledSubmissions()
@@ -58,7 +58,7 @@ func (p *pass) recoverSubmissions(ctx context.Context) error {
 	if err != nil {
 		p.memory.access.failed(err, p.options.Clock.Now())
 		p.log.Error(err, "Recorded submissions could not be looked up", "submissions", len(settled))
-		p.wakeAt(p.memory.access.until)
+		p.wakeAt(p.memory.access.retryAt())
 		return nil
 	}
 	p.memory.access.succeeded()
@@ -69,10 +69,10 @@ func (p *pass) recoverSubmissions(ctx context.Context) error {
 // settledSubmissions returns the records whose calls are certainly over, and asks for a pass when the next is.
 func (p *pass) settledSubmissions() []v1alpha1.Submission {
 	var settled []v1alpha1.Submission
-	for _, submission := range p.project.Status.Submissions {
+	for _, submission := range p.project.Status.Journal.Submissions {
 		from, known := p.memory.lookUpFrom[submission.ID]
 		if !known {
-			from = submission.StartedAt.Add(p.options.SettleTime)
+			from = earlier(submission.StartTime.Time, p.now).Add(p.options.SettleTime)
 		}
 		if from.After(p.now) {
 			p.wakeAt(from)
@@ -98,12 +98,13 @@ func (p *pass) cachedBackups(ctx context.Context, submissions []v1alpha1.Submiss
 	lost map[string]*v1alpha1.BackupSync, unseen []string, err error) {
 	lost = map[string]*v1alpha1.BackupSync{}
 	for _, submission := range submissions {
-		for _, id := range submission.BackupIDs {
-			rivals, err := p.declaring(ctx, id)
+		for _, item := range submission.Items {
+			id := item.BackupID
+			duplicates, err := p.syncsForBackup(ctx, id)
 			if err != nil {
 				return nil, nil, err
 			}
-			if lost[id] = winner(rivals); lost[id] == nil {
+			if lost[id] = backupsync.Owner(duplicates); lost[id] == nil {
 				unseen = append(unseen, id)
 			}
 		}
@@ -119,10 +120,10 @@ func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]
 	group.SetLimit(p.options.StatusWriters)
 	for _, id := range unseen {
 		group.Go(func() error {
-			rivals, err := p.declaringLive(ctx, id)
+			duplicates, err := p.syncsForBackupLive(ctx, id)
 			mutex.Lock()
 			defer mutex.Unlock()
-			lost[id] = winner(rivals)
+			lost[id] = backupsync.Owner(duplicates)
 			return err
 		})
 	}
@@ -134,8 +135,8 @@ func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]
 func (p *pass) lookUp(ctx context.Context, submissions []v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) (map[string]sighting, error) {
 	oldest := p.now
 	for _, submission := range submissions {
-		if submission.StartedAt.Time.Before(oldest) {
-			oldest = submission.StartedAt.Time
+		if submission.StartTime.Time.Before(oldest) {
+			oldest = submission.StartTime.Time
 		}
 	}
 	var tasks []*cbr.OperationLog
@@ -148,8 +149,8 @@ func (p *pass) lookUp(ctx context.Context, submissions []v1alpha1.Submission, lo
 	sightings := map[string]sighting{}
 	var unseen []string
 	for _, submission := range submissions {
-		submission.BackupIDs = unwritten(submission, lost)
-		window := taskWindow{from: submission.StartedAt.Add(-clockSkew), to: submission.StartedAt.Add(p.options.SettleTime + clockSkew)}
+		submission.Items = unwritten(submission, lost)
+		window := taskWindow{from: submission.StartTime.Add(-clockSkew), to: submission.StartTime.Add(p.options.SettleTime + clockSkew)}
 		for id, seen := range attribute(submission, lost, tasks, window) {
 			sightings[id] = seen
 			if seen.task == nil {
@@ -164,31 +165,33 @@ func (p *pass) lookUp(ctx context.Context, submissions []v1alpha1.Submission, lo
 	return sightings, err
 }
 
-// unwritten returns the backups of a submission whose outcome their BackupSyncs do not tell yet. The times of a
-// status are in whole seconds.
-func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []string {
-	var ids []string
-	for _, id := range submission.BackupIDs {
-		if backup := lost[id]; backup != nil {
-			at := backup.Status.SubmittedAt
-			if stateOf(backup) == imported || at != nil && !at.Time.Before(submission.StartedAt.Truncate(time.Second)) {
+// unwritten returns the backups of a submission whose outcome their BackupSyncs do not tell yet: the task in the status is
+// none, or the one that was there before the call.
+func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []v1alpha1.SubmittedItem {
+	var items []v1alpha1.SubmittedItem
+	for _, item := range submission.Items {
+		if backup := lost[item.BackupID]; backup != nil {
+			if known := backup.Status.OperationLogID; known != "" && known != item.PreviousOperationLogID {
 				continue
 			}
 		}
-		ids = append(ids, id)
+		items = append(items, item)
 	}
-	return ids
+	return items
 }
 
 // attribute finds the tasks of a submission's backups. A task that names its backup is that backup's, unless it is
 // the task of an earlier attempt. One that names none may be told by its resource, if there is no other backup
 // and no other task of that resource; if not, it makes every backup unclear that it could be.
 func attribute(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, tasks []*cbr.OperationLog, window taskWindow) map[string]sighting {
-	sightings := make(map[string]sighting, len(submission.BackupIDs))
+	sightings := make(map[string]sighting, len(submission.Items))
 	known := map[string]struct{}{} // tasks of earlier attempts
-	for _, id := range submission.BackupIDs {
-		sightings[id] = sighting{}
-		if backup := lost[id]; backup != nil && backup.Status.OperationLogID != "" {
+	for _, item := range submission.Items {
+		sightings[item.BackupID] = sighting{}
+		if item.PreviousOperationLogID != "" {
+			known[item.PreviousOperationLogID] = struct{}{}
+		}
+		if backup := lost[item.BackupID]; backup != nil && backup.Status.OperationLogID != "" {
 			known[backup.Status.OperationLogID] = struct{}{}
 		}
 	}
@@ -263,54 +266,62 @@ func (p *pass) conclude(ctx context.Context, submissions []v1alpha1.Submission, 
 		}
 		p.strikeLater(submission.ID, open)
 		p.eventsOf(written)
-		p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.BackupIDs),
+		p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 			"found", len(changes), "absent", len(absent), "open", len(open))
 	}
 }
 
-// findings sorts the backups of a submission: those that CBR shows, as they are to be written, those that it
+// findings classifies the backups of a submission: those that CBR shows, as they are to be written, those that it
 // certainly does not have, and those of which that cannot be said yet.
 func (p *pass) findings(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, sightings map[string]sighting) (
-	changes []change, absent []*v1alpha1.BackupSync, open []string) {
-	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(submission.StartedAt.Time)
-	for _, id := range unwritten(submission, lost) {
-		backup, seen := lost[id], sightings[id]
+	changes []change, absent []lostItem, open []string) {
+	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(submission.StartTime.Time)
+	for _, item := range unwritten(submission, lost) {
+		backup, seen := lost[item.BackupID], sightings[item.BackupID]
 		switch {
 		case seen.unclear:
-			open = append(open, id)
+			open = append(open, item.BackupID)
 		case backup == nil: // deleted: there is nothing to write
 		case seen.task != nil:
 			p.scheduleNow()
 			changes = append(changes, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-				return followed(version, seen.task.ID, started)
+				return backupsync.Followed(version, seen.task.ID, item.Hash, started, now)
 			}})
 		case seen.stored:
 			changes = append(changes, change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-				if stateOf(version) == imported {
+				if backupsync.StateOf(version) == backupsync.Imported && !backupsync.Reimport(version) {
 					return nil
 				}
-				return foundStored(version, true, "", now)
+				return backupsync.Stored(version, "", item.Hash, now)
 			}})
 		default:
-			absent = append(absent, backup)
+			absent = append(absent, lostItem{BackupSync: backup, hash: item.Hash})
 		}
 	}
 	return changes, absent, open
 }
 
+// lostItem is a backup of a call of which CBR has taken nothing, with what was sent of it.
+type lostItem struct {
+	*v1alpha1.BackupSync
+	hash string
+}
+
 // blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
-// the backup of a call with no other is rejected, several are suspects.
-func (p *pass) blame(call v1alpha1.Submission, absent []*v1alpha1.BackupSync, refusal error) []change {
+// the backup of a call with no other is rejected, several are suspects. A refusal of an item that the manifest does
+// not declare any more says nothing of the one that it declares now.
+func (p *pass) blame(call v1alpha1.Submission, absent []lostItem, refusal error) []change {
 	if refusal == nil || len(absent) == 0 {
 		return nil
 	}
 	p.memory.suspects.refused(absent)
-	if len(call.BackupIDs) > 1 {
+	if len(call.Items) > 1 {
 		return nil
 	}
-	return []change{to(absent[0], settle(absent[0], v1alpha1.ReasonRejected, fmt.Sprintf(
-		"CBR refuses this backup (%s). Correct the manifest: an edit sends it again.", describe(refusal)),
-		metav1.NewTime(p.options.Clock.Now())))}
+	now, only := metav1.NewTime(p.options.Clock.Now()), absent[0]
+	return []change{{backup: only.BackupSync, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Rejected(version, only.hash, describe(refusal), now)
+	}}}
 }
 
 // strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.

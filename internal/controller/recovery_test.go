@@ -75,7 +75,7 @@ var _ = Describe("A call whose answer is lost", func() {
 		w.start(impatient)
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))
 		Eventually(w.current(ctx)).Should(HaveField("Status.Conditions", ContainElement(And(
-			HaveField("Type", v1alpha1.ConditionStalled), HaveField("Reason", v1alpha1.ReasonEndpointUnavailable)))))
+			HaveField("Type", v1alpha1.ConditionStalled), HaveField("Reason", v1alpha1.ReasonNotCBR)))))
 		Expect(elsewhere.Ledger()).To(BeEmpty())
 		w.requestNow(ctx)
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
@@ -208,5 +208,5 @@ func (w *world) expectEachAcceptedOnce(ctx context.Context, count int) {
 		Expect(w.cloud.OperationLogIDs(backup.Spec.BackupID)).To(Equal([]string{backup.Status.OperationLogID}),
 			fmt.Sprintf("operation logs of %s", backup.Name))
 	}
-	Eventually(w.current(ctx)).Should(HaveField("Status.Submissions", BeEmpty()))
+	Eventually(w.current(ctx)).Should(HaveField("Status.Journal.Submissions", BeEmpty()))
 }

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,12 +26,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 const (
@@ -47,7 +49,7 @@ const (
 
 // report writes what the pass has found: the backups that wait for another reason than before, and the project.
 func (p *pass) report(ctx context.Context) error {
-	if p.project != nil && !p.project.Spec.Suspend && p.memory.access.inputs != p.inputs {
+	if p.checksAccess() {
 		if _, err := p.connect(ctx); err != nil {
 			return err
 		}
@@ -70,12 +72,21 @@ func (p *pass) report(ctx context.Context) error {
 	return p.releaseProject(ctx)
 }
 
+// checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
+// are now, or what was wrong with them may be right by now.
+func (p *pass) checksAccess() bool {
+	if p.project == nil || p.project.Spec.Suspend || p.outdated != "" {
+		return false
+	}
+	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero()
+}
+
 // retryStalled requeues all that is stalled, once for each request at the project.
 func (p *pass) retryStalled(ctx context.Context) error {
-	if p.project == nil {
+	if p.project == nil || p.outdated != "" {
 		return nil
 	}
-	request := requestOf(p.project)
+	request := backupsync.RequestOf(p.project)
 	if request == "" || request == p.project.Status.LastHandledRequest {
 		return nil
 	}
@@ -89,7 +100,7 @@ func (p *pass) retryStalled(ctx context.Context) error {
 	for i := range backups.Items {
 		if _, handled := p.handled[backups.Items[i].UID]; !handled { // else the pass has just tried it
 			changes = append(changes, change{backup: &backups.Items[i], lasting: true,
-				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return requeued(version, now) }})
+				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsync.Requeued(version, now) }})
 		}
 	}
 	written, unwritten := p.write(ctx, changes)
@@ -103,24 +114,20 @@ func (p *pass) retryStalled(ctx context.Context) error {
 	return nil
 }
 
-// reportBackups writes why backups wait.
+// reportBackups writes what has changed about those of which nothing was written yet: why they wait, and edits and requests
+// that are to be acknowledged.
 func (p *pass) reportBackups(ctx context.Context) error {
+	if p.outdated != "" { // what is written would not be kept
+		return nil
+	}
 	changes := p.changes
 	now := metav1.NewTime(p.now)
-	for _, backup := range p.pending {
+	for _, backup := range slices.Concat(p.pending, p.rest, p.running) {
 		if _, handled := p.handled[backup.UID]; handled {
 			continue
 		}
-		reason, message := p.whyWaiting(backup)
-		if next := waiting(backup, reason, message, now); next != nil {
-			changes = append(changes, to(backup, next))
-		}
-	}
-	for _, backup := range slices.Concat(p.rest, p.running) {
-		if _, handled := p.handled[backup.UID]; handled || !renewed(backup) || stateOf(backup) == stalled {
-			continue
-		}
-		if next := acknowledged(backup, now); next != nil {
+		p.handle(backup) // one may be in two of the lists
+		if next := p.told(backup, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
 	}
@@ -128,41 +135,51 @@ func (p *pass) reportBackups(ctx context.Context) error {
 		changes = changes[:maxWaitingWrites]
 		p.again()
 	}
+	before := make(map[types.UID]string, len(changes))
+	for _, change := range changes {
+		before[change.backup.UID] = readyOf(change.backup.Status.Conditions).Reason
+	}
 	written, unwritten := p.write(ctx, changes)
-	p.eventsOf(written)
+	p.eventsOf(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
+		return before[backup.UID] == readyOf(backup.Status.Conditions).Reason
+	}))
 	if len(unwritten) > 0 {
 		return fmt.Errorf("the status of %d of %d waiting BackupSyncs could not be written", len(unwritten), len(changes))
 	}
 	return nil
 }
 
-// whyWaiting says why a pending backup is not sent now.
-func (p *pass) whyWaiting(backup *v1alpha1.BackupSync) (reason, message string) {
-	_, recorded := p.recorded[backup.Spec.BackupID]
-	next := backup.Status.NextAttemptAt
+// told returns a BackupSync as one whose status says what is known of it, nil if it does.
+func (p *pass) told(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+	given := p.circumstances(backup)
 	switch {
-	case recorded:
-		return v1alpha1.ReasonOutcomeUnknown, "A call with this backup was sent and its answer is not known. " +
-			"It is not sent again before it is known what CBR made of that call."
-	case backup.Spec.Suspend:
-		return v1alpha1.ReasonSuspended, "spec.suspend is set: the backup is not sent to CBR."
-	case p.project == nil:
-		return p.whyWithoutProject(backup)
-	case next != nil && !renewed(backup) && readyReason(backup) == v1alpha1.ReasonRetryScheduled:
-		return v1alpha1.ReasonRetryScheduled, readyMessageOf(backup)
+	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && p.project != nil:
+		return nil // whether it still is one is found out when its turn to be sent comes
+	case backupsync.IsDuplicate(backup), backupsync.StateOf(backup) == backupsync.Pending:
+		return backupsync.Waiting(backup, given, now)
+	case backupsync.Reimport(backup):
+		return nil // the request is met when CBR was asked, or has taken it
 	default:
-		return v1alpha1.ReasonQueued, v1alpha1.QueuedMessage
+		return backupsync.Acknowledged(backup, given, now)
 	}
 }
 
-func (p *pass) whyWithoutProject(backup *v1alpha1.BackupSync) (reason, message string) {
-	patience := backup.CreationTimestamp.Add(projectGrace)
-	if patience.After(p.now) && readyReason(backup) == v1alpha1.ReasonQueued {
-		p.wakeAt(patience)
-		return v1alpha1.ReasonQueued, v1alpha1.QueuedMessage
+// circumstances returns what the pass knows of a BackupSync besides its own spec and status.
+func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
+	_, recorded := p.recorded[fold(backup.Spec.BackupID)]
+	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil}
+	if p.project != nil {
+		given.Overdue = p.runs(backup, p.overdueAfter())
+	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && p.isQueued(backup) {
+		given.ProjectMissing = false
+		p.wakeAt(soon)
 	}
-	return v1alpha1.ReasonWaitingForProject, fmt.Sprintf(
-		"The CBRProject %s does not exist in this namespace. Create it, or correct spec.projectRef in a new BackupSync.", p.key.Name)
+	return given
+}
+
+// isQueued reports whether nothing has been written about a BackupSync yet: until it is said that its project is missing.
+func (p *pass) isQueued(backup *v1alpha1.BackupSync) bool {
+	return backup.Status.ObservedGeneration == -1
 }
 
 // reportProject writes the project's status if it has changed.
@@ -175,7 +192,7 @@ func (p *pass) reportProject(ctx context.Context) error {
 	if p.sameForNow(next) {
 		return nil
 	}
-	before := readyOf(p.project).Reason
+	before := readyOf(p.project.Status.Conditions).Reason
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		project := p.project.DeepCopy()
 		project.Status = *p.projectStatus(project)
@@ -188,6 +205,10 @@ func (p *pass) reportProject(ctx context.Context) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
+	if errors.Is(err, errCRDsOutdated) { // what could be kept says so
+		p.foundOutdated(err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("update the status of the CBRProject: %w", err)
 	}
@@ -197,22 +218,15 @@ func (p *pass) reportProject(ctx context.Context) error {
 
 // announce emits an event when the project's Ready has another reason than before.
 func (p *pass) announce(before string) {
-	ready := readyOf(p.project)
+	ready := readyOf(p.project.Status.Conditions)
 	if ready.Reason == before {
 		return
 	}
 	kind := corev1.EventTypeWarning
-	if ready.Reason == v1alpha1.ReasonReady || ready.Reason == v1alpha1.ReasonSuspended {
+	if ready.Reason == v1alpha1.ReasonUsable || ready.Reason == v1alpha1.ReasonSuspended {
 		kind = corev1.EventTypeNormal
 	}
 	p.events.Eventf(p.project, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
-}
-
-func readyOf(project *v1alpha1.CBRProject) metav1.Condition {
-	if ready := meta.FindStatusCondition(project.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		return *ready
-	}
-	return metav1.Condition{}
 }
 
 // reread takes the current version of the project for another try, and returns the conflict that made it needed.
@@ -224,10 +238,10 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 	if project.Generation != p.project.Generation {
 		p.again() // the conditions speak of the edited spec only after another pass
 	}
-	if project.Status.LastWriter != p.options.Identity {
+	if project.Status.Journal.WriterID != p.options.Identity {
 		p.memory.overtaken()
 	}
-	p.adopt(project)
+	p.setProject(project)
 	return conflict
 }
 
@@ -257,33 +271,67 @@ func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectStatus {
 	status := project.Status.DeepCopy()
 	now := p.options.Clock.Now()
-	reason, message, form := p.projectVerdict()
+	reason, message, set := p.projectVerdict()
 	if reason != "" && project.Generation == p.generation {
 		status.ObservedGeneration = project.Generation
-		status.Conditions = applyConditions(&project.ObjectMeta, status.Conditions, form, reason, message, metav1.NewTime(now))
+		status.Conditions = set.Apply(&project.ObjectMeta, status.Conditions, reason, message, metav1.NewTime(now))
 	}
-	status.Backups = p.tally.counts(p.key)
+	counts := p.tally.counts(p.key)
+	status.Backups = &counts
 	if p.request != "" {
 		status.LastHandledRequest = p.request
 	}
-	if len(p.strikes) > 0 {
-		status.Submissions = struck(status.Submissions, p.strikes)
-		status.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)
+	journal := &status.Journal
+	if p.taskScope != "" {
+		journal.TaskScope = p.taskScope
 	}
+	if len(p.strikes) > 0 {
+		journal.Submissions = struck(journal.Submissions, p.strikes)
+		journal.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)
+	}
+	p.applyClaim(journal)
 	return status
 }
 
-// projectVerdict returns the reason and message of the project's Ready.
-func (p *pass) projectVerdict() (reason, message string, form shape) {
+// projectSets are the rows of the condition table of CBRProject, by the reason of Ready. What a person must fix is Stalled; what
+// may pass is Reconciling.
+var projectSets = map[string]backupsync.ConditionSet{
+	v1alpha1.ReasonUsable:              {Ready: metav1.ConditionTrue},
+	v1alpha1.ReasonSuspended:           {Ready: metav1.ConditionUnknown},
+	v1alpha1.ReasonCredentialsMissing:  {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonCredentialsRejected: {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonPermissionDenied:    {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonEndpointNotAllowed:  {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonEndpointUnavailable: {Ready: metav1.ConditionFalse, Reconciling: true},
+	v1alpha1.ReasonNotCBR:              {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonRequestsRefused:     {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonQuotaExceeded:       {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonProjectInUse:        {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonThrottled:           {Ready: metav1.ConditionUnknown, Reconciling: true},
+	v1alpha1.ReasonCRDsOutdated:        {Ready: metav1.ConditionFalse, Stalled: true},
+}
+
+// projectVerdict returns the reason and message of the project's Ready, and what goes with it.
+func (p *pass) projectVerdict() (reason, message string, set backupsync.ConditionSet) {
 	reason, message = p.memory.access.reason, p.memory.access.message
-	if p.project.Spec.Suspend {
+	passing, lasting := false, p.memory.access.stalled
+	switch takesOver := p.claim.from.After(p.now); {
+	case p.outdated != "":
+		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+"."
+	case p.project.Spec.Suspend:
 		reason, message = v1alpha1.ReasonSuspended, "spec.suspend is set: no new sync calls are made. Running tasks are followed to their end."
+	case p.claim.rival != nil || takesOver:
+		reason, message = v1alpha1.ReasonProjectInUse, p.inUseMessage()
+		passing = p.claim.rival == nil || !olderProject(p.claim.rival, p.project)
 	}
-	form = projectShapes[reason]
-	if reason == v1alpha1.ReasonEndpointUnavailable && p.memory.access.stalled {
-		form.reconciling, form.stalled = false, true
+	set = projectSets[reason]
+	switch {
+	case reason == v1alpha1.ReasonEndpointUnavailable && lasting:
+		set.Reconciling, set.Stalled = false, true
+	case passing:
+		set.Reconciling, set.Stalled = true, false
 	}
-	return reason, message, form
+	return reason, message, set
 }
 
 // struck returns the submissions without those that are over. Of those with backups whose outcome is still open,
@@ -292,11 +340,12 @@ func struck(submissions []v1alpha1.Submission, strikes map[string][]string) []v1
 	var left []v1alpha1.Submission
 	for _, submission := range submissions {
 		open, over := strikes[submission.ID]
-		switch {
-		case !over:
-			left = append(left, submission)
-		case len(open) > 0:
-			submission.BackupIDs = open
+		if over {
+			submission.Items = slices.DeleteFunc(slices.Clone(submission.Items), func(item v1alpha1.SubmittedItem) bool {
+				return !slices.Contains(open, item.BackupID)
+			})
+		}
+		if len(submission.Items) > 0 {
 			left = append(left, submission)
 		}
 	}

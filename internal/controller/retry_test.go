@@ -50,8 +50,8 @@ func retries(limit int32) func(*v1alpha1.CBRProjectSpec) {
 	return func(spec *v1alpha1.CBRProjectSpec) { spec.Retry.Limit = &limit }
 }
 
-func pollTimeout(timeout time.Duration) func(*v1alpha1.CBRProjectSpec) {
-	return func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.Timeout = &metav1.Duration{Duration: timeout} }
+func overdueAfter(timeout time.Duration) func(*v1alpha1.CBRProjectSpec) {
+	return func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter = &metav1.Duration{Duration: timeout} }
 }
 
 // request asks for another try of a BackupSync.
@@ -98,7 +98,7 @@ var _ = Describe("A request to try again", func() {
 		fails.Store(false)
 		w.request(ctx, w.backup(1), "first")
 		Eventually(w.get(ctx, 1)).Should(And(WithTransform(backupReason, Equal(v1alpha1.ReasonImported)),
-			HaveField("Status.LastHandledRequest", "first"), HaveField("Status.Attempts", BeEquivalentTo(1)), HaveField("Status.NextAttemptAt", BeNil())))
+			HaveField("Status.LastHandledRequest", "first"), HaveField("Status.Attempts", BeEquivalentTo(1)), HaveField("Status.NextAttemptTime", BeNil())))
 		Expect(w.cloud.SyncCalls()).To(Equal(2))
 
 		w.request(ctx, w.backup(1), "second")
@@ -170,21 +170,21 @@ var _ = Describe("A task whose end tells too little", func() {
 			return cbrtest.Outcome{Status: cbr.TaskFailed}
 		}})
 		w.start(impatient)
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(retries(0), pollTimeout(time.Second)), w.backup(1))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(retries(0), overdueAfter(time.Second)), w.backup(1))
 		Eventually(w.get(ctx, 1)).Should(WithTransform(backupReason, Equal(v1alpha1.ReasonOperationFailed)))
 		failed := w.get(ctx, 1)(Default)
-		Expect(failed.Status.CompletedAt.Sub(failed.Status.SubmittedAt.Time)).To(BeNumerically(">", time.Second), "it may have been on its way")
+		Expect(failed.Status.FinishedTime.Sub(failed.Status.SubmittedTime.Time)).To(BeNumerically(">", time.Second), "it may have been on its way")
 	})
 })
 
-var _ = Describe("A task that takes longer than poll.timeout", func() {
+var _ = Describe("A task that takes longer than poll.overdueAfter", func() {
 	It("says so, once, and is followed on", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: 4 * time.Second})
 		w.start()
-		w.apply(ctx, w.secret(cbrtest.Token), w.project(pollTimeout(time.Second)), w.backup(1))
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(overdueAfter(time.Second)), w.backup(1))
 		Eventually(w.get(ctx, 1)).Should(WithTransform(func(backup *v1alpha1.BackupSync) metav1.Condition { return ready(backup.Status.Conditions) },
-			And(HaveField("Reason", v1alpha1.ReasonOperationRunning), HaveField("Message", ContainSubstring("longer than spec.poll.timeout")))))
-		Eventually(w.events(ctx)).Should(ContainElement(ContainSubstring("BackupSync ImportOverdue")))
+			And(HaveField("Reason", v1alpha1.ReasonOperationOverdue), HaveField("Message", ContainSubstring("longer than spec.poll.overdueAfter")))))
+		Eventually(w.events(ctx)).Should(ContainElement(ContainSubstring("BackupSync OperationOverdue")))
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
 		Expect(total(w.requests.matching("PATCH", "/backupsyncs/"))).To(Equal(3))
 	})
@@ -219,7 +219,7 @@ var _ = Describe("Poisoned backups", func() {
 		Expect(w.cloud.Accepted()).To(HaveLen(500 - culprits))
 		AddReportEntry("sync calls", w.cloud.SyncCalls())
 		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", halvings(10, 50, culprits)))
-		Eventually(w.current(ctx)).Should(HaveField("Status.Submissions", BeEmpty()))
+		Eventually(w.current(ctx)).Should(HaveField("Status.Journal.Submissions", BeEmpty()))
 	},
 		Entry("7 of 500", func(number int) bool { return number%71 == 3 }, 7),
 		Entry("one in every call", func(number int) bool { return number%50 == 17 }, 10),
@@ -231,16 +231,16 @@ var _ = Describe("A token that expires", func() {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
-		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonReady)))
+		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 		w.cloud.SetTokens("renewed-token")
 		w.setProjectSuspended(ctx, true) // so that all are pending at once
 		w.applyBackups(ctx, 2000)
 		Eventually(w.current(ctx)).Should(HaveField("Status.Backups.Pending", BeEquivalentTo(2000)))
-		writes, calls := total(w.requests.matching("PUT", "/cbrprojects/")), len(w.cloud.Ledger())
+		writes, calls := total(w.requests.matching("PATCH", "/cbrprojects/default/status")), len(w.cloud.Ledger())
 		w.setProjectSuspended(ctx, false)
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonCredentialsRejected)))
 		w.expectUntouched(ctx, 2000)
-		Expect(total(w.requests.matching("PUT", "/cbrprojects/"))-writes).To(Equal(1), "writes of the CBRProject")
+		Expect(total(w.requests.matching("PATCH", "/cbrprojects/default/status"))-writes).To(Equal(1), "writes of the CBRProject")
 		Expect(len(w.cloud.Ledger())-calls).To(BeNumerically("<=", 3), "calls with the rejected token")
 		w.replaceToken(ctx, "renewed-token")
 		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2000}))
@@ -262,7 +262,7 @@ var _ = Describe("A limit of 10 calls", func() {
 		const window, calls = 20 * time.Second, 11 // one window, and the first call of the next
 		w := newWorld(ctx, cbrtest.Options{SyncCallsPerMinute: 10, RateWindow: window, Latency: 10 * time.Millisecond})
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(func(spec *v1alpha1.CBRProjectSpec) {
-			spec.Batch.Size, spec.Limits.SyncCallsPerMinute = 1, 10
+			spec.Batch.MaxSize, spec.Limits.SyncCallsPerMinute = 1, 10
 		}))
 		w.applyBackups(ctx, calls)
 		w.start(rateWindow(window), func(options *controller.Options) { options.StatusWriters = 4 })

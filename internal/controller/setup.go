@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -40,7 +39,7 @@ import (
 // +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs;cbrprojects,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=cbrprojects,verbs=patch
 // +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs/status;cbrprojects/status,verbs=update;patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Back-off of passes that fail for the API server's sake. The default of the workqueue starts at 5 ms.
@@ -51,9 +50,6 @@ const (
 )
 
 const controllerName = "cbrproject"
-
-// indexSecret finds the projects that use a Secret.
-const indexSecret = "secret"
 
 // SetupWithManager adds the indexes, the watches and the controller to the manager.
 func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
@@ -66,7 +62,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 		{&v1alpha1.BackupSync{}, indexActive, activeKeys},
 		{&v1alpha1.BackupSync{}, indexStalled, stalledKeys},
 		{&v1alpha1.BackupSync{}, indexBackup, backupKeys},
-		{&v1alpha1.CBRProject{}, indexSecret, secretKeys},
+		{&v1alpha1.CBRProject{}, indexCloudProject, cloudProjectKeys},
 	} {
 		if err := indexer.IndexField(ctx, index.object, index.name, index.keys); err != nil {
 			return fmt.Errorf("add the index %s: %w", index.name, err)
@@ -78,7 +74,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 		For(&v1alpha1.CBRProject{}, builder.WithPredicates(predicate.Or[client.Object](
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.BackupSync{}, r.backupHandler()).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.projectsOfSecret)).
+		Watches(&v1alpha1.CBRProject{}, r.rivalHandler()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.options.MaxConcurrentProjects,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](passRetry, passMaxRetry),
@@ -101,23 +97,42 @@ func passLog(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	}
 }
 
-func secretKeys(object client.Object) []string {
-	return []string{object.(*v1alpha1.CBRProject).Spec.Credentials.SecretRef.Name}
+// rivalHandler has the other projects of a cloud project look at their claim when one of them comes, goes, changes its spec, or
+// takes or gives back its own.
+func (r *Reconciler) rivalHandler() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { r.enqueueRivals(ctx, e.Object, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { r.enqueueRivals(ctx, e.Object, q) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+			before, after := e.ObjectOld.(*v1alpha1.CBRProject), e.ObjectNew.(*v1alpha1.CBRProject)
+			moved := cloudProjectOf(&before.Spec) != cloudProjectOf(&after.Spec)
+			if moved {
+				r.enqueueRivals(ctx, before, q)
+			}
+			if moved || before.Status.Journal.CloudProject != after.Status.Journal.CloudProject {
+				r.enqueueRivals(ctx, after, q)
+			}
+		},
+	}
 }
 
-func (r *Reconciler) projectsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	var projects v1alpha1.CBRProjectList
-	if err := r.client.List(ctx, &projects, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy,
+func (r *Reconciler) enqueueRivals(ctx context.Context, object client.Object, q queue) {
+	project, ok := object.(*v1alpha1.CBRProject)
+	if !ok {
+		return
+	}
+	var others v1alpha1.CBRProjectList
+	if err := r.client.List(ctx, &others, client.UnsafeDisableDeepCopy,
 		client.DisableReadYourWritesConsistency, // an event must not wait for a write
-		client.MatchingFields{indexSecret: secret.GetName()}); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Projects of a Secret could not be listed", "secret", secret.GetName())
-		return nil
+		client.MatchingFields{indexCloudProject: cloudProjectOf(&project.Spec)}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "CBRProjects of a cloud project could not be listed", "CBRProject", project.Name)
+		return
 	}
-	requests := make([]reconcile.Request, 0, len(projects.Items))
-	for i := range projects.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&projects.Items[i])})
+	for i := range others.Items {
+		if other := &others.Items[i]; other.UID != project.UID {
+			enqueue(q, client.ObjectKeyFromObject(other))
+		}
 	}
-	return requests
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]

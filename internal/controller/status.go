@@ -20,6 +20,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +34,8 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 )
 
-// All writes of this controller are in this file: the status of BackupSyncs by parallel patches, the status of
-// the project by updates. Each carries the resource version that it was decided on as a precondition: a process that
+// All writes of this controller are in this file: the status of BackupSyncs by parallel patches, and the status
+// of the project. Each carries the resource version that it was decided on as a precondition: a process that
 // was halted, or whose cache lags, must not put an old state over a newer one.
 
 // change is a status to write.
@@ -61,13 +62,17 @@ type backupPatch struct {
 		ResourceVersion string    `json:"resourceVersion"`
 	} `json:"metadata"`
 	Status struct {
-		ObservedGeneration int64              `json:"observedGeneration"`
 		Conditions         []metav1.Condition `json:"conditions"`
+		ObservedGeneration int64              `json:"observedGeneration"`
+		Outcome            *string            `json:"outcome"`
 		OperationLogID     *string            `json:"operationLogID"`
-		SubmittedAt        *metav1.Time       `json:"submittedAt"`
-		CompletedAt        *metav1.Time       `json:"completedAt"`
+		SentHash           *string            `json:"sentHash"`
 		Attempts           int32              `json:"attempts"`
-		NextAttemptAt      *metav1.Time       `json:"nextAttemptAt"`
+		SubmittedTime      *metav1.Time       `json:"submittedTime"`
+		FinishedTime       *metav1.Time       `json:"finishedTime"`
+		NextAttemptTime    *metav1.Time       `json:"nextAttemptTime"`
+		LastError          *string            `json:"lastError"`
+		BackupTime         *metav1.Time       `json:"backupTime"`
 		LastHandledRequest *string            `json:"lastHandledRequest"`
 	} `json:"status"`
 }
@@ -76,13 +81,17 @@ func patchOf(backup *v1alpha1.BackupSync) (client.Patch, error) {
 	var patch backupPatch
 	status := &backup.Status
 	patch.Metadata.UID, patch.Metadata.ResourceVersion = backup.UID, backup.ResourceVersion
-	patch.Status.ObservedGeneration = status.ObservedGeneration
 	patch.Status.Conditions = status.Conditions
+	patch.Status.ObservedGeneration = status.ObservedGeneration
+	patch.Status.Outcome = optional(string(status.Outcome))
 	patch.Status.OperationLogID = optional(status.OperationLogID)
-	patch.Status.SubmittedAt = status.SubmittedAt
-	patch.Status.CompletedAt = status.CompletedAt
+	patch.Status.SentHash = optional(status.SentHash)
 	patch.Status.Attempts = status.Attempts
-	patch.Status.NextAttemptAt = status.NextAttemptAt
+	patch.Status.SubmittedTime = status.SubmittedTime
+	patch.Status.FinishedTime = status.FinishedTime
+	patch.Status.NextAttemptTime = status.NextAttemptTime
+	patch.Status.LastError = optional(status.LastError)
+	patch.Status.BackupTime = status.BackupTime
 	patch.Status.LastHandledRequest = optional(status.LastHandledRequest)
 	data, err := json.Marshal(patch)
 	return client.RawPatch(types.MergePatchType, data), err
@@ -158,15 +167,26 @@ func (p *pass) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v
 	if err != nil {
 		return nil, fmt.Errorf("encode the status: %w", err)
 	}
-	written := backup.DeepCopy()
+	written := &v1alpha1.BackupSync{} // what is absent in an answer would stay as it was
 	err = retry.OnError(writeRetries, mayPass(ctx), func() error {
+		written = &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Namespace: backup.Namespace, Name: backup.Name}}
 		return p.client.Status().Patch(ctx, written, patch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("patch the status: %w", err)
 	}
+	if !kept(&written.Status, &backup.Status) {
+		p.options.Schema.Doubt()
+		return nil, errPruned
+	}
 	p.tally.wrote(written)
 	return written, nil
+}
+
+// kept reports whether the answer to a write holds the facts that were written.
+func kept(answer, written *v1alpha1.BackupSyncStatus) bool {
+	return answer.Outcome == written.Outcome && answer.OperationLogID == written.OperationLogID && answer.SentHash == written.SentHash &&
+		(answer.FinishedTime == nil) == (written.FinishedTime == nil) && (answer.NextAttemptTime == nil) == (written.NextAttemptTime == nil)
 }
 
 // mayPass says which errors of the API server are worth another try.
@@ -204,22 +224,43 @@ func (p *pass) writeFinalizers(ctx context.Context, change func(client.Object, s
 	if err := p.client.Patch(ctx, project, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
-	p.adopt(project)
+	p.setProject(project)
 	return nil
 }
 
-// writeProject writes the status of the project as it is in the argument, with the resource version that it was
-// read with as a precondition, and takes the result as the project of the pass.
+// writeProject writes the status of the project as it is in the argument, with the resource version that the pass's project
+// was read with as a precondition, and takes the result as the project of the pass. It returns errPruned if the
+// answer lacks what was written.
 func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) error {
-	before := project.Status.LastWriter
-	project.Status.LastWriter = p.options.Identity
-	if err := p.client.Status().Update(ctx, project); err != nil {
+	before := project.Status.Journal.WriterID
+	project.Status.Journal.WriterID = p.options.Identity
+	p.applyClaim(&project.Status.Journal)
+	data, err := client.MergeFromWithOptions(p.project, client.MergeFromWithOptimisticLock{}).Data(project)
+	if err != nil {
+		return fmt.Errorf("encode the status: %w", err)
+	}
+	written := &v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Namespace: p.key.Namespace, Name: p.key.Name}} // nothing stays as it was
+	if err := p.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
 	if before != p.options.Identity || p.memory.takeover == 0 {
-		p.memory.takeover = resourceVersion(project)
+		p.memory.takeover = resourceVersion(written)
+	}
+	if p.claim.takeover {
+		p.claim.takeover = false
+		p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
 	}
 	p.memory.countsDue = time.Time{}
-	p.adopt(project)
+	p.setProject(written)
+	if !keptRecords(&written.Status.Journal, &project.Status.Journal) {
+		p.options.Schema.Doubt()
+		return errPruned
+	}
 	return nil
+}
+
+// keptRecords reports whether the answer to a write holds the records that were written.
+func keptRecords(answer, written *v1alpha1.Journal) bool {
+	return answer.WriterID == written.WriterID && slices.EqualFunc(answer.Submissions, written.Submissions,
+		func(a, b v1alpha1.Submission) bool { return a.ID == b.ID && slices.Equal(a.Items, b.Items) })
 }

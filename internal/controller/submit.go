@@ -30,10 +30,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// maxSubmissions is the limit of status.submissions.
+// maxSubmissions is the limit of status.journal.submissions.
 const maxSubmissions = 64
 
 // errOvertaken ends a pass whose project was written by someone else in the meantime.
@@ -59,9 +60,18 @@ func (p *pass) submit(ctx context.Context) error {
 		return err
 	}
 	submissions, err := p.protocol.record(p, ctx, p.plan.calls)
+	if errors.Is(err, errCRDsOutdated) { // the record was not kept: nothing is sent
+		p.foundOutdated(err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	if confirmed, err := p.confirmClaim(ctx); !confirmed {
+		p.withdraw(submissions, err)
+		return nil
+	}
+	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
 	if p.lookDue() && p.memory.access.proven { // CBR lists tasks while the API server writes
 		p.beginLook(ctx)
 	}
@@ -72,6 +82,17 @@ func (p *pass) submit(ctx context.Context) error {
 	return nil
 }
 
+// withdraw clears the records of calls that are not made: another project may make calls, or that could not be found out.
+func (p *pass) withdraw(submissions []submission, err error) {
+	for _, call := range submissions {
+		p.strikes[call.ID] = nil
+	}
+	if err != nil {
+		p.log.Error(err, "Calls were not made, as the other projects of the cloud project could not be read")
+		p.wakeAt(p.now.Add(passRetry))
+	}
+}
+
 // record writes the calls into the project's status before any of them is made. The resource version is a
 // precondition: if anyone has written the project since it was read, another controller perhaps, nothing is sent.
 func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, error) {
@@ -80,17 +101,19 @@ func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, e
 	}
 	submissions := make([]submission, 0, len(calls))
 	project := p.project.DeepCopy()
-	project.Status.Backups = p.tally.counts(p.key)
+	counts := p.tally.counts(p.key)
+	project.Status.Backups = &counts
 	for _, members := range calls {
 		call := submission{members: members, Submission: v1alpha1.Submission{
-			ID: uuid.NewString(), StartedAt: metav1.NewMicroTime(p.options.Clock.Now()),
+			ID: uuid.NewString(), StartTime: metav1.NewMicroTime(p.options.Clock.Now()),
 		}}
 		for _, member := range members {
-			call.BackupIDs = append(call.BackupIDs, member.Spec.BackupID)
+			call.Items = append(call.Items, v1alpha1.SubmittedItem{BackupID: member.Spec.BackupID, Hash: backupsync.Hash(&member.Spec),
+				PreviousOperationLogID: member.Status.OperationLogID})
 			p.memory.survey.note(member.Spec.BackupID)
 		}
 		submissions = append(submissions, call)
-		project.Status.Submissions = append(project.Status.Submissions, call.Submission)
+		project.Status.Journal.Submissions = append(project.Status.Journal.Submissions, call.Submission)
 	}
 	if err := p.writeProject(ctx, project); err != nil {
 		return nil, fmt.Errorf("record %d submissions: %w", len(calls), overtaken(err))
@@ -147,7 +170,7 @@ func (r *round) make(ctx context.Context, call submission) {
 		r.again()
 		return
 	}
-	begin := cbr.BeginBefore(ctx, call.StartedAt.Add(r.options.BeginTimeout))
+	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
 	r.note(call, err)
 	if err != nil {
@@ -162,7 +185,7 @@ func (r *round) make(ctx context.Context, call submission) {
 func (r *round) halted(call submission) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return r.halt || r.stop.Err() != nil || r.options.Clock.Now().After(call.StartedAt.Add(r.options.BeginTimeout))
+	return r.halt || r.stop.Err() != nil || r.options.Clock.Now().After(call.StartTime.Add(r.options.BeginTimeout))
 }
 
 // again asks for another pass after the current one.
@@ -170,9 +193,7 @@ func (r *round) again() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.memory.access.closed(r.options.Clock.Now()) {
-		if r.now.Before(r.memory.access.until) {
-			r.wakeAt(r.memory.access.until)
-		}
+		r.wakeAt(r.memory.access.retryAt())
 		return
 	}
 	r.pass.again()
@@ -229,8 +250,8 @@ func (r *round) remember(call submission, err error) {
 
 // unobserve forgets that CBR did not have the backups of a call: it may have them now.
 func (r *round) unobserve(call submission) {
-	for _, id := range call.BackupIDs {
-		delete(r.memory.observed, id)
+	for _, item := range call.Items {
+		delete(r.memory.observed, item.BackupID)
 	}
 }
 
@@ -240,10 +261,14 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 	operations := operationsByBackup(imports)
 	changes := make([]change, 0, len(call.members))
 	var open []string
-	for _, member := range call.members {
+	r.learnTaskScope(len(call.members), operations)
+	for i, member := range call.members {
 		if operation, found := operations[member.Spec.BackupID]; found {
+			hash := call.Items[i].Hash
 			changes = append(changes, change{backup: member.BackupSync, lasting: true,
-				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return followed(version, operation, now) }})
+				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+					return backupsync.Followed(version, operation, hash, now, now)
+				}})
 		} else {
 			open = append(open, member.Spec.BackupID)
 		}
@@ -255,6 +280,26 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 	}
 	r.protocol.strike(r, call, open)
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
+}
+
+// learnTaskScope notes whether the backups of a call share a task. An answer for one backup does not tell, nor one that leaves
+// some out.
+func (r *round) learnTaskScope(members int, operations map[string]string) {
+	if members < 2 || len(operations) < members {
+		return
+	}
+	distinct := map[string]struct{}{}
+	for _, operation := range operations {
+		distinct[operation] = struct{}{}
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	switch len(distinct) {
+	case 1:
+		r.taskScope = v1alpha1.TaskPerCall
+	case len(operations):
+		r.taskScope = v1alpha1.TaskPerBackup
+	}
 }
 
 // strike notes that a submission is over, but for the backups that stay open.
@@ -281,12 +326,7 @@ func (r *round) submitted(call submission, accepted []change, now time.Time) {
 func items(members []candidate) []cbr.Backup {
 	backups := make([]cbr.Backup, 0, len(members))
 	for _, member := range members {
-		spec := &member.Spec
-		backups = append(backups, cbr.Backup{
-			ID: spec.BackupID, Name: spec.BackupName, BucketName: spec.BucketName, ImagePath: spec.ImagePath,
-			ResourceID: spec.ResourceID, ResourceName: spec.ResourceName, ResourceType: spec.ResourceType,
-			CreatedAt: spec.CreatedAt,
-		})
+		backups = append(backups, backupsync.Item(&member.Spec))
 	}
 	return backups
 }

@@ -73,9 +73,9 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
+	DeferCleanup(environment.Stop) // also of what has started when the CRDs are refused
 	_, err := environment.Start()
 	Expect(err).NotTo(HaveOccurred(), "make controlplane puts etcd and kube-apiserver into bin/k8s")
-	DeferCleanup(environment.Stop)
 	return environment.KubeConfig
 }, func(kubeconfig []byte) {
 	ctrl.SetLogger(zap.New(zap.WriteTo(GinkgoWriter), zap.UseDevMode(true)))
@@ -131,7 +131,7 @@ func (w *world) start(changes ...func(*controller.Options)) *process {
 	Expect(err).NotTo(HaveOccurred())
 	endpoints, err := controller.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*")
 	Expect(err).NotTo(HaveOccurred())
-	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints}
+	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints, Namespaces: []string{w.namespace}}
 	for _, change := range changes {
 		change(&options)
 	}
@@ -156,8 +156,7 @@ func (w *world) project(changes ...func(*v1alpha1.CBRProjectSpec)) *v1alpha1.CBR
 		Spec: v1alpha1.CBRProjectSpec{
 			Endpoint:    w.cloud.URL,
 			ProjectID:   cbrtest.ProjectID,
-			Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-			CABundle:    w.cloud.CABundle(),
+			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
 			Batch:       v1alpha1.Batch{Window: &metav1.Duration{Duration: 200 * time.Millisecond}, MaxWait: &metav1.Duration{Duration: 2 * time.Second}},
 			Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000},
 			Poll:        v1alpha1.Poll{Interval: &metav1.Duration{Duration: 200 * time.Millisecond}},
@@ -188,6 +187,7 @@ func (w *world) backup(number int) *v1alpha1.BackupSync {
 	return &v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprintf("backup-%05d", number)},
 		Spec: v1alpha1.BackupSyncSpec{
+			ProjectRef:   v1alpha1.ProjectReference{Name: "default"},
 			BackupID:     fmt.Sprintf("1f9e6b47-7655-4a19-b563-%012d", number),
 			BackupName:   fmt.Sprintf("backup_%d", number),
 			BucketName:   "1555230361623e4ce4700dab84b7d8169a5eaec05227d",

@@ -41,7 +41,7 @@ func newSurvey(began time.Time) *survey { return &survey{began: began, seen: map
 // note notes a backup that is, or may be, in CBR.
 func (s *survey) note(backupID string) {
 	if s != nil {
-		s.seen[maphash.String(surveySeed, backupID)] = struct{}{}
+		s.seen[maphash.String(surveySeed, fold(backupID))] = struct{}{}
 	}
 }
 
@@ -50,7 +50,7 @@ func (s *survey) over(now time.Time) bool { return s == nil || now.Sub(s.began) 
 
 // excludes says whether a backup was certainly not in CBR.
 func (s *survey) excludes(backupID string) bool {
-	_, seen := s.seen[maphash.String(surveySeed, backupID)]
+	_, seen := s.seen[maphash.String(surveySeed, fold(backupID))]
 	return !seen
 }
 

@@ -20,6 +20,7 @@ import (
 	"slices"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // suspects are the backups of calls that CBR has refused for what they contain. One half of such a call is sent again.
@@ -37,8 +38,8 @@ type suspects struct {
 
 // suspicion says in which group a backup is.
 type suspicion struct {
-	group      int
-	generation int64 // of the manifest that was sent
+	group int
+	hash  string // of the item that was sent
 }
 
 // suspectGroup is sent in a call of its own.
@@ -56,16 +57,16 @@ func newSuspects() suspects {
 func (s *suspects) any() bool { return len(s.byID) > 0 }
 
 // refused notes that CBR has refused a call, and certainly taken none of these members of it.
-func (s *suspects) refused(members []*v1alpha1.BackupSync) {
-	slices.SortFunc(members, older)
+func (s *suspects) refused(members []lostItem) {
+	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
 	ids := make([]string, 0, len(members))
 	for _, member := range members {
-		id := member.Spec.BackupID
+		id := fold(member.Spec.BackupID)
 		if group := s.groups[s.byID[id].group]; group != nil {
 			s.release(group.other)
 		}
 		s.forget(id)
-		s.byID[id] = suspicion{generation: member.Generation}
+		s.byID[id] = suspicion{hash: member.hash}
 		ids = append(ids, id)
 	}
 	s.halve(ids)
@@ -84,7 +85,7 @@ func (s *suspects) form(ids []string, other int) int {
 	s.count++
 	s.groups[s.count] = &suspectGroup{ids: slices.Clone(ids), other: other}
 	for _, id := range ids {
-		s.byID[id] = suspicion{group: s.count, generation: s.byID[id].generation}
+		s.byID[id] = suspicion{group: s.count, hash: s.byID[id].hash}
 	}
 	return s.count
 }
@@ -118,7 +119,7 @@ func (s *suspects) forget(id string) *suspectGroup {
 // settled notes that what there is to know of a backup is known. If CBR has taken all of its half, the culprit is in the
 // other one.
 func (s *suspects) settled(id string) {
-	done := s.forget(id)
+	done := s.forget(fold(id))
 	if done == nil {
 		return
 	}
@@ -133,12 +134,12 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 	if !s.any() {
 		return
 	}
-	generations := make(map[string]int64, len(pending))
+	declared := make(map[string]*v1alpha1.BackupSync, len(pending))
 	for _, backup := range pending {
-		generations[backup.Spec.BackupID] = backup.Generation
+		declared[fold(backup.Spec.BackupID)] = backup
 	}
 	for id, suspicion := range s.byID {
-		if generation, found := generations[id]; !found || generation != suspicion.generation {
+		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != suspicion.hash {
 			s.forget(id)
 		}
 	}
@@ -149,7 +150,7 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}) (free []candidate, groups [][]candidate) {
 	present := map[int]bool{}
 	for _, candidate := range candidates {
-		present[s.byID[candidate.Spec.BackupID].group] = true
+		present[s.byID[fold(candidate.Spec.BackupID)].group] = true
 	}
 	for id := range recorded {
 		present[s.byID[id].group] = true
@@ -162,7 +163,7 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 	}
 	position := map[int]int{}
 	for _, candidate := range candidates {
-		suspicion, suspected := s.byID[candidate.Spec.BackupID]
+		suspicion, suspected := s.byID[fold(candidate.Spec.BackupID)]
 		if !suspected {
 			free = append(free, candidate)
 			continue

@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // tally counts the BackupSyncs of each project by state, from the watch and from our own writes, so that no
@@ -32,18 +33,18 @@ import (
 type tally struct {
 	mutex    sync.Mutex
 	entries  map[types.UID]*tallyEntry
-	projects map[types.NamespacedName]*[stalled + 1]int32
+	projects map[types.NamespacedName]*[backupsync.States]int32
 }
 
 type tallyEntry struct {
-	project *[stalled + 1]int32
+	project *[backupsync.States]int32
 	version int64
 	created time.Time
-	state   state
+	state   backupsync.State
 }
 
 func newTally() *tally {
-	return &tally{entries: map[types.UID]*tallyEntry{}, projects: map[types.NamespacedName]*[stalled + 1]int32{}}
+	return &tally{entries: map[types.UID]*tallyEntry{}, projects: map[types.NamespacedName]*[backupsync.States]int32{}}
 }
 
 // observe takes in a version of a BackupSync that the watch has shown, and says whether it was news.
@@ -52,7 +53,7 @@ func (t *tally) observe(backup *v1alpha1.BackupSync) bool {
 	defer t.mutex.Unlock()
 	entry, found := t.entries[backup.UID]
 	if !found {
-		entry = &tallyEntry{project: t.project(projectKey(backup)), state: stateOf(backup), created: backup.CreationTimestamp.Time}
+		entry = &tallyEntry{project: t.project(projectKey(backup)), state: backupsync.StateOf(backup), created: backup.CreationTimestamp.Time}
 		entry.project[entry.state]++
 		t.entries[backup.UID] = entry
 	}
@@ -75,7 +76,7 @@ func (e *tallyEntry) update(backup *v1alpha1.BackupSync) bool {
 	}
 	e.version = version
 	e.project[e.state]--
-	e.state = stateOf(backup)
+	e.state = backupsync.StateOf(backup)
 	e.project[e.state]++
 	return true
 }
@@ -96,14 +97,14 @@ func (t *tally) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 	defer t.mutex.Unlock()
 	counts := t.project(project)
 	return v1alpha1.BackupCounts{
-		Total:   counts[pending] + counts[running] + counts[imported] + counts[stalled],
-		Pending: counts[pending], Running: counts[running], Imported: counts[imported], Failed: counts[stalled],
+		Total:   counts[backupsync.Pending] + counts[backupsync.Running] + counts[backupsync.Imported] + counts[backupsync.Failed],
+		Pending: counts[backupsync.Pending], Running: counts[backupsync.Running], Imported: counts[backupsync.Imported], Failed: counts[backupsync.Failed],
 	}
 }
 
 // tallySummary is what the metrics tell of a project.
 type tallySummary struct {
-	counts        [stalled + 1]int32
+	counts        [backupsync.States]int32
 	oldestPending time.Time // zero without one
 }
 
@@ -111,16 +112,16 @@ type tallySummary struct {
 func (t *tally) summaries() map[types.NamespacedName]tallySummary {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	oldest := map[*[stalled + 1]int32]time.Time{}
+	oldest := map[*[backupsync.States]int32]time.Time{}
 	for _, entry := range t.entries {
 		known, found := oldest[entry.project]
-		if entry.state == pending && (!found || entry.created.Before(known)) {
+		if entry.state == backupsync.Pending && (!found || entry.created.Before(known)) {
 			oldest[entry.project] = entry.created
 		}
 	}
 	summaries := make(map[types.NamespacedName]tallySummary, len(t.projects))
 	for key, counts := range t.projects {
-		if *counts == ([stalled + 1]int32{}) {
+		if *counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
 		summaries[key] = tallySummary{counts: *counts, oldestPending: oldest[counts]}
@@ -128,10 +129,10 @@ func (t *tally) summaries() map[types.NamespacedName]tallySummary {
 	return summaries
 }
 
-func (t *tally) project(key types.NamespacedName) *[stalled + 1]int32 {
+func (t *tally) project(key types.NamespacedName) *[backupsync.States]int32 {
 	counts, found := t.projects[key]
 	if !found {
-		counts = new([stalled + 1]int32)
+		counts = new([backupsync.States]int32)
 		t.projects[key] = counts
 	}
 	return counts

@@ -31,7 +31,7 @@ var defaultProject = types.NamespacedName{Namespace: "team", Name: "default"}
 
 // versionOf is a version of a BackupSync in the state of a reason.
 func versionOf(name, reason string, version int) *v1alpha1.BackupSync {
-	backup := settledAs(reason)()
+	backup := lives[reason]().DeepCopy()
 	backup.Name, backup.UID, backup.ResourceVersion = name, types.UID("uid of "+name), strconv.Itoa(version)
 	return backup
 }
@@ -40,7 +40,7 @@ func TestTallyCounts(t *testing.T) {
 	g := NewWithT(t)
 	counted := newTally()
 	version := 0
-	for reason := range backupShapes {
+	for reason := range lives {
 		version++
 		counted.observe(versionOf(reason, reason, version))
 	}
@@ -51,7 +51,7 @@ func TestTallyCounts(t *testing.T) {
 	counted.observe(elsewhere)
 	counted.observe(foreign)
 
-	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 11, Pending: 5, Running: 1, Imported: 2, Failed: 3}))
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 15, Pending: 6, Running: 2, Imported: 2, Failed: 5}))
 	g.Expect(counted.counts(types.NamespacedName{Namespace: "team", Name: "other"})).To(Equal(v1alpha1.BackupCounts{Total: 1, Imported: 1}))
 	g.Expect(counted.counts(types.NamespacedName{Namespace: "team", Name: "none"})).To(Equal(v1alpha1.BackupCounts{}))
 }

@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -52,7 +53,7 @@ type look struct {
 
 // lookDue says whether the pass looks at the running tasks.
 func (p *pass) lookDue() bool {
-	return p.project != nil && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
+	return p.project != nil && p.outdated == "" && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
 }
 
 // beginLook looks at the running tasks, beside whatever else the pass does until it tracks them.
@@ -66,7 +67,7 @@ func (p *pass) beginLook(ctx context.Context) {
 
 // track looks at the running tasks when that is due, and writes what has ended.
 func (p *pass) track(ctx context.Context) error {
-	if p.project == nil {
+	if p.project == nil || p.outdated != "" {
 		return nil
 	}
 	left := len(p.running) > 0
@@ -107,7 +108,7 @@ func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
 	case looked.err != nil:
 		p.memory.access.failed(looked.err, p.options.Clock.Now())
 		p.log.Error(looked.err, "Running tasks could not be followed")
-		p.wakeAt(p.memory.access.until)
+		p.wakeAt(p.memory.access.retryAt())
 	default:
 		p.memory.access.succeeded()
 	}
@@ -117,8 +118,13 @@ func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
 // writeEnded writes what a look has shown, and says whether tasks are left to look at.
 func (p *pass) writeEnded(ctx context.Context, looked *look) bool {
 	written, unwritten := p.write(ctx, looked.ended)
+	for _, backup := range written {
+		observeImport(backup)
+	}
 	p.eventsOf(written)
-	p.reportOverdue(ctx, looked.ended)
+	for _, change := range looked.ended {
+		p.handle(change.backup)
+	}
 	p.memory.nextPoll = looked.at.Add(p.pollInterval())
 	return len(p.running) > len(looked.ended) || len(unwritten) > 0
 }
@@ -128,7 +134,7 @@ func (p *pass) pollInterval() time.Duration {
 	interval := duration(p.project.Spec.Poll.Interval, defaultPollInterval)
 	youngest := slowestPoll * pollAgeShare
 	for _, backup := range p.running {
-		if at := backup.Status.SubmittedAt; at != nil {
+		if at := backup.Status.SubmittedTime; at != nil {
 			youngest = min(youngest, p.now.Sub(at.Time))
 		}
 	}
@@ -143,7 +149,7 @@ func (p *pass) poll(ctx context.Context) ([]change, error) {
 	for _, backup := range p.running {
 		id := backup.Status.OperationLogID
 		byOperation[id] = append(byOperation[id], backup)
-		if at := backup.Status.SubmittedAt; at != nil && at.Time.Before(since) {
+		if at := backup.Status.SubmittedTime; at != nil && at.Time.Before(since) {
 			since = at.Time
 		}
 	}
@@ -159,7 +165,7 @@ func (p *pass) poll(ctx context.Context) ([]change, error) {
 			doubtful = append(doubtful, members...)
 		case task.Status.Final():
 			for _, backup := range members {
-				ended = append(ended, p.ended(backup, endOf(task)))
+				ended = append(ended, p.ended(backup, backupsync.EndOf(task)))
 			}
 		}
 	}
@@ -179,7 +185,7 @@ func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, tasks map[
 			continue
 		}
 		for _, backup := range running[id] {
-			if at := backup.Status.SubmittedAt; at != nil && at.Sub(task.CreatedAt.Time) <= clockSkew {
+			if at := backup.Status.SubmittedTime; at != nil && at.Sub(task.CreatedAt.Time) <= clockSkew {
 				lead, learnt = max(lead, at.Sub(task.CreatedAt.Time)), true
 			}
 		}
@@ -190,19 +196,19 @@ func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, tasks map[
 }
 
 // ended is the change to a running backup by the end of its import.
-func (p *pass) ended(backup *v1alpha1.BackupSync, end ending) change {
+func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change {
 	now, limit, operation := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), backup.Status.OperationLogID
 	return change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		if stateOf(version) != running || version.Status.OperationLogID != operation {
+		if backupsync.StateOf(version) != backupsync.Running || version.Status.OperationLogID != operation {
 			return nil
 		}
-		return finished(version, end, limit, now)
+		return backupsync.Finished(version, end, limit, now)
 	}}
 }
 
 // askForBackups settles by the backups themselves what the tasks of running ones leave open: a task that CBR no longer
 // knows, one that reports errors, or one that failed for several backups at once. A backup that is not there while its
-// task is unknown may still be on its way: it fails only after poll.timeout.
+// task is unknown may still be on its way: it fails only after poll.overdueAfter.
 func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSync, tasks map[string]*cbr.OperationLog) ([]change, error) {
 	ids := make([]string, 0, len(doubtful))
 	for _, backup := range doubtful {
@@ -218,11 +224,11 @@ func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSyn
 		_, has := stored[backup.Spec.BackupID]
 		switch {
 		case has:
-			settled = append(settled, p.ended(backup, kept(task)))
+			settled = append(settled, p.ended(backup, backupsync.Kept(task)))
 		case task != nil:
-			settled = append(settled, p.ended(backup, unaccounted(task)))
-		case p.runs(backup, max(p.pollTimeout(), p.options.SettleTime)):
-			settled = append(settled, p.ended(backup, forgotten()))
+			settled = append(settled, p.ended(backup, backupsync.Unaccounted(task)))
+		case p.runs(backup, max(p.overdueAfter(), p.options.SettleTime)):
+			settled = append(settled, p.ended(backup, backupsync.Forgotten()))
 		}
 	}
 	return settled, nil
@@ -230,34 +236,12 @@ func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSyn
 
 // runs says whether the import of a running backup takes that long already.
 func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
-	at := backup.Status.SubmittedAt
+	at := backup.Status.SubmittedTime
 	return at != nil && p.now.Sub(at.Time) >= long
 }
 
-func (p *pass) pollTimeout() time.Duration {
-	return duration(p.project.Spec.Poll.Timeout, defaultPollTimeout)
-}
-
-// reportOverdue says of the tasks that still run which of them take too long.
-func (p *pass) reportOverdue(ctx context.Context, ended []change) {
-	for _, change := range ended {
-		p.handle(change.backup)
-	}
-	var changes []change
-	now := metav1.NewTime(p.now)
-	for _, backup := range p.running {
-		if _, handled := p.handled[backup.UID]; handled || !p.runs(backup, p.pollTimeout()) {
-			continue
-		}
-		if next := overdue(backup, now); next != nil {
-			p.handle(backup)
-			changes = append(changes, to(backup, next))
-		}
-	}
-	written, _ := p.write(ctx, changes)
-	for _, backup := range written {
-		p.events.Eventf(backup, nil, corev1.EventTypeWarning, "ImportOverdue", "ImportBackup", "%s", readyMessageOf(backup))
-	}
+func (p *pass) overdueAfter() time.Duration {
+	return duration(p.project.Spec.Poll.OverdueAfter, defaultOverdueAfter)
 }
 
 // listTasks finds tasks by their ids: in pages of all sync tasks since a time, as long as a page is likely to
@@ -323,10 +307,10 @@ func (p *pass) retryLimit() int32 {
 // eventsOf emits an event for each failure; successes are in the status and the metrics alone.
 func (p *pass) eventsOf(changes []*v1alpha1.BackupSync) {
 	for _, backup := range changes {
-		observeImport(backup)
-		switch reason := readyReason(backup); reason {
-		case v1alpha1.ReasonOperationFailed, v1alpha1.ReasonRetryScheduled, v1alpha1.ReasonRejected, v1alpha1.ReasonDuplicate:
-			p.events.Eventf(backup, nil, corev1.EventTypeWarning, reason, "ImportBackup", "%s", readyMessageOf(backup))
+		switch ready := readyOf(backup.Status.Conditions); ready.Reason {
+		case v1alpha1.ReasonOperationFailed, v1alpha1.ReasonRetryScheduled, v1alpha1.ReasonRejected, v1alpha1.ReasonBackupUnusable,
+			v1alpha1.ReasonDuplicate, v1alpha1.ReasonOperationOverdue:
+			p.events.Eventf(backup, nil, corev1.EventTypeWarning, ready.Reason, "ImportBackup", "%s", ready.Message)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestLearnLead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			undated := runningBackup()
-			undated.Status.SubmittedAt = nil
+			undated.Status.SubmittedTime = nil
 			known := map[string][]*v1alpha1.BackupSync{
 				"one": {runningBackup()}, "two": {runningBackup()}, "three": {runningBackup()}, "undated": {undated}}
 			m := &memory{taskLead: before}

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // verify reads live those planned backups whose cached version may have been overtaken by another process, and
@@ -110,8 +111,8 @@ func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UI
 // readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its rivals
 // are read with it: the cache may not show one that another process has submitted.
 func (p *pass) readCandidate(ctx context.Context, member candidate) ([]*v1alpha1.BackupSync, error) {
-	if p.project.Spec.Observe == v1alpha1.ObserveNever {
-		return p.declaringLive(ctx, member.Spec.BackupID)
+	if !p.looksUp() {
+		return p.syncsForBackupLive(ctx, member.Spec.BackupID)
 	}
 	fresh := &v1alpha1.BackupSync{}
 	if err := p.live.Get(ctx, client.ObjectKeyFromObject(member), fresh); apierrors.IsNotFound(err) {
@@ -123,8 +124,8 @@ func (p *pass) readCandidate(ctx context.Context, member candidate) ([]*v1alpha1
 	return []*v1alpha1.BackupSync{fresh}, nil
 }
 
-// declaringLive is declaring on the API server.
-func (p *pass) declaringLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+// syncsForBackupLive is syncsForBackup on the API server.
+func (p *pass) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
 	var found v1alpha1.BackupSyncList
 	if err := p.live.List(ctx, &found, client.InNamespace(p.key.Namespace),
 		client.MatchingFields{"spec.projectRef.name": p.key.Name, "spec.backupID": backupID}); err != nil {
@@ -140,7 +141,7 @@ func (p *pass) declaringLive(ctx context.Context, backupID string) ([]*v1alpha1.
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
 func (p *pass) sendableOf(member candidate, rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	if fresh := winner(rivals); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
+	if fresh := backupsync.Owner(rivals); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
 		return fresh
 	}
 	return nil
@@ -166,7 +167,7 @@ func (p *pass) listIsCheaper(doubtful int) bool {
 func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	rivals := make(map[string][]*v1alpha1.BackupSync, len(doubtful)) // by backup id
 	for _, member := range doubtful {
-		rivals[member.Spec.BackupID] = nil
+		rivals[fold(member.Spec.BackupID)] = nil
 	}
 	known := make(map[types.UID]struct{}, len(p.pending))
 	for _, backup := range p.pending {
@@ -176,13 +177,13 @@ func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UI
 		if _, pending := known[fresh.UID]; pending {
 			p.memory.sawLive(fresh)
 		}
-		if _, asked := rivals[fresh.Spec.BackupID]; asked {
-			rivals[fresh.Spec.BackupID] = append(rivals[fresh.Spec.BackupID], fresh.DeepCopy()) // not the whole page
+		if _, asked := rivals[fold(fresh.Spec.BackupID)]; asked {
+			rivals[fold(fresh.Spec.BackupID)] = append(rivals[fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
 		}
 	})
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
 	for _, member := range doubtful {
-		current[member.UID] = p.sendableOf(member, rivals[member.Spec.BackupID])
+		current[member.UID] = p.sendableOf(member, rivals[fold(member.Spec.BackupID)])
 	}
 	return current, err
 }
@@ -206,6 +207,5 @@ func (p *pass) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) err
 
 // sendable says whether a fresh version of a candidate may still be sent as far as it alone is concerned.
 func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
-	current := stateOf(backup)
-	return (current == pending || current == stalled && readyReason(backup) == v1alpha1.ReasonDuplicate) && p.eligible(backup)
+	return p.eligible(backup)
 }

@@ -78,10 +78,10 @@ func (w *callWindow) with(other *callWindow) *callWindow {
 	return merged
 }
 
-// maxCallCounts is the limit of status.recentCalls.
+// maxCallCounts is the limit of status.journal.recentCalls.
 const maxCallCounts = 64
 
-// counts returns the window for status.recentCalls. When there are more times than it may hold, neighbours are
+// counts returns the window for status.journal.recentCalls. When there are more times than it may hold, neighbours are
 // counted together at the later time, which errs on the side of fewer calls.
 func (w *callWindow) counts(now time.Time) []v1alpha1.CallCount {
 	w.forget(now)
@@ -89,7 +89,7 @@ func (w *callWindow) counts(now time.Time) []v1alpha1.CallCount {
 	var counts []v1alpha1.CallCount
 	for group := range slices.Chunk(w.ends, max(perEntry, 1)) {
 		latest := metav1.NewMicroTime(roundUp(group[len(group)-1]))
-		counts = append(counts, v1alpha1.CallCount{At: latest, Calls: int32(len(group))})
+		counts = append(counts, v1alpha1.CallCount{EndTime: latest, Calls: int32(len(group))})
 	}
 	return counts
 }
@@ -102,17 +102,24 @@ func roundUp(at time.Time) time.Time {
 	return at
 }
 
-// restoreWindow rebuilds the window from the status that another process has left. A call that is only recorded
-// may have been sent until its time-out.
-func restoreWindow(status *v1alpha1.CBRProjectStatus, length, callTimeout time.Duration) callWindow {
+// restoreWindow rebuilds the window from the journal that another process has left. A call that is only recorded
+// may have been sent until its time-out. Times that another clock has set later than that are not believed.
+func restoreWindow(journal *v1alpha1.Journal, now time.Time, length, callTimeout time.Duration) callWindow {
 	window := callWindow{length: length}
-	for _, count := range status.RecentCalls {
-		window.ended(count.At.Time, int(min(count.Calls, maxRestoredCalls)))
+	for _, count := range journal.RecentCalls {
+		window.ended(earlier(count.EndTime.Time, now.Add(callTimeout)), int(min(count.Calls, maxRestoredCalls)))
 	}
-	for _, submission := range status.Submissions {
-		window.ended(submission.StartedAt.Add(callTimeout), 1)
+	for _, submission := range journal.Submissions {
+		window.ended(earlier(submission.StartTime.Time, now).Add(callTimeout), 1)
 	}
 	return window
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // maxRestoredCalls bounds what a damaged status can make of one entry.

@@ -167,7 +167,7 @@ type limitedCaller struct {
 	callTimeout    time.Duration
 	now            time.Time
 	own, inherited callWindow
-	status         v1alpha1.CBRProjectStatus // what outlives the process
+	status         v1alpha1.Journal // what outlives the process
 	calls          []span
 }
 
@@ -205,7 +205,7 @@ func (c *limitedCaller) crash() {
 	c.status.RecentCalls = window.counts(c.now)
 	c.status.Submissions = nil
 	for range min(window.available(c.now, c.limit), rapid.IntRange(0, 20).Draw(c.T, "wanted")) {
-		c.status.Submissions = append(c.status.Submissions, v1alpha1.Submission{StartedAt: microTime(c.now)})
+		c.status.Submissions = append(c.status.Submissions, v1alpha1.Submission{StartTime: microTime(c.now)})
 		c.calls = append(c.calls, span{c.now, c.now.Add(c.callTimeout)})
 	}
 	c.restart()
@@ -214,7 +214,7 @@ func (c *limitedCaller) crash() {
 func (c *limitedCaller) restart() {
 	c.own = callWindow{length: c.own.length}
 	stored := throughJSON(c.T, c.status)
-	c.inherited = restoreWindow(&stored, c.own.length, c.callTimeout)
+	c.inherited = restoreWindow(&stored, c.now, c.own.length, c.callTimeout)
 	c.status.Submissions = nil // found out about, and struck
 	c.status.RecentCalls = c.inherited.with(&callWindow{}).counts(c.now)
 }
@@ -233,7 +233,7 @@ func (c *limitedCaller) rest() {
 type fatal interface{ Fatal(...any) }
 
 // throughJSON is what is left of a status once the API server has stored it.
-func throughJSON(t fatal, status v1alpha1.CBRProjectStatus) (stored v1alpha1.CBRProjectStatus) {
+func throughJSON(t fatal, status v1alpha1.Journal) (stored v1alpha1.Journal) {
 	data, err := json.Marshal(status)
 	if err == nil {
 		err = json.Unmarshal(data, &stored)
@@ -293,7 +293,7 @@ func TestWindowCounts(t *testing.T) {
 		if len(counts) > 64 {
 			t.Fatalf("%d entries do not fit into status.recentCalls", len(counts))
 		}
-		restored := restoreWindow(&v1alpha1.CBRProjectStatus{RecentCalls: counts}, window.length, time.Minute)
+		restored := restoreWindow(&v1alpha1.Journal{RecentCalls: counts}, noon.Time, window.length, time.Minute)
 		if got, want := len(restored.ends), len(window.ends); got != want {
 			t.Fatalf("%d calls, not %d", got, want)
 		}
@@ -315,9 +315,9 @@ func TestStoredCountsAreNotEarlierThanTruth(t *testing.T) {
 	end := noon.Add(1999 * time.Nanosecond)
 	window := callWindow{length: time.Minute}
 	window.ended(end, 1)
-	stored := throughJSON(t, v1alpha1.CBRProjectStatus{RecentCalls: window.counts(noon.Time)})
+	stored := throughJSON(t, v1alpha1.Journal{RecentCalls: window.counts(noon.Time)})
 	g.Expect(stored.RecentCalls).To(HaveLen(1))
-	g.Expect(stored.RecentCalls[0].At.Time).NotTo(BeTemporally("<", end))
+	g.Expect(stored.RecentCalls[0].EndTime.Time).NotTo(BeTemporally("<", end))
 }
 
 func TestCountsAtTheHighestLimit(t *testing.T) {
@@ -328,33 +328,33 @@ func TestCountsAtTheHighestLimit(t *testing.T) {
 	}
 	counts := window.counts(noon.Time)
 	g.Expect(len(counts)).To(BeNumerically("<=", 64))
-	restored := restoreWindow(&v1alpha1.CBRProjectStatus{RecentCalls: counts}, time.Minute, time.Minute)
+	restored := restoreWindow(&v1alpha1.Journal{RecentCalls: counts}, noon.Time, time.Minute, time.Minute)
 	g.Expect(restored.available(noon.Time, 100_000)).To(BeZero())
 }
 
 func TestRestoreWindow(t *testing.T) {
 	for name, c := range map[string]struct {
-		status v1alpha1.CBRProjectStatus
+		status v1alpha1.Journal
 		now    float64
 		want   int // available of 10
 	}{
 		"an empty status": {now: 0, want: 10},
-		"calls that ended": {v1alpha1.CBRProjectStatus{RecentCalls: []v1alpha1.CallCount{
-			{At: microTime(seconds(-70)), Calls: 5}, {At: microTime(seconds(-30)), Calls: 2}, {At: microTime(seconds(-10)), Calls: 1}}}, 0, 7},
-		"a call that may still be on its way": {v1alpha1.CBRProjectStatus{Submissions: []v1alpha1.Submission{
-			{StartedAt: microTime(seconds(-70))}}}, 0, 9},
-		"a call that has timed out a window ago": {v1alpha1.CBRProjectStatus{Submissions: []v1alpha1.Submission{
-			{StartedAt: microTime(seconds(-90))}}}, 0, 10},
-		"both": {v1alpha1.CBRProjectStatus{
-			RecentCalls: []v1alpha1.CallCount{{At: microTime(seconds(-30)), Calls: 4}},
-			Submissions: []v1alpha1.Submission{{StartedAt: microTime(seconds(-31))}}}, 0, 5},
-		"entries that are out of order": {v1alpha1.CBRProjectStatus{RecentCalls: []v1alpha1.CallCount{
-			{At: microTime(seconds(-10)), Calls: 1}, {At: microTime(seconds(-70)), Calls: 5}}}, 0, 9},
-		"a negative count": {v1alpha1.CBRProjectStatus{RecentCalls: []v1alpha1.CallCount{
-			{At: microTime(seconds(-10)), Calls: -1}}}, 0, 10},
+		"calls that ended": {v1alpha1.Journal{RecentCalls: []v1alpha1.CallCount{
+			{EndTime: microTime(seconds(-70)), Calls: 5}, {EndTime: microTime(seconds(-30)), Calls: 2}, {EndTime: microTime(seconds(-10)), Calls: 1}}}, 0, 7},
+		"a call that may still be on its way": {v1alpha1.Journal{Submissions: []v1alpha1.Submission{
+			{StartTime: microTime(seconds(-70))}}}, 0, 9},
+		"a call that has timed out a window ago": {v1alpha1.Journal{Submissions: []v1alpha1.Submission{
+			{StartTime: microTime(seconds(-90))}}}, 0, 10},
+		"both": {v1alpha1.Journal{
+			RecentCalls: []v1alpha1.CallCount{{EndTime: microTime(seconds(-30)), Calls: 4}},
+			Submissions: []v1alpha1.Submission{{StartTime: microTime(seconds(-31))}}}, 0, 5},
+		"entries that are out of order": {v1alpha1.Journal{RecentCalls: []v1alpha1.CallCount{
+			{EndTime: microTime(seconds(-10)), Calls: 1}, {EndTime: microTime(seconds(-70)), Calls: 5}}}, 0, 9},
+		"a negative count": {v1alpha1.Journal{RecentCalls: []v1alpha1.CallCount{
+			{EndTime: microTime(seconds(-10)), Calls: -1}}}, 0, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			restored := restoreWindow(&c.status, time.Minute, 30*time.Second)
+			restored := restoreWindow(&c.status, noon.Time, time.Minute, 30*time.Second)
 			NewWithT(t).Expect(restored.available(seconds(c.now), 10)).To(Equal(c.want))
 		})
 	}
@@ -364,9 +364,9 @@ func TestRestoreWindow(t *testing.T) {
 // process has written the project.
 func TestADamagedCountIsRestoredQuickly(t *testing.T) {
 	g := NewWithT(t)
-	damaged := v1alpha1.CBRProjectStatus{RecentCalls: []v1alpha1.CallCount{{At: microTime(seconds(-10)), Calls: math.MaxInt32}}}
+	damaged := v1alpha1.Journal{RecentCalls: []v1alpha1.CallCount{{EndTime: microTime(seconds(-10)), Calls: math.MaxInt32}}}
 	began := time.Now()
-	restored := restoreWindow(&damaged, time.Minute, time.Minute)
+	restored := restoreWindow(&damaged, noon.Time, time.Minute, time.Minute)
 	g.Expect(time.Since(began)).To(BeNumerically("<", 2*time.Second), "a copy of 100,000 times takes a millisecond")
 	g.Expect(restored.available(noon.Time, 10)).To(BeZero())
 	g.Expect(restored.available(seconds(50), 10)).To(Equal(10))
@@ -376,8 +376,8 @@ func TestADamagedCountIsRestoredQuickly(t *testing.T) {
 // what it has found.
 func TestRecentCallsKeepWhatAnotherProcessHasLeft(t *testing.T) {
 	g := NewWithT(t)
-	first := v1alpha1.CBRProjectStatus{RecentCalls: windowOf(-5, -4, -3, -2).counts(noon.Time)}
-	second := &memory{window: *windowOf(-1), inherited: restoreWindow(&first, time.Minute, time.Minute)}
+	first := v1alpha1.Journal{RecentCalls: windowOf(-5, -4, -3, -2).counts(noon.Time)}
+	second := &memory{window: *windowOf(-1), inherited: restoreWindow(&first, noon.Time, time.Minute, time.Minute)}
 	p := &pass{
 		Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, tally: newTally()},
 		key:        defaultProject,
@@ -386,7 +386,7 @@ func TestRecentCallsKeepWhatAnotherProcessHasLeft(t *testing.T) {
 		project:    newProject(),
 	}
 	written := p.projectStatus(p.project)
-	third := restoreWindow(written, time.Minute, time.Minute)
+	third := restoreWindow(&written.Journal, noon.Time, time.Minute, time.Minute)
 	g.Expect(third.available(noon.Time, 10)).To(Equal(5), "of 10 calls a minute 5 were made")
 }
 
@@ -399,8 +399,8 @@ func TestARecordedCallCountsAsLongAsItCanBeUnderWay(t *testing.T) {
 	options := Options{Identity: "this process", BeginTimeout: 15 * time.Second, CallTimeout: 60 * time.Second, RateWindow: time.Minute}
 	started := seconds(-(15 + 60 + 60 - 1)) // may have reached CBR 59 s ago
 	project := newProject(func(p *v1alpha1.CBRProject) {
-		p.Status.LastWriter = "another process"
-		p.Status.Submissions = []v1alpha1.Submission{{ID: "a", StartedAt: microTime(started), BackupIDs: []string{"b"}}}
+		p.Status.Journal.WriterID = "another process"
+		p.Status.Journal.Submissions = []v1alpha1.Submission{{ID: "a", StartTime: microTime(started), Items: []v1alpha1.SubmittedItem{{BackupID: "b"}}}}
 	})
 	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(project).Build()
 	p := &pass{Reconciler: &Reconciler{client: cluster, live: cluster, options: options}, key: defaultProject, now: noon.Time, memory: &memory{}}

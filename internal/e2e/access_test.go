@@ -30,7 +30,9 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -76,6 +78,7 @@ var _ = DescribeTable("What the manager's ServiceAccount may do",
 	Entry(nil, true, "update", ours, "cbrprojects", "status", anyNamespace),
 	Entry(nil, true, "patch", ours, "cbrprojects", "", anyNamespace), // for the finalizer
 	Entry(nil, true, "get", "", "secrets", "", anyNamespace),
+	Entry(nil, true, "get", "", "configmaps", "", anyNamespace), // for CA certificates
 	Entry(nil, true, "create", eventsGroup, "events", "", anyNamespace),
 	Entry(nil, true, "update", leaseGroup, "leases", "", cluster.Namespace),
 	Entry(nil, true, "create", "authentication.k8s.io", "tokenreviews", "", anyNamespace),
@@ -89,11 +92,22 @@ var _ = DescribeTable("What the manager's ServiceAccount may do",
 	Entry(nil, false, "create", ours, "cbrprojects", "", anyNamespace),
 	Entry(nil, false, "update", ours, "cbrprojects", "", anyNamespace),
 	Entry(nil, false, "delete", ours, "cbrprojects", "", anyNamespace),
+	Entry(nil, false, "list", "", "secrets", "", anyNamespace),
+	Entry(nil, false, "watch", "", "secrets", "", anyNamespace),
+	Entry(nil, false, "list", "", "secrets", "", cluster.Namespace),
+	Entry(nil, false, "watch", "", "secrets", "", cluster.Namespace),
+	Entry(nil, false, "list", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "watch", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "list", "", "configmaps", "", cluster.Namespace),
+	Entry(nil, false, "watch", "", "configmaps", "", cluster.Namespace),
 	Entry(nil, false, "create", "", "secrets", "", anyNamespace),
 	Entry(nil, false, "update", "", "secrets", "", anyNamespace),
 	Entry(nil, false, "patch", "", "secrets", "", anyNamespace),
 	Entry(nil, false, "delete", "", "secrets", "", anyNamespace),
-	Entry(nil, false, "get", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "create", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "update", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "patch", "", "configmaps", "", anyNamespace),
+	Entry(nil, false, "delete", "", "configmaps", "", anyNamespace),
 	Entry(nil, false, "get", "", "pods", "", anyNamespace),
 	Entry(nil, false, "list", "", "namespaces", "", anyNamespace),
 	Entry(nil, false, "create", "", "serviceaccounts", "token", anyNamespace),
@@ -103,6 +117,34 @@ var _ = DescribeTable("What the manager's ServiceAccount may do",
 	Entry(nil, false, "escalate", "rbac.authorization.k8s.io", "clusterroles", "", anyNamespace),
 	Entry(nil, false, "bind", "rbac.authorization.k8s.io", "clusterroles", "", anyNamespace),
 	Entry(nil, false, "*", "*", "*", "", anyNamespace),
+)
+
+// Whoever takes the manager over can read what it knows the name of, but cannot find out what else there is.
+var _ = DescribeTable("The manager reads single objects alone",
+	func(ctx SpecContext, object client.Object, list client.ObjectList) {
+		t := newNamespace(ctx)
+		object.SetNamespace(t.namespace)
+		object.SetName("named")
+		create(ctx, object)
+		config, err := clientcmd.BuildConfigFromFlags("", kubernetes.ManagerKubeconfig())
+		Expect(err).NotTo(HaveOccurred())
+		manager, err := client.NewWithWatch(config, client.Options{Scheme: kubernetes.Client.Scheme()})
+		Expect(err).NotTo(HaveOccurred())
+
+		Expect(manager.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+		for where, options := range map[string][]client.ListOption{
+			"everywhere": nil, "in a namespace": {client.InNamespace(t.namespace)},
+		} {
+			Expect(manager.List(ctx, list, options...)).To(MatchError(apierrors.IsForbidden, "is forbidden"), "list "+where)
+			watcher, err := manager.Watch(ctx, list, options...)
+			if err == nil {
+				watcher.Stop()
+			}
+			Expect(err).To(MatchError(apierrors.IsForbidden, "is forbidden"), "watch "+where)
+		}
+	},
+	Entry("of Secrets", &corev1.Secret{}, &corev1.SecretList{}),
+	Entry("of ConfigMaps", &corev1.ConfigMap{}, &corev1.ConfigMapList{}),
 )
 
 var _ = Describe("The manager's endpoints", func() {
@@ -122,6 +164,7 @@ var _ = Describe("The manager's endpoints", func() {
 		Eventually(func() int { status, metrics = scrape(ctx, reader); return status }).Should(Equal(http.StatusOK))
 		Expect(metrics).To(MatchRegexp(`(?m)^backupsync_submissions_total\{result="Accepted"\} [1-9]`))
 		Expect(metrics).To(ContainSubstring("backupsync_api_requests_total{"))
+		Expect(metrics).To(MatchRegexp(`(?m)^backupsync_oldest_pending_timestamp_seconds\{namespace="` + t.namespace + `",project="default"\} 0$`))
 		Expect(metrics).NotTo(ContainSubstring(t.namespace+"/"), "series are not per object")
 	}, SpecTimeout(specTimeout))
 

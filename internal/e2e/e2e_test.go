@@ -35,11 +35,11 @@ var _ = Describe("With kubectl", Ordered, func() {
 	BeforeAll(func(ctx SpecContext) {
 		t = newNamespace(ctx)
 		overlay, err := kubernetes.WriteSamples("samples", cluster.SamplePatch{
-			Namespace: t.namespace, Token: token,
+			Namespace: t.namespace, Token: token, Endpoint: simulator.URL,
 			Project: map[string]any{
-				"endpoint": simulator.URL,
-				"batch":    map[string]string{"window": "300ms"},
-				"poll":     map[string]string{"interval": "200ms"},
+				"projectID": t.projectID,
+				"batch":     map[string]string{"window": "300ms"},
+				"poll":      map[string]string{"interval": "200ms"},
 			},
 		})
 		Expect(err).NotTo(HaveOccurred())
@@ -56,10 +56,12 @@ var _ = Describe("With kubectl", Ordered, func() {
 	It("shows the columns that are promised", func(ctx SpecContext) {
 		Expect(header(ctx, "get", "backupsync", "--namespace", t.namespace)).To(Equal("NAME PROJECT READY REASON OPERATION AGE"))
 		Expect(header(ctx, "get", "bsync", "--output=wide", "--namespace", t.namespace)).To(Equal(
-			"NAME PROJECT READY REASON OPERATION AGE BACKUP RESOURCE SUBMITTED MESSAGE"))
+			"NAME PROJECT READY REASON OPERATION AGE DRIFTED BACKUP BACKUP-AGE RESOURCE SUBMITTED MESSAGE"))
 		Expect(header(ctx, "get", "cbrp", "--namespace", t.namespace)).To(Equal("NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE"))
+		Expect(header(ctx, "get", "cbrp", "--output=wide", "--namespace", t.namespace)).To(Equal(
+			"NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE REGION ENDPOINT PROJECT-ID MESSAGE"))
 		Expect(kubectl(ctx, "get", "cbrp", "default", "--no-headers", "--namespace", t.namespace)).To(
-			MatchRegexp(`^default +True +Ready +0 +0 +8 +0 +\S+\n$`))
+			MatchRegexp(`^default +True +Usable +0 +0 +8 +0 +\S+\n$`))
 		Expect(kubectl(ctx, "get", "bsync", "erp-01-20190326", "--no-headers", "--namespace", t.namespace)).To(
 			MatchRegexp(`^erp-01-20190326 +default +True +Imported +[0-9a-f-]{36} +\S+\n$`))
 	}, SpecTimeout(specTimeout))

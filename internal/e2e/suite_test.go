@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func(ctx SpecContext) { Expect(kubernetes.Stop(ctx)).To(Succeed()) }, NodeTimeout(time.Minute))
 	Expect(kubernetes.Install(ctx)).To(Succeed())
 	simulator, err = kubernetes.StartSimulator(ctx, "cbrsim", simulatorBinary,
-		"--latency=20ms", "--task-duration=500ms", "--token="+token)
+		"--latency=20ms", "--task-duration=500ms", "--token="+token, "--project-id="+strings.Join(cloudProjects(), ","))
 	Expect(err).NotTo(HaveOccurred())
 	leader = startManager(ctx)
 }, NodeTimeout(suiteTimeout))

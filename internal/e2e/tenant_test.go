@@ -30,17 +30,34 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
-// tenant is a namespace, with a project named "default" as a rule.
-type tenant struct{ namespace string }
+// tenant is a namespace, usually with a project named "default", and a cloud project of its own: a second CBRProject for
+// the same one would submit nothing.
+type tenant struct{ namespace, projectID string }
+
+// maxTenants is how many tenants can be made.
+const maxTenants = 50
+
+// tenants is how many were made.
+var tenants int
+
+// cloudProjects returns the project ids of all tenants.
+func cloudProjects() []string {
+	ids := make([]string, 0, maxTenants)
+	for number := range maxTenants {
+		ids = append(ids, fmt.Sprintf("f841e01fd2b14e7fa41b6ae7%08d", number))
+	}
+	return ids
+}
 
 func newNamespace(ctx context.Context) tenant {
 	GinkgoHelper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
 	Expect(kubernetes.Client.Create(ctx, namespace)).To(Succeed())
-	return tenant{namespace: namespace.Name}
+	Expect(tenants).To(BeNumerically("<", maxTenants), "there are no more project ids: raise maxTenants")
+	tenants++
+	return tenant{namespace: namespace.Name, projectID: cloudProjects()[tenants-1]}
 }
 
 // newTenant makes a namespace with a project, paced for tests, that uses an IAM token.
@@ -54,8 +71,8 @@ func newTenant(ctx context.Context, iamToken string) tenant {
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "default"},
 		Spec: v1alpha1.CBRProjectSpec{
 			Endpoint:    simulator.URL,
-			ProjectID:   cbrtest.ProjectID,
-			Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+			ProjectID:   t.projectID,
+			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
 			Batch:       v1alpha1.Batch{Window: seconds(0.3), MaxWait: seconds(3)},
 			Poll:        v1alpha1.Poll{Interval: seconds(0.2)},
 			Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
@@ -100,8 +117,8 @@ func (t tenant) expectImported(ctx context.Context, count int, within time.Durat
 	GinkgoHelper()
 	Eventually(t.reasons).WithContext(ctx).WithTimeout(within).Should(Equal(map[string]int{v1alpha1.ReasonImported: count}))
 	Eventually(t.project).WithContext(ctx).Should(And(
-		HaveField("Status.Backups", v1alpha1.BackupCounts{Total: int32(count), Imported: int32(count)}),
-		HaveField("Status.Submissions", BeEmpty()),
+		HaveField("Status.Backups", HaveValue(Equal(v1alpha1.BackupCounts{Total: int32(count), Imported: int32(count)}))),
+		HaveField("Status.Journal.Submissions", BeEmpty()),
 		HaveField("Status.Conditions", ContainElement(And(
 			HaveField("Type", v1alpha1.ConditionReady), HaveField("Status", metav1.ConditionTrue))))))
 }

@@ -34,7 +34,7 @@ type Request struct {
 	Verb string
 }
 
-// Writes says whether the request changes something.
+// Writes reports whether the request changes something.
 func (r Request) Writes() bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}, r.Verb)
 }

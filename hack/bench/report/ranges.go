@@ -32,7 +32,7 @@ type Range struct {
 	Max *float64 `json:"max,omitempty"`
 }
 
-// Holds says whether a value is in the range. No range holds what is not a number.
+// Holds reports whether a value is in the range. No range holds what is not a number.
 func (r Range) Holds(value float64) bool {
 	return !math.IsNaN(value) && (r.Min == nil || value >= *r.Min) && (r.Max == nil || value <= *r.Max)
 }
@@ -121,7 +121,7 @@ func (e Expectation) shown(mode string) Range {
 type Verdict struct {
 	// Goal is what is shown as the goal, "" for a figure that is shown for information.
 	Goal string `json:"goal,omitempty"`
-	// Met says whether the value is within the goal.
+	// Met reports whether the value is within the goal.
 	Met bool `json:"met"`
 	// Left says that the value is outside of the range that the run must not leave.
 	Left bool `json:"left,omitempty"`

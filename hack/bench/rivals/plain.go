@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -124,7 +125,7 @@ func (p *Plain) Reconcile(ctx context.Context, request reconcile.Request) (recon
 }
 
 func (p *Plain) submit(ctx context.Context, backup *v1alpha1.BackupSync) (reconcile.Result, error) {
-	imports, err := p.CBR.ImportBackups(ctx, []cbr.Backup{item(backup)})
+	imports, err := p.CBR.ImportBackups(ctx, []cbr.Backup{backupsync.Item(&backup.Spec)})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -149,12 +150,4 @@ func (p *Plain) poll(ctx context.Context, backup *v1alpha1.BackupSync) (reconcil
 		p.all()
 	}
 	return reconcile.Result{}, nil
-}
-
-func item(backup *v1alpha1.BackupSync) cbr.Backup {
-	spec := &backup.Spec
-	return cbr.Backup{
-		ID: spec.BackupID, Name: spec.BackupName, BucketName: spec.BucketName, ImagePath: spec.ImagePath,
-		ResourceID: spec.ResourceID, ResourceName: spec.ResourceName, ResourceType: spec.ResourceType, CreatedAt: spec.CreatedAt,
-	}
 }

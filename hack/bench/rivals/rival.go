@@ -48,7 +48,7 @@ func (c Compression) Expand(duration time.Duration) time.Duration {
 	return time.Duration(float64(duration) * float64(c))
 }
 
-// sleep waits, and says whether the context let it.
+// sleep waits, and reports whether the context let it.
 func sleep(ctx context.Context, duration time.Duration) bool {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()

@@ -87,7 +87,7 @@ func (t *Terraform) apply(ctx context.Context, backups []cbr.Backup) ([]cbr.Back
 	return left, err
 }
 
-// create makes a resource, and says whether it is there.
+// create makes a resource, and reports whether it is there.
 func (t *Terraform) create(ctx context.Context, backup cbr.Backup) (bool, error) {
 	operation, err := t.submit(ctx, backup)
 	if err != nil || operation == "" {

@@ -166,7 +166,7 @@ type backupFilter struct {
 func (x *exchange) readBackupFilter() (backupFilter, *APIError) {
 	query := x.request.URL.Query()
 	filter := backupFilter{resourceID: query.Get("resource_id"), status: query.Get("status"), marker: query.Get("marker")}
-	refused := checkQuery(query, "resource_id", "status", "marker", "limit", "offset")
+	refused := checkQuery(query, "resource_id", "status", "marker", "limit", "offset", "enterprise_project_id")
 	if refused == nil {
 		filter.page, refused = readPage(query)
 	}

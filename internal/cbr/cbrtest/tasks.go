@@ -102,7 +102,7 @@ type taskFilter struct {
 
 func readTaskFilter(query url.Values) (taskFilter, *APIError) {
 	filter := taskFilter{operationType: query.Get("operation_type"), status: query.Get("status"), resourceID: query.Get("resource_id")}
-	refused := checkQuery(query, "operation_type", "status", "resource_id", "start_time", "end_time", "limit", "offset")
+	refused := checkQuery(query, "operation_type", "status", "resource_id", "start_time", "end_time", "limit", "offset", "enterprise_project_id")
 	if refused != nil {
 		return filter, refused
 	}

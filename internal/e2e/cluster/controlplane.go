@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	controlPlaneStart = 60 * time.Second // 5 s as a rule, more on a busy machine
+	controlPlaneStart = 60 * time.Second // usually 5 s, more on a busy machine
 	controlPlaneStop  = 20 * time.Second
 	etcdQuota         = "8589934592" // bytes; the default of 2 GiB is near to what a hundred thousand objects take
 )

@@ -30,6 +30,8 @@ type SamplePatch struct {
 	Namespace string
 	// Token is the IAM token in their Secret.
 	Token string
+	// Endpoint takes the place of the CBRProject's region.
+	Endpoint string
 	// Project are fields of the CBRProject's spec, by their JSON names.
 	Project map[string]any
 }
@@ -41,7 +43,7 @@ func (c *Cluster) WriteSamples(name string, patch SamplePatch) (string, error) {
 	if err := os.CopyFS(filepath.Join(overlay, "samples"), os.DirFS(filepath.Join(c.Root, "config", "samples"))); err != nil {
 		return "", fmt.Errorf("copy the samples: %w", err)
 	}
-	operations := make([]jsonPatch, 0, len(patch.Project))
+	operations := []jsonPatch{{Op: "remove", Path: "/spec/region"}, {Op: "add", Path: "/spec/endpoint", Value: patch.Endpoint}}
 	for field, value := range patch.Project {
 		operations = append(operations, jsonPatch{Op: "add", Path: "/spec/" + field, Value: value})
 	}
@@ -67,7 +69,7 @@ func (c *Cluster) WriteSamples(name string, patch SamplePatch) (string, error) {
 type jsonPatch struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
-	Value any    `json:"value"`
+	Value any    `json:"value,omitempty"`
 }
 
 // patchOf returns an entry of a kustomization's patches.

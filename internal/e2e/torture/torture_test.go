@@ -134,13 +134,13 @@ func (a *arena) project(ctx context.Context) {
 		&v1alpha1.CBRProject{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"},
 			Spec: v1alpha1.CBRProjectSpec{
-				Endpoint:    a.simulator.URL,
-				ProjectID:   cbrtest.ProjectID,
-				Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-				Observe:     v1alpha1.ObserveNever,
-				Batch:       v1alpha1.Batch{Size: 5, Window: &metav1.Duration{Duration: 100 * time.Millisecond}, MaxWait: second},
-				Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000},
-				Poll:        v1alpha1.Poll{Interval: second},
+				Endpoint:     a.simulator.URL,
+				ProjectID:    cbrtest.ProjectID,
+				Credentials:  v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+				LookupPolicy: v1alpha1.LookupNever,
+				Batch:        v1alpha1.Batch{MaxSize: 5, Window: &metav1.Duration{Duration: 100 * time.Millisecond}, MaxWait: second},
+				Limits:       v1alpha1.Limits{SyncCallsPerMinute: 100000},
+				Poll:         v1alpha1.Poll{Interval: second},
 			},
 		},
 	} {
@@ -174,6 +174,7 @@ func backup(number int) *v1alpha1.BackupSync {
 	return &v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("backup-%05d", number)},
 		Spec: v1alpha1.BackupSyncSpec{
+			ProjectRef: v1alpha1.ProjectReference{Name: "default"},
 			BackupID:   fmt.Sprintf("1f9e6b47-7655-4a19-b563-%012d", number),
 			BackupName: fmt.Sprintf("nightly_%d", number), BucketName: "vmware-backups", ImagePath: fmt.Sprintf("chains/%d", number),
 			ResourceID: "96f7512d-239d-3f31-80cf-d1ce041df9a6", ResourceName: "erp-01", CreatedAt: 1772388000,
@@ -210,7 +211,7 @@ func (a *arena) killAtRandom(ctx context.Context) {
 	}
 }
 
-// haltLeaders halts the leader of two managers, inside a call as a rule, for longer than its lease, and lets it go on
+// haltLeaders halts the leader of two managers, usually inside a call, for longer than its lease, and lets it go on
 // when the other one has taken over.
 func (a *arena) haltLeaders(ctx context.Context) {
 	lease := []string{"--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"}
@@ -258,7 +259,7 @@ func (a *arena) settle(ctx context.Context, total int) {
 		g.Expect(a.reasons(ctx, g)).To(Equal(map[string]int{v1alpha1.ReasonImported: total}))
 		project := &v1alpha1.CBRProject{}
 		g.Expect(a.kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "default"}, project)).To(Succeed())
-		g.Expect(project.Status.Submissions).To(BeEmpty())
+		g.Expect(project.Status.Journal.Submissions).To(BeEmpty())
 	}, settleTimeout, time.Second).Should(Succeed())
 	ledger, err := a.simulator.Ledger(ctx)
 	a.Expect(err).NotTo(HaveOccurred())

@@ -1,0 +1,213 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package backupsync
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// Circumstances are what a pass knows of a BackupSync besides its spec and the facts in its status.
+type Circumstances struct {
+	// ProjectMissing: the CBRProject does not exist.
+	ProjectMissing bool
+	// InCall: it is in a recorded call whose outcome is not known.
+	InCall bool
+	// AwaitsTask: a task of CBR may be its own import.
+	AwaitsTask bool
+	// Overdue: its task runs for longer than poll.overdueAfter.
+	Overdue bool
+	// Owner is the name of the BackupSync that owns the same backup; "" if it is this one.
+	Owner string
+}
+
+// ReasonOf returns the reason of Ready that follows from the facts, the spec and the circumstances.
+func ReasonOf(backup *v1alpha1.BackupSync, given Circumstances) string {
+	switch StateOf(backup) {
+	case Imported:
+		return string(backup.Status.Outcome)
+	case Failed:
+		return failureReason(backup, given)
+	case Running:
+		return runningReason(given)
+	default:
+		return pendingReason(backup, given)
+	}
+}
+
+func failureReason(backup *v1alpha1.BackupSync, given Circumstances) string {
+	outcome := string(backup.Status.Outcome)
+	switch _, known := conditionSets[outcome]; {
+	case IsDuplicate(backup) && given.Owner == "":
+		return pendingReason(backup, given)
+	case !known:
+		return v1alpha1.ReasonUnknownOutcome
+	default:
+		return outcome
+	}
+}
+
+func runningReason(given Circumstances) string {
+	switch {
+	case given.ProjectMissing:
+		return v1alpha1.ReasonProjectNotFound
+	case given.Overdue:
+		return v1alpha1.ReasonOperationOverdue
+	default:
+		return v1alpha1.ReasonOperationRunning
+	}
+}
+
+func pendingReason(backup *v1alpha1.BackupSync, given Circumstances) string {
+	switch {
+	case given.InCall:
+		return v1alpha1.ReasonOutcomeUnknown
+	case given.AwaitsTask:
+		return v1alpha1.ReasonAwaitingTask
+	case backup.Spec.Suspend:
+		return v1alpha1.ReasonSuspended
+	case given.ProjectMissing:
+		return v1alpha1.ReasonProjectNotFound
+	case given.Owner != "":
+		return v1alpha1.ReasonDuplicate
+	case retryDue(&backup.Status) && !Renewed(backup):
+		return v1alpha1.ReasonRetryScheduled
+	default:
+		return v1alpha1.ReasonQueued
+	}
+}
+
+// requestAgain says how to ask for another try.
+const requestAgain = "request another import (annotation " + v1alpha1.RequestedAtAnnotation + ")"
+
+// driftedMessage is that of Drifted.
+const driftedMessage = "The manifest was edited after its backup was sent, and CBR cannot change a backup that it has accepted. " +
+	"Revert the edit; or delete the backup in CBR and " + requestAgain + "."
+
+// fixedMessages are the messages of the reasons that have but one.
+var fixedMessages = map[string]string{
+	v1alpha1.ReasonQueued: v1alpha1.QueuedMessage,
+	v1alpha1.ReasonOutcomeUnknown: "A call with this backup was sent and its answer is not known. " +
+		"It is not sent again before it is known what CBR made of that call.",
+	v1alpha1.ReasonAwaitingTask: "CBR runs a task that may be the import of this backup. It is not sent before that task has ended.",
+	v1alpha1.ReasonSuspended:    "spec.suspend is set: the backup is not sent to CBR.",
+	v1alpha1.ReasonOperationRunning: "CBR accepted the backup and is importing it; the operation log in status.operationLogID is followed to " +
+		"its end.",
+	v1alpha1.ReasonOperationOverdue: "CBR accepted the backup, but its import takes longer than spec.poll.overdueAfter of the CBRProject. " +
+		"It is still followed. Look at the operation log in status.operationLogID in CBR; if it hangs, ask Huawei Cloud.",
+	v1alpha1.ReasonImported: "CBR imported the backup; it can be restored there.",
+	v1alpha1.ReasonAlreadyImported: "CBR had the backup before it was ever sent from here. Nothing was sent, and the manifest was not compared " +
+		"with what CBR has.",
+}
+
+// messageOf returns the message that goes with a reason.
+func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) string {
+	said := backup.Status.LastError
+	switch reason {
+	case v1alpha1.ReasonProjectNotFound:
+		return fmt.Sprintf("The CBRProject %s does not exist in this namespace. Create it, or declare the backup by a BackupSync with another "+
+			"spec.projectRef.", backup.Spec.ProjectRef.Name)
+	case v1alpha1.ReasonDuplicate:
+		return fmt.Sprintf("The BackupSync %s of this namespace declares the same backup and owns it. Delete one of the two.", given.Owner)
+	case v1alpha1.ReasonBackupUnusable:
+		return fmt.Sprintf("CBR holds the backup, but cannot restore it (%s). Delete it in CBR, then %s.", said, requestAgain)
+	case v1alpha1.ReasonRejected:
+		return fmt.Sprintf("CBR rejected this backup (%s). Correct the manifest: an edit sends it again.", said)
+	case v1alpha1.ReasonRetryScheduled:
+		return said + ". It is sent again at status.nextAttemptTime."
+	case v1alpha1.ReasonOperationFailed:
+		return said + ". Fix the reported cause, then edit the manifest or " + requestAgain + "."
+	case v1alpha1.ReasonUnknownOutcome:
+		return fmt.Sprintf("status.outcome is %q, which this version of the operator does not know. Run the version that wrote it, or a later "+
+			"one: until then nothing is done.", Quote(string(backup.Status.Outcome)))
+	default:
+		return fixedMessages[reason]
+	}
+}
+
+// Present returns the BackupSync with the conditions that follow from its facts.
+func Present(backup *v1alpha1.BackupSync, given Circumstances, now metav1.Time) *v1alpha1.BackupSync {
+	next := *backup
+	reason := ReasonOf(backup, given)
+	conditions := conditionSets[reason].Apply(&backup.ObjectMeta, backup.Status.Conditions, reason, messageOf(backup, reason, given), now)
+	setOrRemove(&conditions, &backup.ObjectMeta, v1alpha1.ConditionDrifted, Drifted(backup), v1alpha1.ReasonEditedAfterImport, driftedMessage, now)
+	next.Status.Conditions = conditions
+	next.Status.ObservedGeneration = backup.Generation
+	next.Status.BackupTime = &metav1.Time{Time: time.Unix(backup.Spec.CreatedAt, 0)}
+	return &next
+}
+
+// Presented reports whether the conditions of a BackupSync are those that follow from its facts: their types, statuses and
+// reasons, and the message of Ready. That a new one is Queued stands in its default status, without a write.
+func Presented(backup *v1alpha1.BackupSync, given Circumstances) bool {
+	reason := ReasonOf(backup, given)
+	ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || !has(ready.Message, messageOf(backup, reason, given)) || !matches(backup, reason) {
+		return false
+	}
+	return reason == v1alpha1.ReasonQueued || backup.Status.ObservedGeneration == backup.Generation
+}
+
+// has reports whether a condition has a message. Most are clean, and each pass asks it of all that wait.
+func has(message, wanted string) bool { return message == wanted || message == CleanMessage(wanted) }
+
+// matches reports whether the conditions of the operator's types are those of a reason.
+func matches(backup *v1alpha1.BackupSync, reason string) bool {
+	wanted := conditionSets[reason]
+	reconciling, stalled, drifted := metav1.ConditionStatus(""), metav1.ConditionStatus(""), metav1.ConditionStatus("")
+	for i := range backup.Status.Conditions {
+		condition := &backup.Status.Conditions[i]
+		switch condition.Type {
+		case v1alpha1.ConditionReady:
+			if condition.Status != wanted.Ready || condition.Reason != reason {
+				return false
+			}
+		case v1alpha1.ConditionReconciling:
+			reconciling = condition.Status
+		case v1alpha1.ConditionStalled:
+			stalled = condition.Status
+		case v1alpha1.ConditionDrifted:
+			drifted = condition.Status
+		}
+	}
+	return reconciling == present(wanted.Reconciling) && stalled == present(wanted.Stalled) && drifted == present(Drifted(backup))
+}
+
+// present returns the status of a condition that is True or absent.
+func present(holds bool) metav1.ConditionStatus {
+	if holds {
+		return metav1.ConditionTrue
+	}
+	return ""
+}
+
+// Settled reports whether nothing is to be done about a BackupSync before a person or CBR changes something: it has ended, its
+// conditions say so, and every edit and request is acknowledged. Duplicates are looked at in every pass.
+func Settled(backup *v1alpha1.BackupSync) bool {
+	switch StateOf(backup) {
+	case Imported, Failed:
+		return !IsDuplicate(backup) && !Requested(backup) && backup.Status.ObservedGeneration == backup.Generation &&
+			matches(backup, ReasonOf(backup, Circumstances{}))
+	default:
+		return false
+	}
+}

@@ -1,0 +1,214 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+)
+
+// One CBRProject imports into a cloud project: two would share neither the records of calls nor the account's rate. The
+// oldest has it, and says so by the claim in its journal. What must hold, whatever is created, edited or deleted when, is
+// that no two of them make calls at the same time, and that the next one begins only when CBR shows all that the one
+// before has sent:
+//
+//   - A project makes no call while an older one of the same cloud project exists, or while any other has the claim.
+//   - A project gives its claim back when it sees an older one, once none of its calls is recorded any more.
+//   - After a process has first recorded calls of a project with its claim, and before it makes them, it lists the
+//     projects live: of two that have both written their claims, at least one sees the other.
+//   - A project that takes the claim after another one had it waits until calls have settled, reads its candidates live
+//     and looks each backup up, as after a change of writer.
+//
+// A project cannot leave its cloud project while calls are recorded (CRD), nor be deleted (finalizer).
+
+// indexCloudProject finds the CBRProjects of a cloud project.
+const indexCloudProject = "cloudProject"
+
+func cloudProjectKeys(object client.Object) []string {
+	return []string{cloudProjectOf(&object.(*v1alpha1.CBRProject).Spec)}
+}
+
+// claim is what a pass knows of its project's right to the cloud project.
+type claim struct {
+	cloudProject string
+	// rival is another CBRProject that has it, or is to have it; nil if there is none.
+	rival *v1alpha1.CBRProject
+	// takeover says that the claim was another's before, and is taken by this pass.
+	takeover bool
+	// from is when calls may be made: after a takeover, when those of the other project have settled.
+	from time.Time
+}
+
+// findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
+func (p *pass) findClaim(ctx context.Context) error {
+	var found v1alpha1.CBRProjectList
+	p.claim = claim{cloudProject: cloudProjectOf(&p.project.Spec)}
+	if err := p.client.List(ctx, &found, client.MatchingFields{indexCloudProject: p.claim.cloudProject}, client.UnsafeDisableDeepCopy,
+		client.DisableReadYourWritesConsistency); err != nil { // of other projects, whose writes are not ours to wait for
+		return fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
+	}
+	p.claim.rival = rivalOf(p.project, found.Items)
+	journal := &p.project.Status.Journal
+	_, predecessor := p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID)
+	switch {
+	case p.claim.rival != nil:
+		return nil
+	case predecessor, journal.CloudProject == "" && journal.WriterID != "":
+		p.claim.takeover = true
+		p.claim.from = p.now.Add(p.options.SettleTime)
+		p.memory.overtaken()
+	case journal.TakeoverTime != nil:
+		p.claim.from = journal.TakeoverTime.Add(p.options.SettleTime)
+	}
+	return nil
+}
+
+// rivalOf returns the CBRProject, of those that import into the same cloud project, that keeps another one from doing so: the
+// oldest if that is older, or any that has the claim. It is nil if there is none.
+func rivalOf(project *v1alpha1.CBRProject, all []v1alpha1.CBRProject) *v1alpha1.CBRProject {
+	var found *v1alpha1.CBRProject
+	cloudProject := cloudProjectOf(&project.Spec)
+	for i := range all {
+		other := &all[i]
+		if other.UID == project.UID || cloudProjectOf(&other.Spec) != cloudProject {
+			continue
+		}
+		if olderProject(other, project) || other.Status.Journal.CloudProject == cloudProject {
+			if found == nil || olderProject(other, found) {
+				found = other
+			}
+		}
+	}
+	return found
+}
+
+// olderProject orders CBRProjects by age; those of the same second by namespace and name.
+func olderProject(a, b *v1alpha1.CBRProject) bool {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name)) < 0
+}
+
+// mayCall reports whether the project may make calls as far as its claim is concerned, and asks for a pass when it may.
+func (p *pass) mayCall() bool {
+	if p.claim.rival != nil {
+		return false
+	}
+	if p.claim.from.After(p.now) {
+		p.wakeAt(p.claim.from)
+		return false
+	}
+	return true
+}
+
+// applyClaim writes the claim into a status.
+func (p *pass) applyClaim(journal *v1alpha1.Journal) {
+	switch {
+	case p.claim.rival == nil && p.claim.takeover:
+		taken := metav1.NewMicroTime(p.now)
+		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, &taken
+	case p.claim.rival == nil && journal.CloudProject != p.claim.cloudProject:
+		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, nil
+	case p.claim.rival == nil:
+	case len(journal.Submissions) == 0:
+		journal.CloudProject, journal.TakeoverTime = "", nil
+	}
+}
+
+// confirmClaim reads the other projects live, once for each version of the project's spec that this process makes calls for,
+// and reports whether the recorded calls may be made. The record holds the claim: see above.
+func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
+	confirmed := fmt.Sprintf("%s/%d/%s", p.project.UID, p.project.Generation, p.claim.cloudProject)
+	if p.memory.confirmedClaim == confirmed {
+		return true, nil
+	}
+	found, err := p.liveProjects(ctx)
+	if err != nil {
+		return false, err
+	}
+	if p.claim.rival = rivalOf(p.project, found); p.claim.rival != nil {
+		return false, nil
+	}
+	p.memory.confirmedClaim = confirmed
+	return true, nil
+}
+
+// liveProjects reads the CBRProjects with the project's id that the operator watches, from the API server.
+func (p *pass) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) {
+	namespaces := p.options.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	var all []v1alpha1.CBRProject
+	for _, namespace := range namespaces {
+		var found v1alpha1.CBRProjectList
+		if err := p.live.List(ctx, &found, client.InNamespace(namespace),
+			client.MatchingFields{"spec.projectID": p.project.Spec.ProjectID}); err != nil {
+			return nil, fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
+		}
+		all = slices.Concat(all, found.Items)
+	}
+	return all, nil
+}
+
+// inUseMessage says what keeps the project from making calls. It names no object of another namespace.
+func (p *pass) inUseMessage() string {
+	rival := "Another CBRProject"
+	if p.claim.rival != nil && p.claim.rival.Namespace == p.key.Namespace {
+		rival = "The CBRProject " + p.claim.rival.Name
+	}
+	switch {
+	case p.claim.rival == nil:
+		return "Another CBRProject imported into the same cloud project before. Calls begin when CBR shows all that it was sent by that one."
+	case olderProject(p.claim.rival, p.project):
+		return rival + ", which is older, imports into the same cloud project (endpoint and projectID), and only one may. Delete one " +
+			"of the two, and declare the backups in the namespace of the other."
+	default:
+		return rival + ", which is younger, still has calls in the same cloud project (endpoint and projectID). Calls begin when it has " +
+			"let go of it. Only one may import there: delete one of the two."
+	}
+}
+
+// cloudProjects remembers which CBRProject of this process has used a cloud project last. A deleted one leaves no trace but this.
+type cloudProjects struct {
+	mutex  sync.Mutex
+	usedBy map[string]types.UID
+}
+
+// use notes that a CBRProject makes calls.
+func (c *cloudProjects) use(cloudProject string, by types.UID) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.usedBy[cloudProject] = by
+}
+
+// usedByAnother returns which other CBRProject has made the latest calls, if one has.
+func (c *cloudProjects) usedByAnother(cloudProject string, than types.UID) (types.UID, bool) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	by, used := c.usedBy[cloudProject]
+	return by, used && by != than
+}

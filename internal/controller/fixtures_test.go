@@ -1,0 +1,115 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+)
+
+// noon is the time at which the tables of these tests play.
+var noon = metav1.NewTime(time.Date(2026, 3, 26, 12, 0, 0, 0, time.UTC))
+
+// newBackup is a BackupSync as the API server makes it of a manifest: with the default status of the CRD.
+func newBackup(changes ...func(*v1alpha1.BackupSync)) *v1alpha1.BackupSync {
+	queued := metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonQueued,
+		Message: v1alpha1.QueuedMessage, LastTransitionTime: metav1.NewTime(time.Unix(0, 0))}
+	ready, reconciling := queued, queued
+	ready.Type, ready.Status = v1alpha1.ConditionReady, metav1.ConditionUnknown
+	reconciling.Type = v1alpha1.ConditionReconciling
+	backup := &v1alpha1.BackupSync{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "BackupSync"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "erp-01", UID: "uid-erp-01", Generation: 1,
+			ResourceVersion: "1", CreationTimestamp: noon},
+		Spec: v1alpha1.BackupSyncSpec{
+			ProjectRef: v1alpha1.ProjectReference{Kind: v1alpha1.ProjectKindCBRProject, Name: "default"},
+			BackupID:   "1f9e6b47-7655-4a19-b563-21b4ef023025", BackupName: "backup_name", BucketName: "bucket", ImagePath: "path",
+			ResourceID: "resource", ResourceName: "erp-01", ResourceType: "OS::Native::Server", CreatedAt: 1553587260,
+		},
+		Status: v1alpha1.BackupSyncStatus{ObservedGeneration: -1, Conditions: []metav1.Condition{ready, reconciling}},
+	}
+	for _, change := range changes {
+		change(backup)
+	}
+	return backup
+}
+
+// edit is what the API server makes of a BackupSync whose item is changed.
+func edit(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	next := backup.DeepCopy()
+	next.Generation++
+	next.Spec.ImagePath += "/edited"
+	return next
+}
+
+// asked returns a BackupSync with a request to try again.
+func asked(backup *v1alpha1.BackupSync, request string) *v1alpha1.BackupSync {
+	next := *backup
+	next.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
+	return &next
+}
+
+// lives are BackupSyncs in each state, by the reason of Ready.
+var lives = map[string]func() *v1alpha1.BackupSync{
+	v1alpha1.ReasonQueued:           func() *v1alpha1.BackupSync { return newBackup() },
+	v1alpha1.ReasonAwaitingTask:     waitingAs(backupsync.Circumstances{AwaitsTask: true}),
+	v1alpha1.ReasonProjectNotFound:  waitingAs(backupsync.Circumstances{ProjectMissing: true}),
+	v1alpha1.ReasonOutcomeUnknown:   waitingAs(backupsync.Circumstances{InCall: true}),
+	v1alpha1.ReasonDuplicate:        waitingAs(backupsync.Circumstances{Owner: "erp-00"}),
+	v1alpha1.ReasonOperationRunning: runningBackup,
+	v1alpha1.ReasonOperationOverdue: func() *v1alpha1.BackupSync {
+		return backupsync.Acknowledged(runningBackup(), backupsync.Circumstances{Overdue: true}, noon)
+	},
+	v1alpha1.ReasonImported: func() *v1alpha1.BackupSync {
+		return backupsync.Finished(runningBackup(), backupsync.Kept(nil), 3, noon)
+	},
+	v1alpha1.ReasonAlreadyImported: func() *v1alpha1.BackupSync { return backupsync.Stored(newBackup(), "", "", noon) },
+	v1alpha1.ReasonRetryScheduled: func() *v1alpha1.BackupSync {
+		return backupsync.Finished(runningBackup(), backupsync.Forgotten(), 3, noon)
+	},
+	v1alpha1.ReasonOperationFailed: func() *v1alpha1.BackupSync {
+		return backupsync.Finished(runningBackup(), backupsync.Forgotten(), 0, noon)
+	},
+	v1alpha1.ReasonRejected: func() *v1alpha1.BackupSync {
+		return backupsync.Rejected(newBackup(), backupsync.Hash(&newBackup().Spec), "no such image", noon)
+	},
+	v1alpha1.ReasonBackupUnusable: withOutcome(v1alpha1.OutcomeBackupUnusable),
+	v1alpha1.ReasonUnknownOutcome: withOutcome("ImportedByMagic"),
+	v1alpha1.ReasonSuspended: func() *v1alpha1.BackupSync {
+		return waitingAs(backupsync.Circumstances{}, func(b *v1alpha1.BackupSync) { b.Spec.Suspend = true })()
+	},
+}
+
+func runningBackup() *v1alpha1.BackupSync {
+	return backupsync.Submitted(newBackup(), "operation", backupsync.Hash(&newBackup().Spec), noon, noon)
+}
+
+func waitingAs(given backupsync.Circumstances, changes ...func(*v1alpha1.BackupSync)) func() *v1alpha1.BackupSync {
+	return func() *v1alpha1.BackupSync { return backupsync.Waiting(newBackup(changes...), given, noon) }
+}
+
+func withOutcome(outcome v1alpha1.Outcome) func() *v1alpha1.BackupSync {
+	return func() *v1alpha1.BackupSync {
+		backup := runningBackup()
+		backup.Status.Outcome, backup.Status.FinishedTime = outcome, &noon
+		return backupsync.Present(backup, backupsync.Circumstances{}, noon)
+	}
+}
