@@ -30,7 +30,7 @@ test: verify-generated lint controlplane binaries ## Everything that gates a cha
 
 .PHONY: unit
 unit: ## The tests that need no API server.
-	go test -race ./api/... ./internal/cbr/... ./hack/...
+	go test -race ./internal/backupsync/... ./internal/cbr/... ./hack/...
 
 .PHONY: flow
 flow: controlplane ## The flows of the controller on a real API server.

@@ -33,8 +33,8 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -240,7 +240,7 @@ func metricsOptions(f *flags) metricsserver.Options {
 		BindAddress:   f.metricsAddress,
 		SecureServing: f.secureMetrics,
 		CertDir:       f.metricsCertPath,
-		TLSOpts:       []func(*tls.Config){func(c *tls.Config) {
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS12
 			c.NextProtos = []string{"http/1.1"} // no HTTP/2: clients could reset streams faster than they cost them anything
 		}},

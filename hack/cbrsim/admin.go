@@ -143,18 +143,28 @@ func (s *simulator) setRejects(rejects map[string]cbrtest.APIError) error {
 	return nil
 }
 
-// preloaded are backups that are in a project, the first one if it is not named.
+// setGets replaces the table of errors that a GET of a task or backup is answered with, by its id.
+func (s *simulator) setGets(gets map[string]cbrtest.APIError) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.gets = gets
+	return nil
+}
+
+// preloaded are backups that are in a project, cbrtest.ProjectID if it is not named, and ids of those that are there no more.
 type preloaded struct {
 	ProjectID string             `json:"projectID"`
 	Backups   []cbr.StoredBackup `json:"backups"`
+	Removed   []string           `json:"removed"`
 }
 
-func (s *simulator) addBackups(content preloaded) error {
+func (s *simulator) changeBackups(content preloaded) error {
 	for _, backup := range content.Backups {
 		if backup.ID == "" {
 			return errors.New("a backup without id")
 		}
 	}
+	s.cloud.RemoveBackups(content.ProjectID, content.Removed...)
 	s.cloud.AddBackups(content.ProjectID, content.Backups...)
 	return nil
 }

@@ -50,6 +50,7 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	flags.DurationVar(&options.TaskDuration, "task-duration", 5*time.Second, "time from the acceptance of a backup to the end of its task")
 	flags.IntVar(&options.SyncCallsPerMinute, "sync-calls-per-minute", 0, "ImportBackup calls that are let through in a --rate-window; 0 for no limit")
 	flags.DurationVar(&options.RateWindow, "rate-window", time.Minute, "length of the minute of --sync-calls-per-minute")
+	addOptions(flags, options)
 	projects, tokens := list{}, list{}
 	flags.Var(&projects, "project-id", "known project; may be repeated, or a comma-separated list (default "+cbrtest.ProjectID+")")
 	flags.Var(&tokens, "token", "accepted token; may be repeated, or a comma-separated list (default "+cbrtest.Token+")")
@@ -70,8 +71,11 @@ func (s settings) check(allowRemote bool) error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together")
 	}
-	if s.options.Latency < 0 || s.options.TaskDuration < 0 || s.options.RateWindow <= 0 || s.options.SyncCallsPerMinute < 0 {
-		return errors.New("times and limits must not be negative, nor --rate-window 0")
+	if s.options.RateWindow <= 0 {
+		return errors.New("--rate-window must be more than 0")
+	}
+	if err := checkOptions(s.options); err != nil {
+		return err
 	}
 	host, _, err := net.SplitHostPort(s.addr)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
-// anyBackup stands in the tables of outcomes and rejections for the backups that are not in them.
+// anyBackup stands in the tables of outcomes, rejections and errors for the ids that are not in them.
 const anyBackup = "*"
 
 // simulator serves the API and, beside it, what steers and shows the Cloud.
@@ -36,11 +36,12 @@ type simulator struct {
 	mutex    sync.Mutex
 	outcomes map[string]outcome
 	rejects  map[string]cbrtest.APIError
+	gets     map[string]cbrtest.APIError
 }
 
 func newSimulator(options cbrtest.Options) *simulator {
-	s := &simulator{extra: http.NewServeMux(), outcomes: map[string]outcome{}, rejects: map[string]cbrtest.APIError{}}
-	options.TaskOutcome, options.Reject = s.outcomeOf, s.rejection
+	s := &simulator{extra: http.NewServeMux()}
+	options.TaskOutcome, options.Reject, options.GetError = s.outcomeOf, s.rejection, s.getError
 	s.cloud = cbrtest.New(options)
 	s.extra.HandleFunc("GET /_ledger", s.serveLedger)
 	s.extra.HandleFunc("GET /_ledger/{$}", s.servePage)
@@ -52,7 +53,9 @@ func newSimulator(options cbrtest.Options) *simulator {
 	s.extra.HandleFunc("POST /_admin/limit", steer(s.setLimit))
 	s.extra.HandleFunc("POST /_admin/outcomes", steer(s.setOutcomes))
 	s.extra.HandleFunc("POST /_admin/rejects", steer(s.setRejects))
-	s.extra.HandleFunc("POST /_admin/backups", steer(s.addBackups))
+	s.extra.HandleFunc("POST /_admin/gets", steer(s.setGets))
+	s.extra.HandleFunc("POST /_admin/backups", steer(s.changeBackups))
+	s.extra.HandleFunc("POST /_admin/options", steer(s.setOptions))
 	return s
 }
 
@@ -78,9 +81,20 @@ func (s *simulator) outcomeOf(backup cbr.Backup) cbrtest.Outcome {
 func (s *simulator) rejection(backup cbr.Backup) *cbrtest.APIError {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for _, id := range []string{backup.ID, anyBackup} {
-		if rejected, found := s.rejects[id]; found {
-			return &rejected
+	return errorOf(s.rejects, backup.ID)
+}
+
+func (s *simulator) getError(id string) *cbrtest.APIError {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return errorOf(s.gets, id)
+}
+
+// errorOf finds what a table has for an id.
+func errorOf(table map[string]cbrtest.APIError, id string) *cbrtest.APIError {
+	for _, key := range []string{id, anyBackup} {
+		if refused, found := table[key]; found {
+			return &refused
 		}
 	}
 	return nil

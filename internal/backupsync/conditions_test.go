@@ -17,6 +17,8 @@ limitations under the License.
 package backupsync
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -176,6 +178,8 @@ func TestTheLifeOfADuplicate(t *testing.T) {
 	g.Expect(readyOf(first).Message).To(ContainSubstring("erp-00"))
 	second := Waiting(first, Circumstances{Owner: "erp-07"}, noon)
 	g.Expect(readyOf(second).Message).To(ContainSubstring("erp-07"))
+	retried := Waiting(retriedBackup(), Circumstances{Owner: "erp-00"}, noon)
+	g.Expect(retried.Status.NextAttemptTime).To(BeNil(), "it waits for its owner, not for a time")
 	free := Waiting(second, alone, noon)
 	g.Expect(free.Status.Outcome).To(BeEmpty())
 	g.Expect(StateOf(free)).To(Equal(Pending))
@@ -203,6 +207,44 @@ func TestAcknowledged(t *testing.T) {
 		b.Status.Conditions = nil
 	})
 	g.Expect(conditionsOf(Acknowledged(damaged, alone, noon))).To(Equal(readyRow.conditions(v1alpha1.ReasonImported, false)), "what was dropped is written again")
+}
+
+// Whatever somebody makes of the conditions is seen, and written as it should be.
+func TestDamagedConditionsAreSeen(t *testing.T) {
+	type conditions = []metav1.Condition
+	damage := map[string]func(conditions, string) conditions{
+		"dropped": func(current conditions, kind string) conditions {
+			return slices.DeleteFunc(current, func(c metav1.Condition) bool { return c.Type == kind })
+		},
+		"with another status": func(current conditions, kind string) conditions {
+			meta.SetStatusCondition(&current, metav1.Condition{Type: kind, Status: "Odd", Reason: "Odd"})
+			return current
+		},
+		"set by somebody else": func(current conditions, kind string) conditions {
+			if meta.FindStatusCondition(current, kind) == nil {
+				meta.SetStatusCondition(&current, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Odd"})
+			}
+			return current
+		},
+	}
+	drifted := life{alone, func() *v1alpha1.BackupSync { return Acknowledged(edit(importedBackup()), alone, noon) }}
+	all := maps.Clone(lives)
+	all["Drifted"] = drifted
+	for reason, live := range all {
+		for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionDrifted} {
+			for how, apply := range damage {
+				g := NewWithT(t)
+				sound := live.backup()
+				damaged := sound.DeepCopy()
+				damaged.Status.Conditions = apply(damaged.Status.Conditions, kind)
+				if maps.Equal(conditionsOf(sound), conditionsOf(damaged)) {
+					continue
+				}
+				g.Expect(Presented(damaged, live.given)).To(BeFalse(), "%s: %s is %s", reason, kind, how)
+				g.Expect(conditionsOf(Acknowledged(damaged, live.given, noon))).To(Equal(conditionsOf(sound)), "%s: %s is %s", reason, kind, how)
+			}
+		}
+	}
 }
 
 func TestForeignConditionsAreKept(t *testing.T) {

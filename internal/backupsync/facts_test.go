@@ -51,7 +51,6 @@ const (
 )
 
 var (
-	everyBool    = []bool{false, true}
 	everyRequest = []request{none, unmet, met}
 	everyHash    = []string{"", itsHash, editedHash, unknownHash}
 	everyOutcome = []v1alpha1.Outcome{"", v1alpha1.OutcomeImported, v1alpha1.OutcomeAlreadyImported, v1alpha1.OutcomeBackupUnusable,

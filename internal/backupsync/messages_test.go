@@ -130,6 +130,47 @@ func TestMessagesOfFailedTasks(t *testing.T) {
 	}
 }
 
+// What CBR says, and the names of objects, may be long: that is cut, and not what to do.
+func TestLongMessagesSayWhatToDo(t *testing.T) {
+	long := strings.Repeat("very ", 1000)
+	longest := strings.Repeat("x", 253)
+	coded := task(cbr.TaskSuccess, "BackupService.1006", long)
+	hostile := task(cbr.TaskFailed, long, long)
+	quoted := Quote(long) + ": " + Quote(long) // as the controller describes a refusal
+	unusable := failedBackup()
+	unusable.Status.Outcome, unusable.Status.LastError = v1alpha1.OutcomeBackupUnusable, quoted
+	elsewhere := newBackup(func(b *v1alpha1.BackupSync) { b.Spec.ProjectRef.Name = longest })
+	for name, c := range map[string]struct {
+		backup *v1alpha1.BackupSync
+		reason string
+	}{
+		"a task without the backup, a usual code":  {Finished(runningBackup(), Unaccounted(coded), 0, noon), v1alpha1.ReasonOperationFailed},
+		"a task without the backup, a long code":   {Finished(runningBackup(), Unaccounted(hostile), 0, noon), v1alpha1.ReasonOperationFailed},
+		"it is retried":                            {Finished(runningBackup(), Unaccounted(hostile), 3, noon), v1alpha1.ReasonRetryScheduled},
+		"a failed task, a long code":               {Finished(runningBackup(), EndOf(hostile), 0, noon), v1alpha1.ReasonOperationFailed},
+		"a refusal, a long code":                   {Rejected(newBackup(), itsHash, quoted, noon), v1alpha1.ReasonRejected},
+		"unusable, a long code":                    {Present(unusable, alone, noon), v1alpha1.ReasonBackupUnusable},
+		"the project has the longest name":         {Present(elsewhere, Circumstances{ProjectMissing: true}, noon), v1alpha1.ReasonProjectNotFound},
+		"the owner of a duplicate has the longest": {Present(newBackup(), Circumstances{Owner: longest}, noon), v1alpha1.ReasonDuplicate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expectSoundMessage(NewWithT(t), readyOf(c.backup).Message, c.reason)
+		})
+	}
+}
+
+// What does not fit is cut. It is not taken for another message, and written again, by every pass.
+func TestMessagesThatAreCutSettleDown(t *testing.T) {
+	g := NewWithT(t)
+	given := Circumstances{Owner: strings.Repeat("x", 500)}
+	duplicate := Waiting(newBackup(), given, noon)
+	g.Expect(readyOf(duplicate).Message).To(ContainSubstring("x… of this namespace"))
+	g.Expect(Waiting(duplicate, given, noon)).To(BeNil())
+	rejected := Rejected(newBackup(), itsHash, strings.Repeat("very ", 100), noon)
+	g.Expect(utf8.RuneCountInString(readyOf(rejected).Message)).To(BeNumerically("~", v1alpha1.MaxMessageLength, 1), "cut at a space")
+	g.Expect(Acknowledged(rejected, alone, noon)).To(BeNil())
+}
+
 func TestMessagesQuoteWhatIsNotKnown(t *testing.T) {
 	g := NewWithT(t)
 	hostile := withOutcome(v1alpha1.Outcome("Done\n\"by\x00 magic\"" + strings.Repeat("备", 500)))

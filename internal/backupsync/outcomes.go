@@ -50,8 +50,7 @@ func Submitted(backup *v1alpha1.BackupSync, operation, hash string, at, now meta
 	if StateOf(backup) != Running && Renewed(backup) { // begun anew: with all its retries
 		status.Attempts = 0
 	}
-	if hash != "" {
-		status.SentHash = hash
+	if status.SentHash = hash; hash != "" { // else nobody knows what was sent
 		status.Attempts++
 	}
 	status.Outcome, status.OperationLogID, status.LastError = "", operation, ""
@@ -65,8 +64,11 @@ func Submitted(backup *v1alpha1.BackupSync, operation, hash string, at, now meta
 func Stored(backup *v1alpha1.BackupSync, operation, hash string, now metav1.Time) *v1alpha1.BackupSync {
 	next := *backup
 	status := &next.Status
-	if hash != "" {
+	switch {
+	case hash != "":
 		status.SentHash = hash
+	case status.OperationLogID == "": // CBR has taken nothing of ours: what was sent, if anything, is not what it has
+		status.SentHash = ""
 	}
 	if operation != "" {
 		status.OperationLogID = operation
@@ -85,9 +87,9 @@ func Stored(backup *v1alpha1.BackupSync, operation, hash string, now metav1.Time
 func Followed(backup *v1alpha1.BackupSync, operation, hash string, at, now metav1.Time) *v1alpha1.BackupSync {
 	status := &backup.Status
 	switch {
-	case status.OperationLogID == operation && status.Outcome != v1alpha1.OutcomeAlreadyImported:
+	case isUnknown(backup), status.OperationLogID == operation && StateOf(backup) == Running:
 		return nil
-	case StateOf(backup) != Imported, Reimport(backup):
+	case StateOf(backup) != Imported, Reimport(backup): // a retry may have got the id of the attempt before
 		return Submitted(backup, operation, hash, at, now)
 	case status.Outcome == v1alpha1.OutcomeImported && status.OperationLogID != "":
 		return nil
@@ -105,7 +107,7 @@ func Followed(backup *v1alpha1.BackupSync, operation, hash string, at, now metav
 // now, of which the refusal says nothing.
 func Rejected(backup *v1alpha1.BackupSync, hash, said string, now metav1.Time) *v1alpha1.BackupSync {
 	state := StateOf(backup)
-	if Hash(&backup.Spec) != hash || state == Running || state == Imported && !Reimport(backup) {
+	if Hash(&backup.Spec) != hash || state == Running || state == Imported && !Reimport(backup) || isUnknown(backup) {
 		return nil
 	}
 	next := *backup
@@ -171,7 +173,7 @@ func Finished(backup *v1alpha1.BackupSync, end Ending, retryLimit int32, now met
 	}
 	status.FinishedTime, status.LastError = &ended, CleanMessage(end.Said)
 	// A task that somebody else started is no attempt of ours: what we would send may do better.
-	ours := status.Attempts > 0
+	ours := status.Attempts > 0 && status.SentHash != ""
 	switch {
 	case end.Status == cbr.TaskSuccess:
 		status.Outcome, status.LastError = v1alpha1.OutcomeImported, ""
@@ -197,7 +199,7 @@ func Backoff(base, longest time.Duration, failures int) time.Duration {
 // Requeued returns a failed BackupSync as one to be tried again with all its retries: nil if it has not failed, or as a
 // duplicate, or in a way that this version does not know.
 func Requeued(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
-	if IsDuplicate(backup) || StateOf(backup) != Failed || ReasonOf(backup, Circumstances{}) == v1alpha1.ReasonUnknownOutcome {
+	if IsDuplicate(backup) || StateOf(backup) != Failed || isUnknown(backup) {
 		return nil
 	}
 	return Present(begunAnew(backup), Circumstances{}, now)
@@ -217,7 +219,7 @@ func Waiting(backup *v1alpha1.BackupSync, given Circumstances, now metav1.Time) 
 	switch {
 	case ReasonOf(backup, given) == v1alpha1.ReasonDuplicate:
 		marked := *backup
-		marked.Status.Outcome = v1alpha1.OutcomeDuplicate
+		marked.Status.Outcome, marked.Status.NextAttemptTime = v1alpha1.OutcomeDuplicate, nil
 		meet(&marked)
 		next = &marked
 	case IsDuplicate(backup), StateOf(backup) == Pending && Renewed(backup) && !isNew(backup):
@@ -244,7 +246,9 @@ func sameFacts(a, b *v1alpha1.BackupSyncStatus) bool {
 // says what its facts say: nil if it does already. The edit may have made it drift.
 func Acknowledged(backup *v1alpha1.BackupSync, given Circumstances, now metav1.Time) *v1alpha1.BackupSync {
 	next := *backup
-	meet(&next)
+	if !isUnknown(backup) { // a later version is to see the request
+		meet(&next)
+	}
 	if Presented(backup, given) && sameFacts(&backup.Status, &next.Status) {
 		return nil
 	}

@@ -33,6 +33,7 @@ func afterAttempts(attempts int32) *v1alpha1.BackupSync {
 }
 
 func TestRetryLimit(t *testing.T) {
+	const foreign = -1 // the task is of a call that somebody else has made, after some of ours
 	for name, c := range map[string]struct {
 		status          cbr.TaskStatus
 		attempts, limit int32
@@ -48,23 +49,32 @@ func TestRetryLimit(t *testing.T) {
 		"a time-out is retried":                    {cbr.TaskTimeout, 1, 3, v1alpha1.ReasonRetryScheduled},
 		"a time-out of the last retry is final":    {cbr.TaskTimeout, 4, 3, v1alpha1.ReasonOperationFailed},
 		"what CBR's checks skip is final at once":  {cbr.TaskSkipped, 1, 3, v1alpha1.ReasonOperationFailed},
-		"somebody else's failure is no attempt":    {cbr.TaskFailed, 0, 0, v1alpha1.ReasonRetryScheduled},
-		"somebody else's skip is none, either":     {cbr.TaskSkipped, 0, 0, v1alpha1.ReasonRetryScheduled},
+		"no attempt of ours is counted":            {cbr.TaskSkipped, 0, 3, v1alpha1.ReasonRetryScheduled},
+		"somebody else's failure is no attempt":    {cbr.TaskFailed, foreign, 0, v1alpha1.ReasonRetryScheduled},
+		"somebody else's skip is none, either":     {cbr.TaskSkipped, foreign, 3, v1alpha1.ReasonRetryScheduled},
 		"success needs no retry":                   {cbr.TaskSuccess, 1, 3, v1alpha1.ReasonImported},
 		"success of the last retry":                {cbr.TaskSuccess, 4, 3, v1alpha1.ReasonImported},
 		"success, though the limit was lowered":    {cbr.TaskSuccess, 9, 0, v1alpha1.ReasonImported},
-		"success of a task that somebody else has": {cbr.TaskSuccess, 0, 0, v1alpha1.ReasonImported},
+		"success of a task that somebody else has": {cbr.TaskSuccess, foreign, 0, v1alpha1.ReasonImported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			next := Finished(afterAttempts(c.attempts), end(c.status), c.limit, noon)
+			backup := afterAttempts(c.attempts)
+			if c.attempts == foreign {
+				backup = Submitted(afterAttempts(4), "foreign", "", noon, noon)
+			}
+			next := Finished(backup, end(c.status), c.limit, noon)
 			status := &next.Status
 			g.Expect(readyOf(next).Reason).To(Equal(c.reason))
-			g.Expect(status.Attempts).To(Equal(c.attempts), "the end of a task is no attempt")
+			g.Expect(status.Attempts).To(Equal(backup.Status.Attempts), "the end of a task is no attempt")
 			g.Expect(status.FinishedTime).NotTo(BeNil(), "the attempt has ended, well or not")
-			g.Expect(status.OperationLogID).To(Equal("operation"))
+			g.Expect(status.OperationLogID).To(Equal(backup.Status.OperationLogID))
 			g.Expect(status.NextAttemptTime != nil).To(Equal(c.reason == v1alpha1.ReasonRetryScheduled))
-			g.Expect(status.LastError == "").To(Equal(c.reason == v1alpha1.ReasonImported))
+			if c.reason == v1alpha1.ReasonImported {
+				g.Expect(status.LastError).To(BeEmpty())
+			} else {
+				g.Expect(status.LastError).To(HavePrefix("CBR ended the import as " + string(c.status)))
+			}
 		})
 	}
 }
@@ -116,6 +126,12 @@ func TestSubmitted(t *testing.T) {
 	g.Expect(StateOf(foreign)).To(Equal(Running))
 	g.Expect(foreign.Status.Attempts).To(BeZero(), "somebody else sent it")
 	g.Expect(foreign.Status.SentHash).To(BeEmpty())
+	g.Expect(Submitted(retriedBackup(), "foreign", "", noon, noon).Status.SentHash).To(BeEmpty(), "nobody knows what was sent")
+
+	asked := ask(runningBackup(), "now")
+	again := Submitted(asked, "another", itsHash, noon, noon)
+	g.Expect(again.Status.Attempts).To(BeEquivalentTo(2), "one that runs does not begin anew")
+	g.Expect(Requested(again)).To(BeFalse())
 }
 
 func TestFinishedTime(t *testing.T) {
@@ -172,6 +188,8 @@ func TestStored(t *testing.T) {
 	g.Expect(lost.Status.SentHash).To(Equal(itsHash))
 	g.Expect(Drifted(Stored(edit(newBackup()), "", itsHash, noon))).To(BeTrue(), "what was sent is not what the manifest declares by now")
 
+	g.Expect(Requested(Stored(ask(newBackup(), "now"), "", "", noon))).To(BeFalse(), "the request is met: there is nothing to try again")
+
 	ours := Stored(retriedBackup(), "", "", noon)
 	g.Expect(readyOf(ours).Reason).To(Equal(v1alpha1.ReasonImported))
 	g.Expect(ours.Status.NextAttemptTime).To(BeNil())
@@ -187,20 +205,20 @@ func TestFollowed(t *testing.T) {
 		version *v1alpha1.BackupSync
 		reason  string // "" for no write
 	}{
-		"a pending one runs":                            {newBackup(), v1alpha1.ReasonOperationRunning},
-		"one that is suspended meanwhile runs":          {suspend(newBackup()), v1alpha1.ReasonOperationRunning},
-		"one that is edited meanwhile runs":             {edit(newBackup()), v1alpha1.ReasonOperationRunning},
-		"one that was a duplicate runs":                 {lives[v1alpha1.ReasonDuplicate].backup(), v1alpha1.ReasonOperationRunning},
-		"one that was rejected before runs":             {rejectedBackup(), v1alpha1.ReasonOperationRunning},
-		"one that runs already":                         {Submitted(newBackup(), "latest", itsHash, noon, noon), ""},
-		"one that runs as another task":                 {runningBackup(), v1alpha1.ReasonOperationRunning},
-		"one that has ended with it":                    {Finished(Submitted(newBackup(), "latest", itsHash, noon, noon), Kept(nil), 3, noon), ""},
-		"one that has failed with it":                   {Finished(Submitted(newBackup(), "latest", itsHash, noon, noon), Forgotten(), 3, noon), ""},
-		"one that has ended with another task":          {importedBackup(), ""},
-		"taken for an earlier import":                   {found("", ""), v1alpha1.ReasonImported},
-		"taken for an earlier import, though by a task": {found("latest", ""), v1alpha1.ReasonImported},
-		"found without its task":                        {found("", itsHash), v1alpha1.ReasonImported},
-		"found with its task":                           {found("latest", itsHash), ""},
+		"a pending one runs":                              {newBackup(), v1alpha1.ReasonOperationRunning},
+		"one that is suspended meanwhile runs":            {suspend(newBackup()), v1alpha1.ReasonOperationRunning},
+		"one that is edited meanwhile runs":               {edit(newBackup()), v1alpha1.ReasonOperationRunning},
+		"one that was a duplicate runs":                   {lives[v1alpha1.ReasonDuplicate].backup(), v1alpha1.ReasonOperationRunning},
+		"one that was rejected before runs":               {rejectedBackup(), v1alpha1.ReasonOperationRunning},
+		"one that runs already":                           {Submitted(newBackup(), "latest", itsHash, noon, noon), ""},
+		"one that runs as another task":                   {runningBackup(), v1alpha1.ReasonOperationRunning},
+		"one that has ended with it":                      {Finished(Submitted(newBackup(), "latest", itsHash, noon, noon), Kept(nil), 3, noon), ""},
+		"one that has failed with the same id runs again": {Finished(Submitted(newBackup(), "latest", itsHash, noon, noon), Forgotten(), 3, noon), v1alpha1.ReasonOperationRunning},
+		"one that has ended with another task":            {importedBackup(), ""},
+		"taken for an earlier import":                     {found("", ""), v1alpha1.ReasonImported},
+		"taken for an earlier import, though by a task":   {found("latest", ""), v1alpha1.ReasonImported},
+		"found without its task":                          {found("", itsHash), v1alpha1.ReasonImported},
+		"found with its task":                             {found("latest", itsHash), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -19,6 +19,7 @@ package backupsync
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,14 +56,13 @@ func ReasonOf(backup *v1alpha1.BackupSync, given Circumstances) string {
 }
 
 func failureReason(backup *v1alpha1.BackupSync, given Circumstances) string {
-	outcome := string(backup.Status.Outcome)
-	switch _, known := conditionSets[outcome]; {
+	switch {
 	case IsDuplicate(backup) && given.Owner == "":
 		return pendingReason(backup, given)
-	case !known:
+	case isUnknown(backup):
 		return v1alpha1.ReasonUnknownOutcome
 	default:
-		return outcome
+		return string(backup.Status.Outcome)
 	}
 }
 
@@ -124,24 +124,29 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 	said := backup.Status.LastError
 	switch reason {
 	case v1alpha1.ReasonProjectNotFound:
-		return fmt.Sprintf("The CBRProject %s does not exist in this namespace. Create it, or declare the backup by a BackupSync with another "+
-			"spec.projectRef.", backup.Spec.ProjectRef.Name)
+		return around("The CBRProject ", backup.Spec.ProjectRef.Name, " does not exist in this namespace. Create it, or declare the backup by a "+
+			"BackupSync with another spec.projectRef.")
 	case v1alpha1.ReasonDuplicate:
-		return fmt.Sprintf("The BackupSync %s of this namespace declares the same backup and owns it. Delete one of the two.", given.Owner)
+		return around("The BackupSync ", given.Owner, " of this namespace declares the same backup and owns it. Delete one of the two.")
 	case v1alpha1.ReasonBackupUnusable:
-		return fmt.Sprintf("CBR holds the backup, but cannot restore it (%s). Delete it in CBR, then %s.", said, requestAgain)
+		return around("CBR holds the backup, but cannot restore it (", said, "). Delete it in CBR, then "+requestAgain+".")
 	case v1alpha1.ReasonRejected:
-		return fmt.Sprintf("CBR rejected this backup (%s). Correct the manifest: an edit sends it again.", said)
+		return around("CBR rejected this backup (", said, "). Correct the manifest: an edit sends it again.")
 	case v1alpha1.ReasonRetryScheduled:
-		return said + ". It is sent again at status.nextAttemptTime."
+		return around("", said, ". It is sent again at status.nextAttemptTime.")
 	case v1alpha1.ReasonOperationFailed:
-		return said + ". Fix the reported cause, then edit the manifest or " + requestAgain + "."
+		return around("", said, ". Fix the reported cause, then edit the manifest or "+requestAgain+".")
 	case v1alpha1.ReasonUnknownOutcome:
 		return fmt.Sprintf("status.outcome is %q, which this version of the operator does not know. Run the version that wrote it, or a later "+
 			"one: until then nothing is done.", Quote(string(backup.Status.Outcome)))
 	default:
 		return fixedMessages[reason]
 	}
+}
+
+// around returns a message around a text of any length, which is cut so that what to do is not.
+func around(before, text, after string) string {
+	return before + clean(text, v1alpha1.MaxMessageLength-utf8.RuneCountInString(before)-utf8.RuneCountInString(after)) + after
 }
 
 // Present returns the BackupSync with the conditions that follow from its facts.
@@ -173,14 +178,12 @@ func has(message, wanted string) bool { return message == wanted || message == C
 // matches reports whether the conditions of the operator's types are those of a reason.
 func matches(backup *v1alpha1.BackupSync, reason string) bool {
 	wanted := conditionSets[reason]
-	reconciling, stalled, drifted := metav1.ConditionStatus(""), metav1.ConditionStatus(""), metav1.ConditionStatus("")
+	ready, reconciling, stalled, drifted := false, metav1.ConditionStatus(""), metav1.ConditionStatus(""), metav1.ConditionStatus("")
 	for i := range backup.Status.Conditions {
 		condition := &backup.Status.Conditions[i]
 		switch condition.Type {
 		case v1alpha1.ConditionReady:
-			if condition.Status != wanted.Ready || condition.Reason != reason {
-				return false
-			}
+			ready = condition.Status == wanted.Ready && condition.Reason == reason
 		case v1alpha1.ConditionReconciling:
 			reconciling = condition.Status
 		case v1alpha1.ConditionStalled:
@@ -189,7 +192,7 @@ func matches(backup *v1alpha1.BackupSync, reason string) bool {
 			drifted = condition.Status
 		}
 	}
-	return reconciling == present(wanted.Reconciling) && stalled == present(wanted.Stalled) && drifted == present(Drifted(backup))
+	return ready && reconciling == present(wanted.Reconciling) && stalled == present(wanted.Stalled) && drifted == present(Drifted(backup))
 }
 
 // present returns the status of a condition that is True or absent.

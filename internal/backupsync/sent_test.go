@@ -135,6 +135,22 @@ func TestNoDrift(t *testing.T) {
 	}
 }
 
+// The item that CBR rejected is not what CBR has, when somebody else has brought the backup there.
+func TestNoDriftFromARejectedItem(t *testing.T) {
+	corrected := edit(rejectedBackup())
+	for name, found := range map[string]*v1alpha1.BackupSync{
+		"stored":                    Stored(corrected, "", "", noon),
+		"stored, by a task":         Stored(corrected, "foreign", "", noon),
+		"somebody else's task runs": Submitted(corrected, "foreign", "", noon, noon),
+		"somebody else's task done": Finished(Submitted(corrected, "foreign", "", noon, noon), end(cbr.TaskSuccess), 3, noon),
+		"stored, queued before":     Stored(Waiting(corrected, alone, noon), "", "", noon),
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(isDrifted(found)).To(BeFalse(), "it cannot be told what CBR has")
+		})
+	}
+}
+
 // A refusal speaks of what was sent.
 func TestRejectedOfAnotherItem(t *testing.T) {
 	g := NewWithT(t)
@@ -281,4 +297,26 @@ func TestAnUnknownOutcome(t *testing.T) {
 	}
 	g.Expect(Settled(backup)).To(BeTrue())
 	g.Expect(Waiting(backup, alone, noon)).To(BeNil())
+}
+
+// An outcome that is not known stays as it is, whatever becomes of a call of this version.
+func TestAnUnknownOutcomeIsNotOverwritten(t *testing.T) {
+	unknown := withOutcome(unknownValue)
+	for name, next := range map[string]*v1alpha1.BackupSync{
+		"by a task of another call":    Followed(unknown, "another", itsHash, noon, noon),
+		"by a refusal of another call": Rejected(unknown, itsHash, "no such image", noon),
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(next).To(BeNil())
+		})
+	}
+}
+
+// Nothing is done for one with an unknown outcome, so its request was not acted on: a later version is to see it.
+func TestRequestOfAnUnknownOutcome(t *testing.T) {
+	g := NewWithT(t)
+	asked := ask(withOutcome(unknownValue), "now")
+	if next := Acknowledged(asked, alone, noon); next != nil {
+		g.Expect(next.Status.LastHandledRequest).To(BeEmpty())
+	}
 }

@@ -29,13 +29,13 @@ import (
 type State uint8
 
 const (
-	// Pending: CBR is still to be told of it, now or later.
+	// Pending means that CBR is still to be told of it, now or later.
 	Pending State = iota
-	// Running: CBR has accepted it, its task is followed.
+	// Running means that CBR has accepted it, and its task is followed.
 	Running
-	// Imported: it is in CBR.
+	// Imported means that it is in CBR.
 	Imported
-	// Failed: a person has to change something.
+	// Failed means that a person has to change something.
 	Failed
 	// States is the number of states.
 	States = int(Failed) + 1
@@ -119,9 +119,22 @@ func Reimport(backup *v1alpha1.BackupSync) bool {
 	return StateOf(backup) == Imported && Requested(backup)
 }
 
-// Accepted reports whether CBR has, or has had, the backup from this BackupSync.
+// Accepted reports whether CBR has, or has had, the backup from this BackupSync, or may have: of an outcome that is not known
+// that cannot be excluded.
 func Accepted(backup *v1alpha1.BackupSync) bool {
-	return StateOf(backup) == Imported || backup.Status.OperationLogID != ""
+	return StateOf(backup) == Imported || backup.Status.OperationLogID != "" ||
+		backup.Status.Outcome == v1alpha1.OutcomeBackupUnusable || isUnknown(backup)
+}
+
+// isUnknown reports whether a BackupSync has an outcome that this version of the operator does not know. It is left alone.
+func isUnknown(backup *v1alpha1.BackupSync) bool {
+	switch backup.Status.Outcome {
+	case "", v1alpha1.OutcomeImported, v1alpha1.OutcomeAlreadyImported, v1alpha1.OutcomeBackupUnusable, v1alpha1.OutcomeRejected,
+		v1alpha1.OutcomeOperationFailed, v1alpha1.OutcomeDuplicate:
+		return false
+	default:
+		return true
+	}
 }
 
 // Drifted reports whether the manifest of a backup that CBR has accepted declares another item than was sent.

@@ -84,6 +84,9 @@ func TestSettled(t *testing.T) {
 			stale := backup.DeepCopy()
 			stale.Status.Conditions = newBackup().Status.Conditions
 			g.Expect(Settled(stale)).To(BeFalse(), "its conditions say something else")
+			bare := backup.DeepCopy()
+			bare.Status.Conditions = nil
+			g.Expect(Settled(bare)).To(BeFalse(), "its conditions were dropped: nobody could wait for Ready")
 		})
 	}
 }
@@ -173,12 +176,16 @@ func TestAccepted(t *testing.T) {
 	want := map[string]bool{
 		v1alpha1.ReasonOperationRunning: true, v1alpha1.ReasonOperationOverdue: true, v1alpha1.ReasonImported: true,
 		v1alpha1.ReasonAlreadyImported: true, v1alpha1.ReasonRetryScheduled: true, v1alpha1.ReasonOperationFailed: true,
-		v1alpha1.ReasonBackupUnusable: true, v1alpha1.ReasonUnknownOutcome: true, // these two with a task
+		v1alpha1.ReasonBackupUnusable: true, v1alpha1.ReasonUnknownOutcome: true,
 	}
 	for reason, live := range lives {
 		backup := live.backup()
 		g.Expect(Accepted(backup)).To(Equal(want[reason]), reason)
 		g.Expect(Accepted(edit(backup))).To(Equal(want[reason]), "%s, edited", reason)
+	}
+	for _, outcome := range []v1alpha1.Outcome{v1alpha1.OutcomeBackupUnusable, unknownValue} {
+		found := newBackup(func(b *v1alpha1.BackupSync) { b.Status.Outcome, b.Status.FinishedTime = outcome, &noon })
+		g.Expect(Accepted(found)).To(BeTrue(), "%s: CBR has it, or may have it, without a task of ours", outcome)
 	}
 	again := Requeued(failedBackup(), noon)
 	g.Expect(Accepted(again)).To(BeTrue(), "CBR has had it, though it begins anew")

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -47,13 +48,14 @@ func TrimCached(object any) (any, error) {
 // trim returns what a pass may need of an imported BackupSync. Nobody writes its status from it: an edit or a request
 // comes with the whole object.
 func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	name, uid, version, id := packed(backup)
 	kept := &v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: shared(backup.Namespace), Name: backup.Name, UID: backup.UID, Generation: backup.Generation,
-			ResourceVersion: backup.ResourceVersion, CreationTimestamp: backup.CreationTimestamp, DeletionTimestamp: backup.DeletionTimestamp,
+			Namespace: shared(backup.Namespace), Name: name, UID: types.UID(uid), Generation: backup.Generation,
+			ResourceVersion: version, CreationTimestamp: backup.CreationTimestamp, DeletionTimestamp: backup.DeletionTimestamp,
 		},
 		Spec: v1alpha1.BackupSyncSpec{
-			ProjectRef: v1alpha1.ProjectReference{Name: shared(backup.Spec.ProjectRef.Name)}, BackupID: backup.Spec.BackupID,
+			ProjectRef: v1alpha1.ProjectReference{Name: shared(backup.Spec.ProjectRef.Name)}, BackupID: id,
 		},
 		Status: v1alpha1.BackupSyncStatus{
 			ObservedGeneration: backup.Status.ObservedGeneration,
@@ -65,6 +67,17 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		kept.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
 	}
 	return kept
+}
+
+// packed returns the texts that are a BackupSync's own as parts of one: four pieces of memory would take a quarter more.
+func packed(backup *v1alpha1.BackupSync) (name, uid, version, id string) {
+	all := backup.Name + string(backup.UID) + backup.ResourceVersion + backup.Spec.BackupID
+	cut := func(length int) string {
+		part := all[:length]
+		all = all[length:]
+		return part
+	}
+	return cut(len(backup.Name)), cut(len(backup.UID)), cut(len(backup.ResourceVersion)), all
 }
 
 // trimmed reports whether a BackupSync of the cache is what trim has left: the name of a backup is never empty otherwise.

@@ -46,8 +46,11 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 // planCalls finds out what may be sent and cuts it into calls.
 func (p *pass) planCalls(ctx context.Context) error {
 	present := p.noteArrivals()
-	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() || !p.mayCall() {
+	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
 		return nil
+	}
+	if may, err := p.protocol.mayCall(p, ctx); !may {
+		return err
 	}
 	spec := &p.project.Spec
 	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
@@ -59,7 +62,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 		bound:   maxCallsPerPass,
 		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
 	}
-	if p.memory.takeover == 0 {
+	if !p.memory.called {
 		rules.bound = firstCalls
 	}
 	p.memory.suspects.prune(p.pending)

@@ -38,10 +38,12 @@ import (
 //
 //   - A project makes no call while an older one of the same cloud project exists, or while any other has the claim.
 //   - A project gives its claim back when it sees an older one, once none of its calls is recorded any more.
-//   - After a process has first recorded calls of a project with its claim, and before it makes them, it lists the
-//     projects live: of two that have both written their claims, at least one sees the other.
+//   - A process that has found the claim of a project written lists the other projects live before it plans calls, once:
+//     of two that have both written their claims, at least one sees the other. A cache of one piece would show as much,
+//     with our own write; the caches of several namespaces lag each for itself.
 //   - A project that takes the claim after another one had it waits until calls have settled, reads its candidates live
-//     and looks each backup up, as after a change of writer.
+//     and looks each backup up, as after a change of writer. Where nothing tells that there was another one, a backup is
+//     looked up if a BackupSync of another project declares it that CBR has accepted.
 //
 // A project cannot leave its cloud project while calls are recorded (CRD), nor be deleted (finalizer).
 
@@ -112,16 +114,21 @@ func olderProject(a, b *v1alpha1.CBRProject) bool {
 		cmp.Compare(a.Name, b.Name)) < 0
 }
 
-// mayCall reports whether the project may make calls as far as its claim is concerned, and asks for a pass when it may.
-func (p *pass) mayCall() bool {
-	if p.claim.rival != nil {
-		return false
-	}
-	if p.claim.from.After(p.now) {
+// mayCall reports whether the project may make calls as far as its claim is concerned, and asks for a pass when it may. What is
+// read of BackupSyncs and of CBR after it has reported so includes all that other projects have done.
+func (p *pass) mayCall(ctx context.Context) (bool, error) {
+	switch {
+	case p.claim.rival != nil:
+		return false, nil
+	case p.claim.takeover || p.project.Status.Journal.CloudProject != p.claim.cloudProject:
+		p.again() // with the claim that the report writes
+		return false, nil
+	case p.claim.from.After(p.now):
 		p.wakeAt(p.claim.from)
-		return false
+		return false, nil
+	default:
+		return p.confirmClaim(ctx)
 	}
-	return true
 }
 
 // applyClaim writes the claim into a status.
@@ -139,7 +146,7 @@ func (p *pass) applyClaim(journal *v1alpha1.Journal) {
 }
 
 // confirmClaim reads the other projects live, once for each version of the project's spec that this process makes calls for,
-// and reports whether the recorded calls may be made. The record holds the claim: see above.
+// and reports whether none of them stands against the claim, which is written.
 func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
 	confirmed := fmt.Sprintf("%s/%d/%s", p.project.UID, p.project.Generation, p.claim.cloudProject)
 	if p.memory.confirmedClaim == confirmed {
@@ -158,12 +165,8 @@ func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
 
 // liveProjects reads the CBRProjects with the project's id that the operator watches, from the API server.
 func (p *pass) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) {
-	namespaces := p.options.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
 	var all []v1alpha1.CBRProject
-	for _, namespace := range namespaces {
+	for _, namespace := range p.options.Namespaces {
 		var found v1alpha1.CBRProjectList
 		if err := p.live.List(ctx, &found, client.InNamespace(namespace),
 			client.MatchingFields{"spec.projectID": p.project.Spec.ProjectID}); err != nil {

@@ -53,7 +53,25 @@ func (p *pass) confirm(ctx context.Context) error {
 	if len(unobserved) > 0 {
 		p.observed(ctx, unobserved, found, failure)
 	}
+	p.deferForeign(unobserved)
 	return nil
+}
+
+// deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it
+// up in CBR.
+func (p *pass) deferForeign(asked map[string]*v1alpha1.BackupSync) {
+	if p.looksUp() {
+		return
+	}
+	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
+		id := member.Spec.BackupID
+		_, known := p.memory.observed[id]
+		if asked[id] != nil || known || !p.memory.isForeign(id) {
+			return false
+		}
+		p.again()
+		return true
+	})
 }
 
 // observed draws the conclusions from the look at CBR.

@@ -22,6 +22,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -83,6 +84,10 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	known.recheck = time.Time{}
+	if known.failures > 0 && known.reason == v1alpha1.ReasonCredentialsRejected { // until a call has gone well
+		known.recheck = p.now.Add(contentWait)
+		p.wakeAt(known.recheck)
+	}
 	return p.dial(content), nil
 }
 
@@ -97,7 +102,8 @@ type content struct {
 func (c *content) hash(salt []byte) string {
 	sum := sha256.New()
 	for _, part := range [][]byte{salt, c.secret, []byte(c.caBundle)} {
-		fmt.Fprintf(sum, "%d:", len(part))
+		sum.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
+		sum.Write([]byte{':'})
 		sum.Write(part)
 	}
 	return hex.EncodeToString(sum.Sum(nil))

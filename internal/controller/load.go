@@ -82,17 +82,27 @@ func fold(backupID string) string { return strings.ToLower(backupID) }
 // wait for those of all other projects, once for each backup. What this pass has written is recorded, or handled.
 func (p *pass) syncsForBackup(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
 	var bucket v1alpha1.BackupSyncList
-	if err := p.client.List(ctx, &bucket, client.InNamespace(p.key.Namespace), client.UnsafeDisableDeepCopy,
+	if err := p.client.List(ctx, &bucket, client.UnsafeDisableDeepCopy,
 		client.DisableReadYourWritesConsistency, client.MatchingFields{indexBackup: backupKey(backupID)}); err != nil {
 		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
 	}
+	return p.own(backupID, bucket.Items), nil
+}
+
+// own returns those of the BackupSyncs that declare a backup for this project. Of those of other projects it notes whether CBR has
+// accepted one: they may be of a project that had the same cloud project before.
+func (p *pass) own(backupID string, all []v1alpha1.BackupSync) []*v1alpha1.BackupSync {
 	var found []*v1alpha1.BackupSync
-	for i := range bucket.Items {
-		if spec := &bucket.Items[i].Spec; strings.EqualFold(spec.BackupID, backupID) && spec.ProjectRef.Name == p.key.Name {
-			found = append(found, &bucket.Items[i])
+	for i := range all {
+		switch backup := &all[i]; {
+		case !strings.EqualFold(backup.Spec.BackupID, backupID):
+		case projectKey(backup) == p.key:
+			found = append(found, backup)
+		case backupsync.Accepted(backup):
+			p.memory.noteForeign(backupID)
 		}
 	}
-	return found, nil
+	return found
 }
 
 // load reads the project and its active backups. What it returns of the cache must not be changed.

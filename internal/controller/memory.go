@@ -35,14 +35,18 @@ type memory struct {
 	// takeover is the resource version of the project at which this process became its last writer, 0 before.
 	// What the cache holds of older versions may have been overtaken by the writes of another process.
 	takeover int64
+	// called says that this process has made calls since it became the last writer.
+	called bool
 	// verified are the versions of candidates that were read live since the project was last seen to be written by
 	// another process. A cached version can be trusted if it is not older.
 	verified map[types.UID]int64
-	floors   sync.Mutex // guards verified
+	floors   sync.Mutex // guards verified and foreign
 	// observed are the ids of backups that CBR was asked for and did not have, since when nobody else has made calls.
 	observed map[string]struct{}
 	// survey is the latest look at all that CBR has, nil if there is none that counts.
 	survey *survey
+	// foreign are the ids of backups that CBR has accepted from BackupSyncs of other projects.
+	foreign map[string]struct{}
 	// target is the endpoint and the cloud project that observed and survey speak of.
 	target string
 	// confirmedClaim is the version of the spec for which no rival was found live, "" for none: see claim.go.
@@ -69,7 +73,7 @@ type memory struct {
 
 // overtaken notes that another process has written the project: it may have submitted, and finished, anything.
 func (m *memory) overtaken() {
-	m.takeover = 0
+	m.takeover, m.called = 0, false
 	m.confirmedClaim = ""
 	clear(m.verified)
 	m.forgetObserved()
@@ -96,6 +100,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 			arrivals:   newArrivals(),
 			verified:   map[types.UID]int64{},
 			observed:   map[string]struct{}{},
+			foreign:    map[string]struct{}{},
 			lookUpFrom: map[string]time.Time{},
 			refusals:   map[string]error{},
 			suspects:   newSuspects(),
@@ -118,4 +123,19 @@ func (m *memory) sawLive(backup *v1alpha1.BackupSync) {
 	m.floors.Lock()
 	defer m.floors.Unlock()
 	m.verified[backup.UID] = max(m.verified[backup.UID], resourceVersion(backup))
+}
+
+// noteForeign notes that CBR has accepted a backup from a BackupSync of another project.
+func (m *memory) noteForeign(backupID string) {
+	m.floors.Lock()
+	defer m.floors.Unlock()
+	m.foreign[fold(backupID)] = struct{}{}
+}
+
+// isForeign reports whether CBR has accepted a backup from a BackupSync of another project.
+func (m *memory) isForeign(backupID string) bool {
+	m.floors.Lock()
+	defer m.floors.Unlock()
+	_, foreign := m.foreign[fold(backupID)]
+	return foreign
 }

@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -43,7 +44,7 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 			found[id] = backup
 			return
 		}
-		if _, known := p.memory.observed[id]; known || !p.looksUp() {
+		if _, known := p.memory.observed[id]; known || !p.looksUp() && !p.memory.isForeign(id) {
 			return
 		}
 		if p.memory.survey != nil && p.memory.survey.excludes(id) {
@@ -190,15 +191,17 @@ func taskID(task *cbr.OperationLog) string {
 }
 
 func (p *pass) withoutHandled(calls [][]candidate) [][]candidate {
+	return withoutMembers(calls, func(member candidate) bool {
+		_, handled := p.handled[member.UID]
+		return handled
+	})
+}
+
+// withoutMembers returns calls without some of their members, and without those that are empty then.
+func withoutMembers(calls [][]candidate, drop func(candidate) bool) [][]candidate {
 	var left [][]candidate
 	for _, call := range calls {
-		var members []candidate
-		for _, member := range call {
-			if _, handled := p.handled[member.UID]; !handled {
-				members = append(members, member)
-			}
-		}
-		if len(members) > 0 {
+		if members := slices.DeleteFunc(slices.Clone(call), drop); len(members) > 0 {
 			left = append(left, members)
 		}
 	}

@@ -281,7 +281,14 @@ type liveReader struct {
 func (r liveReader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
-	backupID, one := selected.FieldSelector.RequiresExactMatch("spec.backupID")
+	backupID, one := "", false
+	if selected.FieldSelector != nil {
+		backupID, one = selected.FieldSelector.RequiresExactMatch("spec.backupID")
+	}
+	project, ofOne := "", false
+	if selected.FieldSelector != nil {
+		project, ofOne = selected.FieldSelector.RequiresExactMatch("spec.projectRef.name")
+	}
 	if projects, ok := list.(*v1alpha1.CBRProjectList); ok {
 		return r.listProjects(ctx, projects)
 	}
@@ -289,7 +296,7 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, options ..
 		return err
 	}
 	for _, backup := range r.actor.world.server.backups() {
-		if !one || backup.Spec.BackupID == backupID {
+		if (!ofOne || backup.Spec.ProjectRef.Name == project) && (!one || backup.Spec.BackupID == backupID) {
 			list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
 		}
 	}

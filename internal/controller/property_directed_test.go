@@ -51,7 +51,7 @@ func (w *world) pass(a *actor, outcome verdict, name string) {
 	for range 200 {
 		synctest.Wait()
 		w.mutex.Lock()
-		waiting, passing := slices.Clone(w.waiting), a.passing
+		waiting, passing := slices.Clone(w.waiting), a.passing()
 		w.mutex.Unlock()
 		switch {
 		case len(waiting) > 0 && name != "" && strings.HasPrefix(waiting[0].name, name):

@@ -27,6 +27,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,7 +50,8 @@ const (
 	moveRestart = 22 // a process is killed and started anew
 	moveArrive  = 23 // a request arrives whose sender has given up on it
 	movePerson  = 25 // a person changes manifests
-	moves       = 25
+	moveDamage  = 26 // somebody writes conditions: they are nobody's memory
+	moves       = 26
 )
 
 // maxModelBackups bounds what a script creates.
@@ -91,10 +93,32 @@ func (w *world) play(m move) {
 		w.restart(int(m.Which) % 2)
 	case m.Do < moveArrive:
 		w.arrive(int(m.Which))
-	default:
+	case m.Do < movePerson:
 		w.edit(m)
+	default:
+		w.damage(m)
 	}
 	synctest.Wait()
+}
+
+// damage writes conditions that say something else than the facts, or none.
+func (w *world) damage(m move) {
+	condition := func(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+		return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "It is not so.", LastTransitionTime: metav1.Now()}
+	}
+	conditions := [][]metav1.Condition{
+		nil,
+		{condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonQueued)},
+		{condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonImported)},
+		{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRejected), condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonRejected)},
+		{condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, v1alpha1.ReasonOperationRunning)},
+	}[int(m.How)%5]
+	name := fmt.Sprintf("b%d", int(m.Which)%w.created)
+	w.note("the conditions of %s are damaged", name)
+	_, _ = w.server.change(kindBackup, name, func(object client.Object) (client.Object, error) {
+		object.(*v1alpha1.BackupSync).Status.Conditions = conditions
+		return object, nil
+	})
 }
 
 // edit does what a person does: another backup, a note at one or at the project, a manifest deleted and applied anew.
@@ -109,7 +133,7 @@ func (w *world) edit(m move) {
 	case 1:
 		w.annotate(kindBackup, name)
 	case 2:
-		w.annotate(kindProject, "default")
+		w.annotate(kindProject, firstProject)
 	default: // what was imported under the old one is only known to CBR
 		if w.observe == v1alpha1.LookupBeforeFirstSubmission {
 			w.note("%s is deleted and created anew", name)
@@ -134,6 +158,20 @@ func (w *world) settle(alone bool) string {
 		w.kill(w.actors[0])
 		w.restart(1)
 	}
+	w.quieten()
+	var left string
+	for range 200 {
+		w.turn()
+		if left = w.unsettled(); left == "" && w.underWay(func() int { return len(w.late) }) == 0 {
+			return ""
+		}
+		time.Sleep(time.Second)
+	}
+	return left
+}
+
+// quieten lets all that waits for its turn go well, and what comes after it not wait.
+func (w *world) quieten() {
 	w.mutex.Lock()
 	w.quiet = true
 	w.mutex.Unlock()
@@ -142,19 +180,15 @@ func (w *world) settle(alone bool) string {
 		w.open(0, goesWell)
 		synctest.Wait()
 	}
-	var left string
-	for range 200 {
-		for _, a := range w.actors {
-			a.sees()
-			w.begin(a)
-			synctest.Wait()
-		}
-		if left = w.unsettled(); left == "" && w.underWay(func() int { return len(w.late) }) == 0 {
-			return ""
-		}
-		time.Sleep(time.Second)
+}
+
+// turn has each process see all there is, and make the passes that are due.
+func (w *world) turn() {
+	for _, a := range w.actors {
+		a.sees()
+		w.begin(a)
+		synctest.Wait()
 	}
-	return left
 }
 
 func (w *world) underWay(count func() int) int {
@@ -172,7 +206,7 @@ func (w *world) unsettled() string {
 			return fmt.Sprintf("%s names the task %q, not %v", backup.Name, backup.Status.OperationLogID, ids)
 		}
 	}
-	object, err := w.server.get(kindProject, "default")
+	object, err := w.server.get(kindProject, firstProject)
 	if err != nil {
 		return err.Error()
 	}

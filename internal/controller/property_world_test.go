@@ -114,11 +114,25 @@ type actor struct {
 	reconciler *Reconciler
 	caches     map[string]*modelCache
 	// guarded by the world's mutex
-	dead    bool
-	passing bool
-	asked   bool
-	due     time.Time
+	dead  bool
+	lanes [2]*lane // passes of different projects may overlap
 }
+
+// lane is the passes of a process over one project.
+type lane struct {
+	project        string
+	passing, asked bool
+	due            time.Time
+}
+
+// The projects of a world. Both import into the same cloud project, if there are both.
+const (
+	firstProject  = "default"
+	secondProject = "other"
+)
+
+// passing reports whether a process makes a pass; the world's mutex is held.
+func (a *actor) passing() bool { return a.lanes[0].passing || a.lanes[1].passing }
 
 // Times of the modelled processes.
 const (
@@ -129,20 +143,25 @@ const (
 func newWorld(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler)) *world {
 	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, observe: observe, ctx: ctx}
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
-	second, never, once := &metav1.Duration{Duration: time.Second}, &metav1.Duration{}, int32(0)
-	w.server.create(&v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1alpha1.CBRProjectSpec{
-		Endpoint: "http://127.0.0.1:80", ProjectID: cbrtest.ProjectID, LookupPolicy: observe,
-		Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-		Batch:       v1alpha1.Batch{MaxSize: 2, Window: never, MaxWait: never},
-		Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000, ConcurrentSyncCalls: 2},
-		Poll:        v1alpha1.Poll{Interval: second}, Retry: v1alpha1.Retry{Limit: &once},
-	}})
+	w.createProject(firstProject)
 	for range backups {
 		w.createBackup()
 	}
 	w.restart(0)
 	w.restart(1)
 	return w
+}
+
+// createProject applies the manifest of a project.
+func (w *world) createProject(name string) {
+	second, never, once := &metav1.Duration{Duration: time.Second}, &metav1.Duration{}, int32(0)
+	w.server.create(&v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.CBRProjectSpec{
+		Endpoint: "http://127.0.0.1:80", ProjectID: cbrtest.ProjectID, LookupPolicy: w.observe,
+		Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+		Batch:       v1alpha1.Batch{MaxSize: 2, Window: never, MaxWait: never},
+		Limits:      v1alpha1.Limits{SyncCallsPerMinute: 100000, ConcurrentSyncCalls: 2},
+		Poll:        v1alpha1.Poll{Interval: second, OverdueAfter: &metav1.Duration{Duration: time.Minute}}, Retry: v1alpha1.Retry{Limit: &once},
+	}})
 }
 
 // createBackup applies the manifest of another backup.
@@ -153,9 +172,14 @@ func (w *world) createBackup() {
 }
 
 func modelBackup(number int) *v1alpha1.BackupSync {
+	return modelBackupOf(firstProject, fmt.Sprintf("b%d", number), number)
+}
+
+// modelBackupOf is a BackupSync of a project. Those of the same number declare the same backup.
+func modelBackupOf(project, name string, number int) *v1alpha1.BackupSync {
 	item := cbrtest.Backup(number)
-	backup := &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("b%d", number)}, Spec: v1alpha1.BackupSyncSpec{
-		ProjectRef: v1alpha1.ProjectReference{Name: "default"}, BackupID: item.ID, BackupName: item.Name, BucketName: item.BucketName,
+	backup := &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.BackupSyncSpec{
+		ProjectRef: v1alpha1.ProjectReference{Name: project}, BackupID: item.ID, BackupName: item.Name, BucketName: item.BucketName,
 		ImagePath: item.ImagePath, ResourceID: item.ResourceID, ResourceName: item.ResourceName, ResourceType: item.ResourceType, CreatedAt: item.CreatedAt,
 	}}
 	backup.Status.ObservedGeneration = -1
@@ -170,7 +194,8 @@ func (w *world) restart(index int) {
 		w.kill(old)
 	}
 	w.started++
-	a := &actor{world: w, name: fmt.Sprintf("%c%d", 'P'+index, w.started), caches: map[string]*modelCache{}, asked: true}
+	a := &actor{world: w, name: fmt.Sprintf("%c%d", 'P'+index, w.started), caches: map[string]*modelCache{},
+		lanes: [2]*lane{{project: firstProject, asked: true}, {project: secondProject, asked: true}}}
 	for _, kind := range modelKinds {
 		a.caches[kind] = &modelCache{objects: map[string]client.Object{}, written: map[string]int64{}}
 	}
@@ -209,7 +234,7 @@ func (w *world) kill(a *actor) {
 func (a *actor) ask() {
 	a.world.mutex.Lock()
 	defer a.world.mutex.Unlock()
-	a.asked = true
+	a.lanes[0].asked, a.lanes[1].asked = true, true
 }
 
 // enter waits for the turn of a request and returns what becomes of it: goesWell, failsBefore, answerLost or arrivesLate.
@@ -299,26 +324,32 @@ func (w *world) arrive(which int) {
 	}
 }
 
-// begin starts a pass of a process, if one is due.
+// begin starts the passes of a process that are due.
 func (w *world) begin(a *actor) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if a.passing || a.dead || !a.asked && (a.due.IsZero() || time.Now().Before(a.due)) {
-		return
+	for _, l := range a.lanes {
+		if !l.passing && !a.dead && (l.asked || !l.due.IsZero() && !time.Now().Before(l.due)) {
+			w.beginIn(a, l)
+		}
 	}
-	a.passing, a.asked, a.due = true, false, time.Time{}
-	w.trace = append(w.trace, a.name+" begins a pass")
+}
+
+// beginIn starts a pass; the mutex is held.
+func (w *world) beginIn(a *actor, l *lane) {
+	l.passing, l.asked, l.due = true, false, time.Time{}
+	w.trace = append(w.trace, a.name+" begins a pass over "+l.project)
 	go func() {
 		ctx := log.IntoContext(w.ctx, logr.Discard())
-		result, err := a.reconciler.Reconcile(ctx, reconcileRequest{NamespacedName: types.NamespacedName{Namespace: modelNamespace, Name: "default"}})
+		result, err := a.reconciler.Reconcile(ctx, reconcileRequest{NamespacedName: types.NamespacedName{Namespace: modelNamespace, Name: l.project}})
 		w.mutex.Lock()
 		defer w.mutex.Unlock()
-		a.passing = false
+		l.passing = false
 		switch {
 		case err != nil:
-			a.due = time.Now().Add(time.Second)
+			l.due = time.Now().Add(time.Second)
 		case result.RequeueAfter > 0:
-			a.due = time.Now().Add(result.RequeueAfter)
+			l.due = time.Now().Add(result.RequeueAfter)
 		}
 	}()
 }

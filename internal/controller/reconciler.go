@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -94,6 +95,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.SettleTime, o.BeginTimeout+o.CallTimeout+15*time.Second)
 	setDefault(&o.RateWindow, time.Minute)
 	setDefault(&o.UserAgent, "backupsync-operator")
+	if len(o.Namespaces) == 0 {
+		o.Namespaces = []string{metav1.NamespaceAll}
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -128,13 +132,14 @@ type Reconciler struct {
 	passes        sync.WaitGroup
 }
 
-// protocol is the four parts of a pass on which the promise rests that no backup is submitted twice, by their
-// numbers in docs/never-twice.md. They are variables for one test alone, which shows that each of them is needed.
+// protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
+// numbers in docs/never-twice.md, and the claim. They are variables for tests alone, which show that each of them is needed.
 type protocol struct {
 	record  func(*pass, context.Context, [][]candidate) ([]submission, error) // 1
 	strike  func(*round, submission, []string)                                // 2
 	verify  func(*pass, context.Context) error                                // 3
 	recover func(*pass, context.Context) error                                // 4
+	mayCall func(*pass, context.Context) (bool, error)                        // claim.go
 }
 
 // Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease
@@ -164,7 +169,7 @@ func NewReconciler(cached client.Client, live client.Reader, recorder events.Eve
 		events:  recorder,
 		options: options,
 		protocol: protocol{record: (*pass).record, strike: (*round).strike, verify: (*pass).verify,
-			recover: (*pass).recoverSubmissions},
+			recover: (*pass).recoverSubmissions, mayCall: (*pass).mayCall},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		tally:    newTally(),
 		salt:     []byte(rand.Text()),

@@ -60,11 +60,9 @@ func (p *pass) report(ctx context.Context) error {
 		ctx = detached
 	}
 	p.dropSurvey()
-	if err := p.retryStalled(ctx); err != nil {
-		return err
-	}
-	if err := p.reportProject(ctx); err != nil {
-		return err
+	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
+	if err := p.reportProject(ctx); err != nil || failure != nil {
+		return errors.Join(failure, err)
 	}
 	if err := p.reportBackups(ctx); err != nil {
 		return err

@@ -261,6 +261,7 @@ func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) e
 
 // keptRecords reports whether the answer to a write holds the records that were written.
 func keptRecords(answer, written *v1alpha1.Journal) bool {
-	return answer.WriterID == written.WriterID && slices.EqualFunc(answer.Submissions, written.Submissions,
+	return answer.WriterID == written.WriterID && answer.CloudProject == written.CloudProject &&
+		(answer.TakeoverTime == nil) == (written.TakeoverTime == nil) && slices.EqualFunc(answer.Submissions, written.Submissions,
 		func(a, b v1alpha1.Submission) bool { return a.ID == b.ID && slices.Equal(a.Items, b.Items) })
 }

@@ -67,10 +67,7 @@ func (p *pass) submit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if confirmed, err := p.confirmClaim(ctx); !confirmed {
-		p.withdraw(submissions, err)
-		return nil
-	}
+	p.memory.called = true
 	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
 	if p.lookDue() && p.memory.access.proven { // CBR lists tasks while the API server writes
 		p.beginLook(ctx)
@@ -80,17 +77,6 @@ func (p *pass) submit(ctx context.Context) error {
 		p.again()
 	}
 	return nil
-}
-
-// withdraw clears the records of calls that are not made: another project may make calls, or that could not be found out.
-func (p *pass) withdraw(submissions []submission, err error) {
-	for _, call := range submissions {
-		p.strikes[call.ID] = nil
-	}
-	if err != nil {
-		p.log.Error(err, "Calls were not made, as the other projects of the cloud project could not be read")
-		p.wakeAt(p.now.Add(passRetry))
-	}
 }
 
 // record writes the calls into the project's status before any of them is made. The resource version is a

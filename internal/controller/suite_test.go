@@ -113,28 +113,32 @@ func (p *process) Stop() {
 	Eventually(p.stopped).Should(BeClosed())
 }
 
-// start starts a controller for the namespace of the world. It stops with the spec.
+// start starts a controller for the namespace of the world, or for those that the changes name. It stops with the spec.
 func (w *world) start(changes ...func(*controller.Options)) *process {
 	GinkgoHelper()
-	enabled := true
-	manager, err := ctrl.NewManager(w.requests.watching(restConfig), ctrl.Options{
-		Scheme:     scheme,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &enabled},
-		Cache: cache.Options{
-			DefaultNamespaces:           map[string]cache.Config{w.namespace: {}},
-			DefaultTransform:            controller.TrimCached,
-			ReaderFailOnMissingInformer: true,
-		},
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &enabled}},
-	})
-	Expect(err).NotTo(HaveOccurred())
 	endpoints, err := controller.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*")
 	Expect(err).NotTo(HaveOccurred())
 	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints, Namespaces: []string{w.namespace}}
 	for _, change := range changes {
 		change(&options)
 	}
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range options.Namespaces {
+		namespaces[namespace] = cache.Config{}
+	}
+	enabled := true
+	manager, err := ctrl.NewManager(w.requests.watching(restConfig), ctrl.Options{
+		Scheme:     scheme,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &enabled},
+		Cache: cache.Options{
+			DefaultNamespaces:           namespaces,
+			DefaultTransform:            controller.TrimCached,
+			ReaderFailOnMissingInformer: true,
+		},
+		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &enabled}},
+	})
+	Expect(err).NotTo(HaveOccurred())
 	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())

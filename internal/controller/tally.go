@@ -17,10 +17,12 @@ limitations under the License.
 package controller
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -29,65 +31,93 @@ import (
 
 // tally counts the BackupSyncs of each project by state, from the watch and from our own writes, so that no
 // pass has to list what is imported. It also knows which versions of an object are our own, so that the watch
-// events that our writes cause need no pass.
+// events that our writes cause need no pass. It has an entry for each BackupSync there is, so that its entries are small.
 type tally struct {
 	mutex    sync.Mutex
-	entries  map[types.UID]*tallyEntry
-	projects map[types.NamespacedName]*[backupsync.States]int32
+	entries  map[uidKey]tallyEntry
+	numbers  map[types.NamespacedName]uint32 // of projects
+	projects []projectTally                  // by number
 }
 
-type tallyEntry struct {
-	project *[backupsync.States]int32
-	version int64
-	created time.Time
-	state   backupsync.State
+// projectTally is the counts of a project by state.
+type projectTally struct {
+	key    types.NamespacedName
+	counts [backupsync.States]int32
 }
+
+// uidKey is a uid without its text.
+type uidKey [16]byte
+
+func uidKeyOf(uid types.UID) uidKey {
+	if parsed, err := uuid.Parse(string(uid)); err == nil {
+		return uidKey(parsed)
+	}
+	sum := sha256.Sum256([]byte(uid)) // of an API server with uids of its own
+	return uidKey(sum[:16])
+}
+
+// tallyEntry is what is known of a BackupSync.
+type tallyEntry struct {
+	version int64
+	created uint32 // in Unix seconds, until 2106
+	place   uint32 // the number of the project, and the state in the last two bits
+}
+
+func placeOf(project uint32, state backupsync.State) uint32 { return project<<2 | uint32(state) }
+
+func (e tallyEntry) project() uint32         { return e.place >> 2 }
+func (e tallyEntry) state() backupsync.State { return backupsync.State(e.place & 3) }
 
 func newTally() *tally {
-	return &tally{entries: map[types.UID]*tallyEntry{}, projects: map[types.NamespacedName]*[backupsync.States]int32{}}
+	return &tally{entries: map[uidKey]tallyEntry{}, numbers: map[types.NamespacedName]uint32{}}
 }
 
-// observe takes in a version of a BackupSync that the watch has shown, and says whether it was news.
+// observe takes in a version of a BackupSync that the watch has shown, and reports whether it was news.
 func (t *tally) observe(backup *v1alpha1.BackupSync) bool {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	entry, found := t.entries[backup.UID]
+	key := uidKeyOf(backup.UID)
+	entry, found := t.entries[key]
 	if !found {
-		entry = &tallyEntry{project: t.project(projectKey(backup)), state: backupsync.StateOf(backup), created: backup.CreationTimestamp.Time}
-		entry.project[entry.state]++
-		t.entries[backup.UID] = entry
+		state := backupsync.StateOf(backup)
+		entry = tallyEntry{created: uint32(backup.CreationTimestamp.Unix()), place: placeOf(t.number(projectKey(backup)), state)}
+		t.projects[entry.project()].counts[state]++
 	}
-	return entry.update(backup) || !found
+	return t.update(key, entry, backup) || !found
 }
 
 // wrote takes in a version that this process has written.
 func (t *tally) wrote(backup *v1alpha1.BackupSync) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if entry, found := t.entries[backup.UID]; found { // else it is deleted, or the watch will show it
-		entry.update(backup)
+	key := uidKeyOf(backup.UID)
+	if entry, found := t.entries[key]; found { // else it is deleted, or the watch will show it
+		t.update(key, entry, backup)
 	}
 }
 
-func (e *tallyEntry) update(backup *v1alpha1.BackupSync) bool {
+// update keeps an entry as of a version, and reports whether that is newer than the one before.
+func (t *tally) update(key uidKey, entry tallyEntry, backup *v1alpha1.BackupSync) bool {
 	version := resourceVersion(backup)
-	if version <= e.version {
-		return false
+	newer := version > entry.version
+	if newer {
+		counts := &t.projects[entry.project()].counts
+		counts[entry.state()]--
+		entry.version, entry.place = version, placeOf(entry.project(), backupsync.StateOf(backup))
+		counts[entry.state()]++
 	}
-	e.version = version
-	e.project[e.state]--
-	e.state = backupsync.StateOf(backup)
-	e.project[e.state]++
-	return true
+	t.entries[key] = entry
+	return newer
 }
 
 // forget removes a BackupSync that is deleted.
 func (t *tally) forget(backup *v1alpha1.BackupSync) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	if entry, found := t.entries[backup.UID]; found {
-		entry.project[entry.state]--
-		delete(t.entries, backup.UID)
+	key := uidKeyOf(backup.UID)
+	if entry, found := t.entries[key]; found {
+		t.projects[entry.project()].counts[entry.state()]--
+		delete(t.entries, key)
 	}
 }
 
@@ -95,11 +125,10 @@ func (t *tally) forget(backup *v1alpha1.BackupSync) {
 func (t *tally) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	counts := t.project(project)
-	return v1alpha1.BackupCounts{
-		Total:   counts[backupsync.Pending] + counts[backupsync.Running] + counts[backupsync.Imported] + counts[backupsync.Failed],
-		Pending: counts[backupsync.Pending], Running: counts[backupsync.Running], Imported: counts[backupsync.Imported], Failed: counts[backupsync.Failed],
-	}
+	counts := t.projects[t.number(project)].counts
+	pending, running, imported, failed := counts[backupsync.Pending], counts[backupsync.Running], counts[backupsync.Imported], counts[backupsync.Failed]
+	return v1alpha1.BackupCounts{Total: pending + running + imported + failed,
+		Pending: pending, Running: running, Imported: imported, Failed: failed}
 }
 
 // tallySummary is what the metrics tell of a project.
@@ -112,30 +141,36 @@ type tallySummary struct {
 func (t *tally) summaries() map[types.NamespacedName]tallySummary {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	oldest := map[*[backupsync.States]int32]time.Time{}
+	oldest := map[uint32]uint32{}
 	for _, entry := range t.entries {
-		known, found := oldest[entry.project]
-		if entry.state == backupsync.Pending && (!found || entry.created.Before(known)) {
-			oldest[entry.project] = entry.created
+		known, found := oldest[entry.project()]
+		if entry.state() == backupsync.Pending && (!found || entry.created < known) {
+			oldest[entry.project()] = entry.created
 		}
 	}
 	summaries := make(map[types.NamespacedName]tallySummary, len(t.projects))
-	for key, counts := range t.projects {
-		if *counts == ([backupsync.States]int32{}) {
+	for number, project := range t.projects {
+		if project.counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
-		summaries[key] = tallySummary{counts: *counts, oldestPending: oldest[counts]}
+		summary := tallySummary{counts: project.counts}
+		if created, found := oldest[uint32(number)]; found {
+			summary.oldestPending = time.Unix(int64(created), 0)
+		}
+		summaries[project.key] = summary
 	}
 	return summaries
 }
 
-func (t *tally) project(key types.NamespacedName) *[backupsync.States]int32 {
-	counts, found := t.projects[key]
+// number returns the number of a project, which it has for good.
+func (t *tally) number(key types.NamespacedName) uint32 {
+	number, found := t.numbers[key]
 	if !found {
-		counts = new([backupsync.States]int32)
-		t.projects[key] = counts
+		number = uint32(len(t.projects))
+		t.numbers[key] = number
+		t.projects = append(t.projects, projectTally{key: key})
 	}
-	return counts
+	return number
 }
 
 func projectKey(backup *v1alpha1.BackupSync) types.NamespacedName {

@@ -126,17 +126,19 @@ func (p *pass) readCandidate(ctx context.Context, member candidate) ([]*v1alpha1
 
 // syncsForBackupLive is syncsForBackup on the API server.
 func (p *pass) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
-	var found v1alpha1.BackupSyncList
-	if err := p.live.List(ctx, &found, client.InNamespace(p.key.Namespace),
-		client.MatchingFields{"spec.projectRef.name": p.key.Name, "spec.backupID": backupID}); err != nil {
-		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
+	var all []v1alpha1.BackupSync
+	for _, namespace := range p.options.Namespaces {
+		var found v1alpha1.BackupSyncList
+		if err := p.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.backupID": backupID}); err != nil {
+			return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
+		}
+		all = append(all, found.Items...)
 	}
-	rivals := make([]*v1alpha1.BackupSync, 0, len(found.Items))
-	for i := range found.Items {
-		p.memory.sawLive(&found.Items[i])
-		rivals = append(rivals, &found.Items[i])
+	own := p.own(backupID, all)
+	for _, backup := range own {
+		p.memory.sawLive(backup)
 	}
-	return rivals, nil
+	return own, nil
 }
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
@@ -174,6 +176,12 @@ func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UI
 		known[backup.UID] = struct{}{}
 	}
 	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
+		if projectKey(fresh) != p.key {
+			if _, asked := rivals[fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
+				p.memory.noteForeign(fresh.Spec.BackupID)
+			}
+			return
+		}
 		if _, pending := known[fresh.UID]; pending {
 			p.memory.sawLive(fresh)
 		}
@@ -188,12 +196,24 @@ func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UI
 	return current, err
 }
 
-// eachLive calls a function with each BackupSync of the project on the API server.
+// eachLive calls a function with each BackupSync of the project on the API server. Where backups are not looked up in CBR it
+// goes through those of other projects as well: see claim.go.
 func (p *pass) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) error {
+	if p.looksUp() {
+		return p.eachLiveIn(ctx, p.key.Namespace, see, client.MatchingFields{"spec.projectRef.name": p.key.Name})
+	}
+	for _, namespace := range p.options.Namespaces {
+		if err := p.eachLiveIn(ctx, namespace, see); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) eachLiveIn(ctx context.Context, namespace string, see func(*v1alpha1.BackupSync), options ...client.ListOption) error {
 	for next := ""; ; {
 		var page v1alpha1.BackupSyncList
-		if err := p.live.List(ctx, &page, client.InNamespace(p.key.Namespace), client.MatchingFields{"spec.projectRef.name": p.key.Name},
-			client.Limit(livePageSize), client.Continue(next)); err != nil {
+		if err := p.live.List(ctx, &page, append(options, client.InNamespace(namespace), client.Limit(livePageSize), client.Continue(next))...); err != nil {
 			return fmt.Errorf("list the BackupSyncs: %w", err)
 		}
 		for i := range page.Items {

@@ -17,31 +17,12 @@ limitations under the License.
 package cbrtest
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"backupsync.dev/operator/internal/cbr"
 )
-
-// storedBackup is a backup in CBR, to be seen from a moment on.
-type storedBackup struct {
-	cbr.StoredBackup
-	name, resourceName *string
-	since              time.Time
-	number             int
-	removed            bool
-}
-
-// imported is what becomes of a backup. That it keeps its id is inferred from the vendor's examples.
-func imported(backup cbr.Backup) storedBackup {
-	return storedBackup{resourceName: orNull(backup.ResourceName), StoredBackup: cbr.StoredBackup{
-		ID: backup.ID, Name: backup.Name, Status: "available", ProviderID: ImportedProviderID,
-		ResourceID: backup.ResourceID, ResourceType: backup.ResourceType,
-	}}
-}
 
 // Backup makes a backup to import, in good order, another one for each number.
 func Backup(number int) cbr.Backup {
@@ -61,49 +42,8 @@ func Backups(count int) []cbr.Backup {
 	return backups
 }
 
-// AddBackups puts backups into a project (ProjectID if "") as if they had always been there. Their status is
-// available if empty, their provider that of imported backups.
-func (c *Cloud) AddBackups(projectID string, backups ...cbr.StoredBackup) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	project := c.project(cmp.Or(projectID, ProjectID))
-	for _, backup := range backups {
-		backup.Status = cmp.Or(backup.Status, "available")
-		backup.ProviderID = cmp.Or(backup.ProviderID, ImportedProviderID)
-		project.store(storedBackup{StoredBackup: backup}, time.Time{})
-	}
-}
-
-// RemoveBackups deletes backups of a project (ProjectID if "") from CBR. Their tasks stay.
-func (c *Cloud) RemoveBackups(projectID string, ids ...string) {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	project := c.project(cmp.Or(projectID, ProjectID))
-	for _, id := range ids {
-		if at, found := project.positions[id]; found {
-			project.backups[at].removed = true
-			project.settled = min(project.settled, at)
-		}
-	}
-}
-
-// store adds a backup, or lets one that is there be seen earlier; the mutex is held.
-func (p *project) store(backup storedBackup, since time.Time) {
-	backup.since = since
-	backup.name = orNull(backup.Name)
-	at, found := p.positions[backup.ID]
-	switch {
-	case !found:
-		backup.number = len(p.backups)
-		p.positions[backup.ID] = len(p.backups)
-		p.backups = append(p.backups, &backup)
-	case p.backups[at].removed || since.Before(p.backups[at].since):
-		backup.number = at
-		p.backups[at] = &backup
-	}
-}
-
-func (b *storedBackup) visible(now time.Time) bool { return !b.removed && !now.Before(b.since) }
+// imageType is that of backups that are no replicas.
+const imageType = "backup"
 
 // backupView is a backup as CBR shows it (ShowBackup, table BackupResp), without what says nothing here.
 type backupView struct {
@@ -130,17 +70,20 @@ func (b *storedBackup) view(x *exchange) backupView {
 	return backupView{
 		ID: b.ID, Name: b.name, Status: b.Status, ProjectID: x.route.project, ProviderID: b.ProviderID,
 		ResourceID: b.ResourceID, ResourceName: b.resourceName, ResourceType: b.ResourceType,
-		ImageType: "backup", Children: []string{},
+		ImageType: imageType, Children: []string{},
 		CreatedAt: formatted(b.since, b.number), UpdatedAt: formatted(b.since, b.number+1),
 	}
 }
 
 // getBackup answers ShowBackup.
 func (x *exchange) getBackup() reply {
+	if refused := x.badID(); refused != nil {
+		return x.refusal(refused)
+	}
 	found := x.cloud.findBackup(x)
 	if found == nil {
-		return x.refusal(&APIError{Status: http.StatusNotFound, Code: cbr.CodeBackupNotFound,
-			Message: "The backup does not exist"})
+		return x.refusal(x.options.BackupNotFound.or(APIError{Status: http.StatusNotFound, Code: cbr.CodeBackupNotFound,
+			Message: "The backup does not exist"}))
 	}
 	return jsonReply(map[string]backupView{"backup": found.view(x)})
 }
@@ -149,26 +92,60 @@ func (c *Cloud) findBackup(x *exchange) *storedBackup {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	project := c.project(x.route.project)
-	at, found := project.positions[x.route.id]
-	if !found || !project.backups[at].visible(x.options.Clock.Now()) {
+	at, found := project.positions[x.options.fold(x.route.id)]
+	if !found {
 		return nil
 	}
-	shown := *project.backups[at]
+	current := project.backups[at].at(x.options.Clock.Now())
+	if current == nil {
+		return nil
+	}
+	shown := *current
 	return &shown
 }
 
-// backupFilter is the query of ListBackups, as far as it is needed here.
+// backupParameters are those of ListBackups that a backup must agree with, but for its times. Imported backups are in no
+// vault, have no parent and belong to no checkpoint.
+var backupParameters = parameters[*storedBackup]{
+	"status":        func(b *storedBackup, value string) bool { return b.Status == value },
+	"name":          func(b *storedBackup, value string) bool { return b.Name == value },
+	"resource_id":   func(b *storedBackup, value string) bool { return b.ResourceID == value },
+	"resource_name": func(b *storedBackup, value string) bool { return b.resourceName != nil && *b.resourceName == value },
+	"resource_type": func(b *storedBackup, value string) bool { return b.ResourceType == value },
+	"image_type":    func(_ *storedBackup, value string) bool { return value == imageType },
+	"vault_id":      func(*storedBackup, string) bool { return false },
+	"parent_id":     func(*storedBackup, string) bool { return false },
+	"checkpoint_id": func(*storedBackup, string) bool { return false },
+}
+
+// backupFilter is the query of ListBackups.
 type backupFilter struct {
-	resourceID, status, marker string
-	page                       page
+	marker            string
+	enterpriseProject string
+	conditions        []func(*storedBackup) bool
+	page              page
 }
 
 func (x *exchange) readBackupFilter() (backupFilter, *APIError) {
-	query := x.request.URL.Query()
-	filter := backupFilter{resourceID: query.Get("resource_id"), status: query.Get("status"), marker: query.Get("marker")}
-	refused := checkQuery(query, "resource_id", "status", "marker", "limit", "offset", "enterprise_project_id")
-	if refused == nil {
-		filter.page, refused = readPage(query)
+	query, refused := x.query(backupParameters.names("marker", "start_time", "end_time", "limit", "offset", "enterprise_project_id"))
+	if refused != nil {
+		return backupFilter{}, refused
+	}
+	filter := backupFilter{marker: query.Get("marker"), enterpriseProject: query.Get("enterprise_project_id"),
+		conditions: backupParameters.conditions(query)}
+	if filter.page, refused = readPage(query); refused != nil {
+		return filter, refused
+	}
+	start, refused := readTime(query, "start_time")
+	if refused != nil {
+		return filter, refused
+	}
+	end, refused := readTime(query, "end_time")
+	if !start.IsZero() {
+		filter.conditions = append(filter.conditions, func(b *storedBackup) bool { return !b.since.Before(start) })
+	}
+	if !end.IsZero() {
+		filter.conditions = append(filter.conditions, func(b *storedBackup) bool { return !b.since.After(end) })
 	}
 	return filter, refused
 }
@@ -183,68 +160,70 @@ func (x *exchange) listBackups() reply {
 	if refused != nil {
 		return x.refusal(refused)
 	}
-	return jsonReply(map[string]any{"backups": views, "count": count,
-		"limit": filter.page.limit, "offset": filter.page.offset})
+	return listReply(x, "backups", views, count, filter.page)
 }
 
 func (c *Cloud) selectBackups(x *exchange, filter backupFilter) ([]backupView, int, *APIError) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	project := c.project(x.route.project)
-	after, known := project.positions[filter.marker]
-	if filter.marker != "" && !known {
+	project, page := c.project(x.route.project), x.options.cut(filter.page)
+	rest, known := project.after(filter.marker, project.nextShift(x.options))
+	if !known {
 		return nil, 0, invalid("marker: no such backup")
 	}
-	if !known {
-		after = -1
-	}
 	now, views, position := x.options.Clock.Now(), []backupView{}, 0
-	for _, each := range project.backups[after+1:] {
-		if !filter.selects(each, now) {
+	for _, each := range rest {
+		selected := filter.selects(each, x.options, now)
+		if selected == nil {
 			continue
 		}
-		if filter.page.holds(position) {
-			views = append(views, each.view(x))
+		if page.holds(position) {
+			views = append(views, selected.view(x))
 		}
-		if position++; position >= filter.page.offset+filter.page.limit {
+		if position++; position >= page.offset+page.limit {
 			break
 		}
 	}
-	return views, project.count(filter, now), nil
+	return views, project.count(filter, x.options, now), nil
+}
+
+// after returns the backups after the one that a marker names, in an order that has moved by so many places, and whether
+// there is such a one; the mutex is held.
+func (p *project) after(marker string, shift int) ([]*storedBackup, bool) {
+	backups := shifted(p.backups, shift)
+	if marker == "" {
+		return backups, true
+	}
+	at, known := p.positions[marker]
+	if !known {
+		return nil, false
+	}
+	return backups[modulo(at-shift, len(backups))+1:], true
 }
 
 // count returns how many backups a filter selects. Without one it looks only at those that may have changed, as CBR would
 // not read all of them for each page either; the mutex is held.
-func (p *project) count(filter backupFilter, now time.Time) int {
+func (p *project) count(filter backupFilter, options Options, now time.Time) int {
 	count := 0
-	if filter.resourceID == "" && filter.status == "" {
+	if len(filter.conditions) == 0 && !options.NarrowLists && !options.GrantDefaultOnly {
 		for p.settled < len(p.backups) && p.backups[p.settled].visible(now) {
 			p.settled++
 		}
 		count = p.settled
 	}
 	for _, each := range p.backups[count:] {
-		if filter.selects(each, now) {
+		if filter.selects(each, options, now) != nil {
 			count++
 		}
 	}
 	return count
 }
 
-func (f backupFilter) selects(backup *storedBackup, now time.Time) bool {
-	return backup.visible(now) && (f.resourceID == "" || backup.ResourceID == f.resourceID) && (f.status == "" || backup.Status == f.status)
-}
-
-// StoredBackups returns the ids of the backups of a project (ProjectID if "") that can be seen now, sorted.
-func (c *Cloud) StoredBackups(projectID string) []string {
-	c.mutex.Lock()
-	defer c.mutex.Unlock()
-	var ids []string
-	for _, each := range c.project(cmp.Or(projectID, ProjectID)).backups {
-		if each.visible(c.options.Clock.Now()) {
-			ids = append(ids, each.ID)
-		}
+// selects returns a backup as it is to be seen now, nil if it is not, or not in this list.
+func (f backupFilter) selects(backup *storedBackup, options Options, now time.Time) *storedBackup {
+	current := backup.at(now)
+	if current == nil || !options.shows(current.number, f.enterpriseProject) || !meetsAll(current, f.conditions) {
+		return nil
 	}
-	slices.Sort(ids)
-	return ids
+	return current
 }

@@ -46,6 +46,7 @@ type project struct {
 	backups   []*storedBackup
 	positions map[string]int // in backups, by id
 	settled   int            // so many of the first backups are to be seen, all of them
+	shift     int            // by so many places the order of the lists has moved
 }
 
 // New makes a Cloud. Close releases the calls that a fault left hanging.
@@ -65,8 +66,9 @@ func (c *Cloud) Close() { c.closeOnce.Do(func() { close(c.closed) }) }
 func (c *Cloud) Configure(change func(*Options)) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	change(&c.options)
-	c.options = c.options.withDefaults()
+	changed := c.options.withDefaults() // calls under way keep the slices that they have
+	change(&changed)
+	c.options = changed.withDefaults()
 }
 
 // Options returns the options as they are now, with the defaults filled in.
@@ -187,14 +189,8 @@ func (x *exchange) wait(duration time.Duration) {
 
 // answer does what the request asks for, in the order in which gateway and backend look at it.
 func (x *exchange) answer() reply {
-	if x.route.operation == "" {
-		return x.refusal(errNoSuchAPI)
-	}
-	if refused := x.authenticate(); refused != nil {
+	if refused := x.turnedAway(); refused != nil {
 		return x.refusal(refused)
-	}
-	if x.throttled {
-		return x.refusal(x.options.throttle(x.route.operation))
 	}
 	switch x.route.operation {
 	case cbr.OperationImport:
@@ -208,6 +204,23 @@ func (x *exchange) answer() reply {
 	default:
 		return x.getBackup()
 	}
+}
+
+// turnedAway returns the error of a call that does not get as far as to be carried out.
+func (x *exchange) turnedAway() *APIError {
+	if page := x.refused(true); page != nil {
+		return page
+	}
+	if x.route.operation == "" {
+		return errNoSuchAPI
+	}
+	if refused := x.authenticate(); refused != nil {
+		return refused
+	}
+	if x.throttled {
+		return x.options.throttle(x.route.operation)
+	}
+	return x.refused(false)
 }
 
 func (x *exchange) authenticate() *APIError {

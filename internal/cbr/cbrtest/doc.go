@@ -27,5 +27,8 @@ limitations under the License.
 //   - tasks are listed by their ids, which is no order of time;
 //   - times come in the three documented formats, and null wherever null is possible.
 //
+// Options make it do what else a CBR, a gateway, a proxy or a sister cloud may do: name no backup in a task, show things
+// late, fold the case of ids, answer errors in other shapes, show lists in part, refuse every call for a while.
+//
 // The state of tasks and backups follows from the clock when it is read: nothing runs in the background.
 package cbrtest

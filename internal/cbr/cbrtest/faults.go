@@ -57,6 +57,8 @@ type Fault struct {
 	Code    string            `json:"code,omitempty"`
 	Message string            `json:"message,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
+	// Shape is that of the error's body, as in APIError.
+	Shape ErrorShape `json:"shape,omitempty"`
 	// Body answers with this text; the Status is 200 if 0, the ContentType application/json if empty.
 	Body        string `json:"body,omitempty"`
 	ContentType string `json:"contentType,omitempty"`
@@ -175,7 +177,7 @@ func (f Fault) reply(x *exchange) reply {
 		return reply{status: cmp.Or(f.Status, http.StatusOK), code: f.Code, headers: f.Headers, body: []byte(f.Body),
 			contentType: cmp.Or(f.ContentType, "application/json")}
 	default:
-		return x.refusal(&APIError{Status: f.Status, Code: f.Code, Message: f.Message, Headers: f.Headers})
+		return x.refusal(&APIError{Status: f.Status, Code: f.Code, Message: f.Message, Headers: f.Headers, Shape: f.Shape})
 	}
 }
 

@@ -29,8 +29,14 @@ func (x *exchange) importBackups() reply {
 	if x.invalid != nil {
 		return x.refusal(x.invalid)
 	}
+	if x.options.sameTwice(x.items) {
+		return x.refusal(invalid("sync: the same backup_id in two spellings"))
+	}
 	if rejected := x.options.reject(x.items); rejected != nil {
 		return x.refusal(rejected)
+	}
+	if full := x.overQuota(); full != nil {
+		return x.refusal(full)
 	}
 	imports := x.accept(x.items)
 	slices.Reverse(imports)
@@ -50,6 +56,18 @@ func (o Options) reject(items []cbr.Backup) *APIError {
 	return nil
 }
 
+// sameTwice reports whether backups of a call are the same but for the case of their ids, where that does not count.
+func (o Options) sameTwice(items []cbr.Backup) bool {
+	seen := map[string]bool{}
+	for _, item := range o.folded(items) {
+		if seen[item.ID] {
+			return true
+		}
+		seen[item.ID] = true
+	}
+	return false
+}
+
 // accept takes backups, and returns what CBR answers for them, in their order.
 func (x *exchange) accept(items []cbr.Backup) []cbr.Import {
 	x.options.onImport(BeforeAccept, items)
@@ -57,7 +75,7 @@ func (x *exchange) accept(items []cbr.Backup) []cbr.Import {
 	for i, item := range items {
 		outcomes[i] = x.options.outcome(item)
 	}
-	imports := x.cloud.store(x, items, outcomes)
+	imports := x.cloud.store(x, x.options.folded(items), outcomes)
 	x.options.onImport(AfterAccept, items)
 	return imports
 }

@@ -215,7 +215,7 @@ func TestStrictAboutRequests(t *testing.T) {
 		"no content type":   {method: "POST", url: project + "/backups/sync", edit: header("Content-Type", ""), status: 400, code: "BackupService.9900"},
 		"text/plain":        {method: "POST", url: project + "/backups/sync", edit: header("Content-Type", "text/plain"), status: 400, code: "BackupService.9900"},
 		"import with query": {method: "POST", url: project + "/backups/sync?x=1", status: 400, code: "BackupService.9900"},
-		"no limit":          {method: "GET", url: project + "/backups", status: 400, code: "BackupService.9900"},
+		"empty limit":       {method: "GET", url: project + "/backups?limit=", status: 400, code: "BackupService.9900"},
 		"limit 0":           {method: "GET", url: project + "/operation-logs?limit=0", status: 400, code: "BackupService.9900"},
 		"limit 1001":        {method: "GET", url: project + "/operation-logs?limit=1001", status: 400, code: "BackupService.9900"},
 		"offset -1":         {method: "GET", url: project + "/operation-logs?limit=1&offset=-1", status: 400, code: "BackupService.9900"},

@@ -136,7 +136,7 @@ func (c *Cloud) Ledger() []Call {
 	return slices.Clone(c.ledger.calls)
 }
 
-// Accepted returns how often each backup was accepted, by its id. More than once is what must never happen
+// Accepted returns how often each backup was accepted, by its id, in lower case with Options.FoldCase. More than once is what must never happen
 // unless its task had failed.
 func (c *Cloud) Accepted() map[string]int {
 	c.mutex.Lock()
@@ -159,7 +159,7 @@ func (c *Cloud) AcceptedTwice() []string {
 func (c *Cloud) OperationLogIDs(backupID string) []string {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	return slices.Clone(c.ledger.taskIDs[backupID])
+	return slices.Clone(c.ledger.taskIDs[c.options.fold(backupID)])
 }
 
 // SyncCalls returns the number of ImportBackup calls that arrived, whatever became of them: those that the client

@@ -42,46 +42,92 @@ const (
 // at once. Hooks are called without locks held, from the goroutines of the requests.
 type Options struct {
 	// ProjectIDs are the known projects; ProjectID if empty.
-	ProjectIDs []string
+	ProjectIDs []string `json:"-"`
 	// Tokens are accepted in X-Auth-Token for every project; Token if nil, none if empty but not nil.
-	Tokens []string
+	Tokens []string `json:"-"`
 	// Authenticate, if set, decides in place of Tokens: nil lets the request pass.
-	Authenticate func(*http.Request) *APIError
+	Authenticate func(*http.Request) *APIError `json:"-"`
 
 	// Clock is the server's clock; the real one if nil. Latency and the delays of faults take real time.
-	Clock clock.PassiveClock
+	Clock clock.PassiveClock `json:"-"`
 	// Latency is how long every call takes. It passes in full even if the client leaves meanwhile.
-	Latency time.Duration
+	Latency time.Duration `json:"-"`
 	// TaskDuration is the time from the acceptance of a backup to the final state of its task: a quarter of it
 	// the task waits, then it runs.
-	TaskDuration time.Duration
+	TaskDuration time.Duration `json:"-"`
 	// TaskRetention is how long tasks are known; the constant TaskRetention if 0.
-	TaskRetention time.Duration
+	TaskRetention time.Duration `json:"-"`
+	// VisibleAfter is the least time from the acceptance of a backup until its task, and what becomes of the backup, are
+	// to be seen, in lists and by their ids. It holds for what is accepted from then on.
+	VisibleAfter time.Duration `json:"-"`
 
 	// SyncCallsPerMinute is the number of ImportBackup calls that may arrive in any RateWindow; 0 for no limit.
 	// Calls that are refused, for whatever reason, count too.
-	SyncCallsPerMinute int
+	SyncCallsPerMinute int `json:"-"`
 	// ReadsPerSecond is the number of reads that may arrive in any second; 0 for no limit. Refused ones count too, and are
 	// told to come back after a second.
-	ReadsPerSecond int
+	ReadsPerSecond int `json:"readsPerSecond"`
 	// RateWindow is the length of the "minute" of SyncCallsPerMinute; one minute if 0.
-	RateWindow time.Duration
+	RateWindow time.Duration `json:"-"`
 
 	// TaskOutcome, if set, says how the task of an accepted backup ends. It is called once for each acceptance.
-	TaskOutcome func(cbr.Backup) Outcome
+	TaskOutcome func(cbr.Backup) Outcome `json:"-"`
 	// Reject, if set, returns the error of a backup that CBR does not take, or nil. One such backup makes the
 	// whole call fail with its error.
-	Reject func(cbr.Backup) *APIError
+	Reject func(cbr.Backup) *APIError `json:"-"`
+	// GetError, if set, returns the error that a GET of a task or backup by this id is answered with, or nil.
+	GetError func(id string) *APIError `json:"-"`
 	// OnImport, if set, is called at the points of an import that Phase names. It may block, and it may panic
 	// with http.ErrAbortHandler to drop the connection right there.
-	OnImport func(Phase, []cbr.Backup)
+	OnImport func(Phase, []cbr.Backup) `json:"-"`
+
 	// SharedTaskIDs gives all backups of a call the same task; otherwise each has its own.
-	SharedTaskIDs bool
+	SharedTaskIDs bool `json:"sharedTaskIDs"`
+	// NameFirst makes a task of several backups name the first of them and its resource; otherwise it names none.
+	NameFirst bool `json:"nameFirst"`
 	// HideTaskBackup leaves extra_info.backup out of the tasks.
-	HideTaskBackup bool
+	HideTaskBackup bool `json:"hideTaskBackup"`
+	// HideTaskResource leaves extra_info.resource out of the tasks.
+	HideTaskResource bool `json:"hideTaskResource"`
+	// StartTimeIsStart makes start_time compare with when a task started, as the vendor's text says, so that it leaves out
+	// the waiting ones; otherwise it compares with when the task was created, as end_time always does.
+	StartTimeIsStart bool `json:"startTimeIsStart"`
+	// FailedInError makes a task that ends without having imported its backup leave one in status error, until an import of
+	// it ends well. Skipped tasks, which never ran, leave nothing.
+	FailedInError bool `json:"failedInError"`
+	// Quota is the number of backups that a project may hold: an import that would go beyond it is refused as a whole with
+	// 400 BackupService.6114. 0 stands for no limit, a negative number lets nothing in.
+	Quota int `json:"quota"`
+
+	// FoldCase stores ids of backups and resources in lower case, answers with them so, and compares without case.
+	FoldCase bool `json:"foldCase"`
+	// RequireUUIDs answers a GET of an id that is no UUID with 400 BackupService.9900.
+	RequireUUIDs bool `json:"requireUUIDs"`
+	// TaskNotFound and BackupNotFound are the answers for ids that are not known. What they leave open is as the reference
+	// says: 404 BackupService.6500 and 6200. Sister clouds use 6501, 6201, 6217, ShapeOpenStack and ShapeEmpty.
+	TaskNotFound   *APIError `json:"-"`
+	BackupNotFound *APIError `json:"-"`
+	// ErrorShape is the shape of all errors that have none of their own; ShapeCBR if empty.
+	ErrorShape ErrorShape `json:"errorShape"`
+	// Refusals are errors that calls are answered with whatever they ask for, pages of a proxy and missing permissions among
+	// them. The first that is in force for a call answers it.
+	Refusals []Refusal `json:"-"`
+
+	// NarrowLists lets a list show one enterprise project only: the one that enterprise_project_id names, the default one
+	// without. With all_granted_eps it shows everything.
+	NarrowLists bool `json:"narrowLists"`
+	// GrantDefaultOnly lets the user see nothing but the default enterprise project in lists, with all_granted_eps too.
+	GrantDefaultOnly bool `json:"grantDefaultOnly"`
+	// ListShift is by how many places the order of a project's lists moves from one read of a list to the next. What moves
+	// past the beginning comes to the end: whoever pages by offset sees some elements twice, and misses others.
+	ListShift int `json:"listShift"`
+	// MaxPage is the largest number of elements on a page, whatever the limit asks for; 0 for no such bound.
+	MaxPage int `json:"maxPage"`
+	// Count is what lists say in "count"; CountAll if empty.
+	Count Count `json:"count"`
 
 	// TLS makes NewServer speak https.
-	TLS bool
+	TLS bool `json:"-"`
 }
 
 // Phase is a point in the course of an import.
@@ -104,20 +150,14 @@ type Outcome struct {
 	Message string `json:"message,omitempty"`
 	// FailedBackups is err_sync_backup_num. If it is not 0 the backup does not appear, even after a success.
 	FailedBackups int `json:"failedBackups,omitempty"`
+	// BackupStatus is the status of the backup that is there when the task has ended, however it ended; if empty, that is
+	// available after a success, and see Options.FailedInError.
+	BackupStatus string `json:"backupStatus,omitempty"`
 	// Duration takes the place of Options.TaskDuration if it is not 0.
 	Duration time.Duration `json:"-"`
 }
 
 func (o Outcome) stored() bool { return o.Status == cbr.TaskSuccess && o.FailedBackups == 0 }
-
-// APIError is an error answer. Codes of the gateway (APIGW.*, APIG.*) come with a request_id, CBR's own do not.
-type APIError struct {
-	// Status is the HTTP status; 400 if 0.
-	Status  int               `json:"status,omitempty"`
-	Code    string            `json:"code,omitempty"`
-	Message string            `json:"message,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"`
-}
 
 // withDefaults fills in what the zero value stands for, and detaches the slices from the caller's.
 func (o Options) withDefaults() Options {
@@ -136,7 +176,7 @@ func (o Options) withDefaults() Options {
 	if o.RateWindow == 0 {
 		o.RateWindow = time.Minute
 	}
-	o.ProjectIDs, o.Tokens = slices.Clone(o.ProjectIDs), slices.Clone(o.Tokens)
+	o.ProjectIDs, o.Tokens, o.Refusals = slices.Clone(o.ProjectIDs), slices.Clone(o.Tokens), slices.Clone(o.Refusals)
 	return o
 }
 
@@ -152,6 +192,20 @@ func (o Options) outcome(backup cbr.Backup) Outcome {
 		outcome.Duration = o.TaskDuration
 	}
 	return outcome
+}
+
+// left is the status of the backup that a task leaves behind; "" for none.
+func (o Options) left(outcome Outcome) string {
+	switch {
+	case outcome.BackupStatus != "":
+		return outcome.BackupStatus
+	case outcome.stored():
+		return statusAvailable
+	case o.FailedInError && outcome.Status.Final() && outcome.Status != cbr.TaskSkipped:
+		return statusError
+	default:
+		return ""
+	}
 }
 
 func (o Options) onImport(phase Phase, backups []cbr.Backup) {

@@ -43,20 +43,36 @@ func checkQuery(query url.Values, known ...string) *APIError {
 	return nil
 }
 
-// readPage wants a limit, as what the API does without one is not documented for every list.
+// query returns the query of a list. Ids are folded.
+func (x *exchange) query(known []string) (url.Values, *APIError) {
+	query := x.request.URL.Query()
+	for _, name := range []string{"resource_id", "marker"} {
+		if query.Has(name) {
+			query.Set(name, x.options.fold(query.Get(name)))
+		}
+	}
+	return query, checkQuery(query, known...)
+}
+
+// readPage reads limit and offset, which are optional. That a page without a limit is as long as pages can be is an
+// assumption. One page of the reference gives 1 as the least offset; the vendor's own data source sends 0.
 func readPage(query url.Values) (page, *APIError) {
-	limit, err := strconv.Atoi(query.Get("limit"))
+	limit, err := readInteger(query, "limit", cbr.MaxPageSize)
 	if err != nil || limit < 1 || limit > cbr.MaxPageSize {
 		return page{}, invalid("limit: %q is not an integer from 1 to %d", query.Get("limit"), cbr.MaxPageSize)
 	}
-	if !query.Has("offset") {
-		return page{limit: limit}, nil
-	}
-	offset, err := strconv.Atoi(query.Get("offset"))
+	offset, err := readInteger(query, "offset", 0)
 	if err != nil || offset < 0 {
 		return page{}, invalid("offset: %q is not an integer from 0 up", query.Get("offset"))
 	}
 	return page{limit: limit, offset: offset}, nil
+}
+
+func readInteger(query url.Values, name string, otherwise int) (int, error) {
+	if !query.Has(name) {
+		return otherwise, nil
+	}
+	return strconv.Atoi(query.Get(name))
 }
 
 func readTime(query url.Values, name string) (time.Time, *APIError) {

@@ -17,13 +17,11 @@ limitations under the License.
 package cbrtest
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -46,22 +44,6 @@ func jsonReply(body any) reply {
 	return reply{status: http.StatusOK, contentType: "application/json", body: encoded}
 }
 
-// refusal is the answer that an error stands for.
-func (x *exchange) refusal(refused *APIError) reply {
-	body := map[string]string{"error_code": refused.Code, "error_msg": refused.Message}
-	if strings.HasPrefix(refused.Code, "APIG") {
-		body["request_id"] = x.requestID
-	}
-	answer := jsonReply(body)
-	answer.status = cmp.Or(refused.Status, http.StatusBadRequest)
-	answer.code, answer.headers = refused.Code, refused.Headers
-	return answer
-}
-
-func invalid(format string, arguments ...any) *APIError {
-	return &APIError{Status: http.StatusBadRequest, Code: "BackupService.9900", Message: fmt.Sprintf(format, arguments...)}
-}
-
 // deliver sends an answer, or what the fault leaves of it.
 func (x *exchange) deliver(answer reply) {
 	switch {
@@ -80,7 +62,9 @@ func (x *exchange) deliver(answer reply) {
 
 func (x *exchange) write(answer reply, length int) {
 	header := x.writer.Header()
-	header.Set("Content-Type", answer.contentType)
+	if answer.contentType != "" {
+		header.Set("Content-Type", answer.contentType)
+	}
 	header.Set("X-Request-Id", x.requestID)
 	header.Set("Content-Length", strconv.Itoa(len(answer.body)))
 	for name, value := range answer.headers {

@@ -18,7 +18,6 @@ package cbrtest
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +33,7 @@ type task struct {
 	items                   []cbr.Backup
 	outcomes                []Outcome
 	created, started, ended time.Time
+	shown                   time.Time // from then on it is to be seen
 }
 
 // startTask adds a task, and the backups that it will have imported when it ends; the mutex is held.
@@ -45,16 +45,23 @@ func (c *Cloud) startTask(x *exchange, items []cbr.Backup, outcomes []Outcome) *
 	}
 	now := c.options.Clock.Now()
 	added := &task{id: identifier("task", c.tasks), number: c.tasks, requestID: x.requestID, items: items, outcomes: outcomes,
-		created: now, started: now.Add(duration / 4), ended: now.Add(duration)}
+		created: now, started: now.Add(duration / 4), ended: now.Add(duration), shown: now.Add(x.options.VisibleAfter)}
 	project := c.project(x.route.project)
 	at, _ := slices.BinarySearchFunc(project.tasks, added.id, compareTaskID)
 	project.tasks = slices.Insert(project.tasks, at, added)
 	for i, item := range items {
-		if outcomes[i].stored() {
-			project.store(imported(item), added.ended)
+		if status := x.options.left(outcomes[i]); status != "" {
+			project.store(imported(item, status), latest(added.ended, added.shown))
 		}
 	}
 	return added
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func compareTaskID(known *task, id string) int { return strings.Compare(known.id, id) }
@@ -88,24 +95,42 @@ func (t *task) outcome() Outcome {
 	return together
 }
 
-// known says whether CBR still has the task.
+// known says whether CBR shows the task already, and still has it.
 func (t *task) known(options Options, now time.Time) bool {
-	return now.Sub(t.created) <= options.TaskRetention
+	return !now.Before(t.shown) && now.Sub(t.created) <= options.TaskRetention
 }
 
-// taskFilter is the query of ListOpLogs, as far as it is needed here.
+// taskParameters are those of ListOpLogs that a task must agree with, but for its state and times. Imported backups are in
+// no vault.
+var taskParameters = parameters[*task]{
+	"operation_type": func(_ *task, value string) bool { return value == cbr.OperationSync },
+	"provider_id":    func(_ *task, value string) bool { return value == ImportedProviderID },
+	"vault_id":       func(*task, string) bool { return false },
+	"vault_name":     func(*task, string) bool { return false },
+	"resource_id": func(t *task, value string) bool {
+		return slices.ContainsFunc(t.items, func(item cbr.Backup) bool { return item.ResourceID == value })
+	},
+	"resource_name": func(t *task, value string) bool {
+		return slices.ContainsFunc(t.items, func(item cbr.Backup) bool { return item.ResourceName == value })
+	},
+}
+
+// taskFilter is the query of ListOpLogs.
 type taskFilter struct {
-	operationType, status, resourceID string
-	start, end                        time.Time
-	page                              page
+	status            cbr.TaskStatus
+	enterpriseProject string
+	conditions        []func(*task) bool
+	start, end        time.Time
+	page              page
 }
 
-func readTaskFilter(query url.Values) (taskFilter, *APIError) {
-	filter := taskFilter{operationType: query.Get("operation_type"), status: query.Get("status"), resourceID: query.Get("resource_id")}
-	refused := checkQuery(query, "operation_type", "status", "resource_id", "start_time", "end_time", "limit", "offset", "enterprise_project_id")
+func (x *exchange) readTaskFilter() (taskFilter, *APIError) {
+	query, refused := x.query(taskParameters.names("status", "start_time", "end_time", "limit", "offset", "enterprise_project_id"))
 	if refused != nil {
-		return filter, refused
+		return taskFilter{}, refused
 	}
+	filter := taskFilter{status: cbr.TaskStatus(query.Get("status")), enterpriseProject: query.Get("enterprise_project_id"),
+		conditions: taskParameters.conditions(query)}
 	if filter.page, refused = readPage(query); refused != nil {
 		return filter, refused
 	}
@@ -116,19 +141,30 @@ func readTaskFilter(query url.Values) (taskFilter, *APIError) {
 	return filter, refused
 }
 
-// matches compares with the time of creation: waiting tasks have not started, and what the API does with those
-// is not documented.
-func (f taskFilter) matches(t *task, now time.Time) bool {
-	return (f.operationType == "" || f.operationType == cbr.OperationSync) &&
-		(f.start.IsZero() || !t.created.Before(f.start)) &&
+func (f taskFilter) matches(t *task, options Options, now time.Time) bool {
+	return f.startsIn(t, options, now) &&
 		(f.end.IsZero() || !t.created.After(f.end)) &&
-		(f.status == "" || string(t.status(now)) == f.status) &&
-		(f.resourceID == "" || slices.ContainsFunc(t.items, func(item cbr.Backup) bool { return item.ResourceID == f.resourceID }))
+		(f.status == "" || t.status(now) == f.status) &&
+		options.shows(t.number-1, f.enterpriseProject) &&
+		meetsAll(t, f.conditions)
+}
+
+// startsIn compares start_time with the time of creation or of the start: waiting tasks have not started, and what the API
+// does with those is not documented.
+func (f taskFilter) startsIn(t *task, options Options, now time.Time) bool {
+	switch {
+	case f.start.IsZero():
+		return true
+	case options.StartTimeIsStart:
+		return !now.Before(t.started) && !t.started.Before(f.start)
+	default:
+		return !t.created.Before(f.start)
+	}
 }
 
 // listTasks answers ListOpLogs, in the order of the tasks' ids.
 func (x *exchange) listTasks() reply {
-	filter, refused := readTaskFilter(x.request.URL.Query())
+	filter, refused := x.readTaskFilter()
 	if refused != nil {
 		return x.refusal(refused)
 	}
@@ -137,32 +173,34 @@ func (x *exchange) listTasks() reply {
 	for _, each := range selected {
 		views = append(views, each.view(x, now))
 	}
-	return jsonReply(map[string]any{"operation_logs": views, "count": count,
-		"limit": filter.page.limit, "offset": filter.page.offset})
+	return listReply(x, "operation_logs", views, count, filter.page)
 }
 
 func (c *Cloud) selectTasks(x *exchange, filter taskFilter) (selected []*task, count int, now time.Time) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	now = x.options.Clock.Now()
-	for _, each := range c.project(x.route.project).tasks {
-		if !each.known(x.options, now) || !filter.matches(each, now) {
-			continue
+	project, page := c.project(x.route.project), x.options.cut(filter.page)
+	var matching []*task
+	for _, each := range project.tasks {
+		if each.known(x.options, now) && filter.matches(each, x.options, now) {
+			matching = append(matching, each)
 		}
-		if filter.page.holds(count) {
-			selected = append(selected, each)
-		}
-		count++
 	}
-	return selected, count, now
+	matching = shifted(matching, project.nextShift(x.options))
+	first := min(page.offset, len(matching))
+	return matching[first:min(first+page.limit, len(matching))], len(matching), now
 }
 
 // getTask answers ShowOpLog.
 func (x *exchange) getTask() reply {
+	if refused := x.badID(); refused != nil {
+		return x.refusal(refused)
+	}
 	found, now := x.cloud.findTask(x)
 	if found == nil {
-		return x.refusal(&APIError{Status: http.StatusNotFound, Code: cbr.CodeTaskNotFound,
-			Message: "The task does not exist"})
+		return x.refusal(x.options.TaskNotFound.or(APIError{Status: http.StatusNotFound, Code: cbr.CodeTaskNotFound,
+			Message: "The task does not exist"}))
 	}
 	return jsonReply(map[string]taskView{"operation_log": found.view(x, now)})
 }
@@ -172,7 +210,7 @@ func (c *Cloud) findTask(x *exchange) (*task, time.Time) {
 	defer c.mutex.Unlock()
 	now := x.options.Clock.Now()
 	tasks := c.project(x.route.project).tasks
-	at, found := slices.BinarySearchFunc(tasks, x.route.id, compareTaskID)
+	at, found := slices.BinarySearchFunc(tasks, x.options.fold(x.route.id), compareTaskID)
 	if !found || !tasks[at].known(x.options, now) {
 		return nil, now
 	}

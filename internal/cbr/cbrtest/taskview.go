@@ -91,8 +91,8 @@ func (t *task) view(x *exchange, now time.Time) taskView {
 		view.EndedAt = formatted(t.ended, t.number+2)
 		t.showOutcome(&view)
 	}
-	if len(t.items) == 1 {
-		t.showBackup(&view, x.options.HideTaskBackup)
+	if len(t.items) == 1 || x.options.NameFirst {
+		t.showBackup(&view, x.options)
 	}
 	return view
 }
@@ -129,10 +129,14 @@ func (t *task) showOutcome(view *taskView) {
 	view.ExtraInfo.Sync = &counts
 }
 
-func (t *task) showBackup(view *taskView, hidden bool) {
+// showBackup names the first backup, or the only one.
+func (t *task) showBackup(view *taskView, options Options) {
 	item := t.items[0]
-	if !hidden {
+	if !options.HideTaskBackup {
 		view.ExtraInfo.Backup = &backupInfo{ID: item.ID, Name: item.Name}
+	}
+	if options.HideTaskResource {
+		return
 	}
 	view.ExtraInfo.Resource = &resourceInfo{ID: item.ResourceID, Name: orNull(item.ResourceName), Type: item.ResourceType}
 }
