@@ -45,6 +45,12 @@ type modelCache struct {
 
 // advance takes in the next changes of a kind, as the watch would deliver them.
 func (a *actor) advance(kind string, count int) {
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	a.advanceLocked(kind, count)
+}
+
+func (a *actor) advanceLocked(kind string, count int) {
 	cache := a.caches[kind]
 	history := a.world.server.events(kind)
 	for ; count > 0 && cache.position < len(history); count-- {
@@ -55,6 +61,8 @@ func (a *actor) advance(kind string, count int) {
 
 // behind is the number of changes of a kind that the process has not seen.
 func (a *actor) behind(kind string) int {
+	a.reading.Lock()
+	defer a.reading.Unlock()
 	return len(a.world.server.events(kind)) - a.caches[kind].position
 }
 
@@ -125,6 +133,8 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 	if err := c.actor.request(ctx, "cache: get "+kind, gateCache); err != nil {
 		return err
 	}
+	c.actor.reading.Lock()
+	defer c.actor.reading.Unlock()
 	c.actor.catchUp(kind, key.Name)
 	found, known := c.actor.caches[kind].objects[key.Name]
 	if !known {
@@ -150,6 +160,8 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	if err := c.actor.request(ctx, "cache: list "+kindBackup, kind); err != nil {
 		return err
 	}
+	c.actor.reading.Lock()
+	defer c.actor.reading.Unlock()
 	if !selected.DisableReadYourWritesConsistency {
 		c.actor.catchUp(kindBackup, "")
 	}
@@ -169,6 +181,8 @@ func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjec
 	if err := c.actor.request(ctx, "cache: list "+kindProject, gateCache); err != nil {
 		return err
 	}
+	c.actor.reading.Lock()
+	defer c.actor.reading.Unlock()
 	for _, object := range c.actor.caches[kindProject].objects {
 		if slices.Contains(cloudProjectKeys(object), cloudProject) {
 			list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
@@ -177,7 +191,7 @@ func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjec
 	return nil
 }
 
-// catchUp brings the cache to where it includes the process's own writes: of one object, or of all of the kind.
+// catchUp, with the caches held, brings the cache to where it includes the process's own writes: of one object, or of all of the kind.
 func (a *actor) catchUp(kind, name string) {
 	cache := a.caches[kind]
 	var newest int64
@@ -190,7 +204,7 @@ func (a *actor) catchUp(kind, name string) {
 	cache.mutex.Unlock()
 	history := a.world.server.events(kind)
 	for cache.position < len(history) && history[cache.position].revision <= newest {
-		a.advance(kind, 1)
+		a.advanceLocked(kind, 1)
 	}
 }
 

@@ -113,6 +113,7 @@ type actor struct {
 	name       string
 	reconciler *Reconciler
 	caches     map[string]*modelCache
+	reading    sync.Mutex // guards the caches, but for what they were written by: passes of two projects read them
 	// guarded by the world's mutex
 	dead  bool
 	lanes [2]*lane // passes of different projects may overlap
