@@ -25,16 +25,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// backupIDs is a page of the list of backups, of which only the ids are kept. What no page shows counts as absent, so that
-// no id may be lost by an element, or a page, that is not as it should be.
-type backupIDs Page[string]
+// listedBackups is a page of the list of backups, of which only ids and statuses are kept. What no page shows counts as
+// absent, so that no id may be lost by an element, or a page, that is not as it should be.
+type listedBackups Page[ListedBackup]
 
 // errIrregular says that a page is not as documented. It may still be readable.
 var errIrregular = errors.New("not a page as documented")
 
 // decode reads the page in one go if it is as documented, which takes a fifth of the time: whoever looks for a
 // hundred new backups among a hundred thousand reads 50 MB. Else it is taken apart with patience.
-func (p *backupIDs) decode(body []byte) error {
+func (p *listedBackups) decode(body []byte) error {
 	if p.scan(body) == nil {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (p *backupIDs) decode(body []byte) error {
 }
 
 // dissect reads a page element by element, passing over those that are no backups.
-func (p *backupIDs) dissect(body []byte) error {
+func (p *listedBackups) dissect(body []byte) error {
 	var parts struct {
 		List  *[]json.RawMessage `json:"backups"`
 		Count count              `json:"count"`
@@ -53,24 +53,22 @@ func (p *backupIDs) dissect(body []byte) error {
 	if parts.List == nil {
 		return errNoList
 	}
-	*p = backupIDs{Size: len(*parts.List), Count: int(parts.Count)}
-	for _, backup := range decodeEach[struct {
-		ID string `json:"id"`
-	}](*parts.List) {
-		p.keep(backup.ID)
+	*p = listedBackups{Size: len(*parts.List), Count: int(parts.Count)}
+	for _, backup := range decodeEach[ListedBackup](*parts.List) {
+		p.keep(backup)
 	}
 	return nil
 }
 
-func (p *backupIDs) keep(id string) {
-	if id != "" {
-		p.Items = append(p.Items, id)
+func (p *listedBackups) keep(backup ListedBackup) {
+	if backup.ID != "" {
+		p.Items = append(p.Items, backup)
 	}
 }
 
-// scan passes over all of a page but its ids and its count. It leaves anything but what is documented to others.
-func (p *backupIDs) scan(body []byte) error {
-	*p = backupIDs{}
+// scan passes over all of a page but ids, statuses and its count. It leaves anything but what is documented to others.
+func (p *listedBackups) scan(body []byte) error {
+	*p = listedBackups{}
 	listed := false
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)) // the names that count are looked at here
 	err := eachMember(decoder, func(name []byte) error {
@@ -100,43 +98,59 @@ func (p *backupIDs) scan(body []byte) error {
 	return nil
 }
 
-func (p *backupIDs) scanList(decoder *jsontext.Decoder) error {
+func (p *listedBackups) scanList(decoder *jsontext.Decoder) error {
 	if err := enter(decoder, '['); err != nil {
 		return err
 	}
 	for decoder.PeekKind() != ']' {
-		id, err := scanID(decoder)
+		backup, err := scanBackup(decoder)
 		if err != nil {
 			return err
 		}
 		p.Size++
-		p.keep(id)
+		p.keep(backup)
 	}
 	_, err := decoder.ReadToken()
 	return err
 }
 
-// scanID returns the id of an object, which must have one.
-func scanID(decoder *jsontext.Decoder) (string, error) {
-	id, identified := "", false
+// scanBackup returns the id and the status of an object, which must have an id.
+func scanBackup(decoder *jsontext.Decoder) (ListedBackup, error) {
+	var backup ListedBackup
+	identified, rated := false, false
 	err := eachMember(decoder, func(name []byte) error {
-		if !bytes.EqualFold(name, []byte(`"id"`)) {
+		switch {
+		case bytes.EqualFold(name, []byte(`"id"`)):
+			return scanText(decoder, &identified, &backup.ID)
+		case bytes.EqualFold(name, []byte(`"status"`)):
+			return scanText(decoder, &rated, (*string)(&backup.Status))
+		default:
 			return decoder.SkipValue()
 		}
-		if identified || decoder.PeekKind() != '"' {
-			return errIrregular
-		}
-		identified = true
-		token, err := decoder.ReadToken()
-		if err == nil {
-			id = token.String()
-		}
-		return err
 	})
 	if err == nil && !identified {
 		err = errIrregular
 	}
-	return id, err
+	return backup, err
+}
+
+// scanText reads a text that must not have been there before.
+func scanText(decoder *jsontext.Decoder, before *bool, text *string) error {
+	if *before || decoder.PeekKind() != '"' {
+		return errIrregular
+	}
+	*before = true
+	value, err := decoder.ReadValue()
+	switch {
+	case err != nil:
+		return err
+	case string(value) == `"available"`: // nearly all are: a hundred thousand need not hold it a hundred thousand times
+		*text = string(BackupAvailable)
+		return nil
+	}
+	unquoted, err := jsontext.AppendUnquote(nil, value)
+	*text = string(unquoted)
+	return err
 }
 
 // eachMember calls a function with the name of each member of an object, as it is written. The function reads the value.

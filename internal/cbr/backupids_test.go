@@ -28,24 +28,26 @@ var (
 		`{"count":2,"offset":0,"backups":[{"id":"a","name":null,"children":[{"id":"x"}]},{"extra":{"id":[1]},"id":"b"}],"limit":1000}`,
 		` {"backups" : [ { "id" : "\u0061\ud83d\ude00" } ] , "count" : null } `,
 		`{"BACKUPS":[{"Id":"a"}],"count":"many"}`,
+		`{"backups":[{"id":"a","status":"available"},{"Status":"\u0065rror","id":"b"},{"status":"","id":"c"},{"id":"d"}]}`,
 	}
 	irregular = []string{
 		``, `null`, `[]`, `{}`, `{"backups":null}`, `{"backups":{}}`, `{"backups":[]} {}`, `{"backups":[{"id":"a"}]`, `{"backups":[{"id":"a"},]}`,
 		`{"backups":[null,{"id":[]},{"id":"a"},"x",{}],"count":1}`, `{"backups":[{"id":"a","ID":"b"}]}`, `{"backups":[],"backups":[{"id":"a"}]}`,
 		"{\"backups\":[{\"id\":\"\xff\"}]}", `{"backups":[{"id":"a","id":null}]}`, `{"backups":[{"id":"\ud800"}]}`,
 		`{"backups":[{"id":"a","\u0069d":"b"}]}`,
+		`{"backups":[{"id":"a","status":null}]}`, `{"backups":[{"id":"a","status":7}]}`, `{"backups":[{"id":"a","status":"error","STATUS":"available"}]}`,
 	}
 )
 
 func TestRegularPagesAreReadInOneGo(t *testing.T) {
 	for _, body := range regular {
-		var page backupIDs
+		var page listedBackups
 		if err := page.scan([]byte(body)); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
 	for _, body := range irregular {
-		var page backupIDs
+		var page listedBackups
 		if err := page.scan([]byte(body)); err == nil {
 			t.Errorf("%s passes for regular", body)
 		}
@@ -58,7 +60,7 @@ func FuzzScanBackupIDs(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var scanned, dissected backupIDs
+		var scanned, dissected listedBackups
 		if scanned.scan(body) != nil {
 			return
 		}

@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -155,26 +156,53 @@ func (c *Client) clean(task *OperationLog) {
 // BackupsQuery selects backups. The API has no filter by several ids.
 type BackupsQuery struct {
 	Limit int // 1 to MaxPageSize
-	// Marker is the id of the last backup of the page before, "" for the first page.
+	// Marker is the id of the last backup of the page before, "" for the first page. It takes the place of Offset.
 	Marker string
+	// Offset is the number of backups before the page.
+	Offset int
 }
 
-// ListBackupIDs returns a page of the ids of the project's backups (ListBackups). Whoever looks for some backups reads the
-// pages of all, as the API cannot select by id: nothing else of them is decoded.
-func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[string], error) {
+// ListBackups returns a page of the project's backups (ListBackups). Whoever looks for some backups reads the pages of all,
+// as the API cannot select by id: nothing else of them is decoded.
+func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[ListedBackup], error) {
 	values := c.pageQuery(query.Limit)
-	if query.Marker != "" {
+	switch {
+	case query.Marker != "":
 		values.Set("marker", query.Marker)
+	case query.Offset > 0: // 0 is left out: one page of the reference wants 1 at least
+		values.Set("offset", strconv.Itoa(query.Offset))
 	}
-	var answer backupIDs
+	var answer listedBackups
 	call := request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values}
 	if err := c.do(ctx, call, &answer); err != nil {
-		return Page[string]{}, err
+		return Page[ListedBackup]{}, err
 	}
-	return Page[string](answer), nil
+	for i := range answer.Items {
+		answer.Items[i].Status = c.cleanStatus(answer.Items[i].Status)
+	}
+	return Page[ListedBackup](answer), nil
 }
 
-// GetBackup returns a backup by its id (ShowBackup). IsNotFound tells that CBR does not have it.
+// cleanStatus makes a status fit to be kept and shown. The documented ones are.
+func (c *Client) cleanStatus(status BackupStatus) BackupStatus {
+	if status == "" || status.documented() {
+		return status
+	}
+	return BackupStatus(c.secret.hide(string(status)))
+}
+
+// ListBackupIDs is ListBackups without the statuses.
+func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[string], error) {
+	page, err := c.ListBackups(ctx, query)
+	ids := Page[string]{Size: page.Size, Count: page.Count}
+	for _, backup := range page.Items {
+		ids.Items = append(ids.Items, backup.ID)
+	}
+	return ids, err
+}
+
+// GetBackup returns a backup by its id (ShowBackup), which the answer may spell in other case. IsNotFound tells that CBR
+// does not have it.
 func (c *Client) GetBackup(ctx context.Context, id string) (StoredBackup, error) {
 	var answer struct {
 		Backup *StoredBackup `json:"backup"`
@@ -182,9 +210,10 @@ func (c *Client) GetBackup(ctx context.Context, id string) (StoredBackup, error)
 	if err := c.get(ctx, OperationGetBackup, "backups", id, &answer); err != nil {
 		return StoredBackup{}, err
 	}
-	if answer.Backup == nil || answer.Backup.ID != id {
+	if answer.Backup == nil || !strings.EqualFold(answer.Backup.ID, id) {
 		return StoredBackup{}, unexpected(OperationGetBackup)
 	}
+	answer.Backup.Status = string(c.cleanStatus(BackupStatus(answer.Backup.Status)))
 	return *answer.Backup, nil
 }
 

@@ -155,6 +155,49 @@ type ExtraInfo struct {
 	} `json:"sync"`
 }
 
+// BackupStatus is the state of a backup that CBR has. It may hold a value that is not listed here.
+type BackupStatus string
+
+// The documented states of a backup (ShowBackup, field "status").
+const (
+	BackupAvailable      BackupStatus = "available"
+	BackupProtecting     BackupStatus = "protecting"
+	BackupDeleting       BackupStatus = "deleting"
+	BackupRestoring      BackupStatus = "restoring"
+	BackupError          BackupStatus = "error"
+	BackupWaitingProtect BackupStatus = "waiting_protect"
+	BackupWaitingDelete  BackupStatus = "waiting_delete"
+	BackupWaitingRestore BackupStatus = "waiting_restore"
+)
+
+func (s BackupStatus) documented() bool {
+	switch s {
+	case BackupAvailable, BackupProtecting, BackupDeleting, BackupRestoring, BackupError, BackupWaitingProtect, BackupWaitingDelete,
+		BackupWaitingRestore:
+		return true
+	default:
+		return false
+	}
+}
+
+// Usable reports whether a backup in this state can be restored from.
+func (s BackupStatus) Usable() bool {
+	return s == BackupAvailable || s == BackupRestoring || s == BackupWaitingRestore
+}
+
+// UnmarshalJSON reads a status. One that is no text is left empty, which is a status like any unknown one: the backup is there.
+func (s *BackupStatus) UnmarshalJSON(data []byte) error {
+	*s = ""
+	_ = json.Unmarshal(data, (*string)(s))
+	return nil
+}
+
+// ListedBackup is what is kept of a backup in a list.
+type ListedBackup struct {
+	ID     string       `json:"id"`
+	Status BackupStatus `json:"status"`
+}
+
 // StoredBackup is a backup as CBR holds it.
 type StoredBackup struct {
 	ID           string `json:"id"`

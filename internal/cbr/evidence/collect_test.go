@@ -1,0 +1,387 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+)
+
+var _ Source = (*cbr.Client)(nil)
+
+// still is a CBR that does not change.
+type still struct {
+	tasks    []cbr.OperationLog
+	backups  []cbr.ListedBackup
+	hidden   []string // not in lists
+	failures map[string]error
+	listErr  error
+	noCount  bool
+
+	mutex   sync.Mutex
+	queries []cbr.OperationLogsQuery
+	asked   []string
+}
+
+func (s *still) count(elements int) int {
+	if s.noCount {
+		return 0
+	}
+	return elements
+}
+
+func (s *still) ListOperationLogs(_ context.Context, query cbr.OperationLogsQuery) (cbr.Page[cbr.OperationLog], error) {
+	s.queries = append(s.queries, query)
+	from := min(query.Offset, len(s.tasks))
+	to := min(from+query.Limit, len(s.tasks))
+	return cbr.Page[cbr.OperationLog]{Items: s.tasks[from:to], Size: to - from, Count: s.count(len(s.tasks))}, s.listErr
+}
+
+func (s *still) GetOperationLog(_ context.Context, id string) (cbr.OperationLog, error) {
+	s.asked = append(s.asked, id)
+	for _, task := range s.tasks {
+		if task.ID == id {
+			return task, s.failures[id]
+		}
+	}
+	return cbr.OperationLog{}, errNotThere
+}
+
+func (s *still) ListBackups(_ context.Context, query cbr.BackupsQuery) (cbr.Page[cbr.ListedBackup], error) {
+	from := min(query.Offset, len(s.backups))
+	to := min(from+query.Limit, len(s.backups))
+	return cbr.Page[cbr.ListedBackup]{Items: s.backups[from:to], Size: to - from, Count: s.count(len(s.backups))}, s.listErr
+}
+
+func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.asked = append(s.asked, id)
+	if err := s.failures[id]; err != nil {
+		return cbr.StoredBackup{}, err
+	}
+	if slices.Contains(s.hidden, id) {
+		return cbr.StoredBackup{ID: id, Status: "available"}, nil
+	}
+	for _, backup := range s.backups {
+		if backup.ID == id {
+			return cbr.StoredBackup{ID: id, Status: string(backup.Status)}, nil
+		}
+	}
+	return cbr.StoredBackup{}, errNotThere
+}
+
+// holding is a CBR that holds so many backups.
+func holding(backups int) *still {
+	s := &still{failures: map[string]error{}}
+	for n := range backups {
+		s.backups = append(s.backups, cbr.ListedBackup{ID: fmt.Sprintf("stored-%d", n), Status: "available"})
+	}
+	return s
+}
+
+// about asks about so many backups, of which CBR has none.
+func about(count int, more ...string) (questions []Question) {
+	for n := range count {
+		questions = append(questions, Question{BackupID: fmt.Sprintf("new-%d", n)})
+	}
+	for _, id := range more {
+		questions = append(questions, Question{BackupID: id})
+	}
+	return questions
+}
+
+func collect(t *testing.T, source Source, query Query) (*Look, *Judge) {
+	t.Helper()
+	query.Known.Now = now
+	look, err := Collect(t.Context(), source, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return look, NewJudge(look, query.Known)
+}
+
+func expect(t *testing.T, judge *Judge, kind Kind, questions ...Question) {
+	t.Helper()
+	for _, question := range questions {
+		if got := judge.Verdict(question); got.Kind != kind {
+			t.Errorf("%s is %+v, want %s", question.BackupID, got, kind)
+		}
+	}
+}
+
+// A look takes few calls: the list of tasks is one page and the empty one after it, or just the empty one.
+func TestReadsOfALook(t *testing.T) {
+	for name, each := range map[string]struct {
+		source    *still
+		questions []Question
+		pages     int
+		want      Reads
+	}{
+		"few backups are asked for":                      {holding(50), about(5), 0, Reads{Lists: 1, Singles: 5}},
+		"many are looked for in the list":                {holding(50), about(100), 0, Reads{Lists: 1 + 2, Singles: maxProbes}},
+		"some are asked for, as the list is known long":  {holding(50), about(7), 8, Reads{Lists: 1, Singles: 7}},
+		"some are asked for, as the list turns out long": {holding(10_000), about(7), 0, Reads{Lists: 1 + 1, Singles: 7}},
+		"a long list":    {holding(10_000), about(100), 0, Reads{Lists: 1 + 12, Singles: maxProbes}},
+		"all are found":  {holding(2_500), about(0, idsOf(holding(900))...), 0, Reads{Lists: 1 + 1}},
+		"no count":       {&still{backups: holding(50).backups, noCount: true}, about(100), 0, Reads{Lists: 1 + 4, Singles: maxProbes}},
+		"nothing stored": {holding(0), about(100), 0, Reads{Lists: 1 + 1, Singles: maxProbes}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			look, judge := collect(t, each.source, Query{Questions: each.questions, Pages: each.pages})
+			if look.Reads() != each.want {
+				t.Errorf("got %+v, want %+v", look.Reads(), each.want)
+			}
+			for _, question := range each.questions {
+				kind := Absent
+				if strings.HasPrefix(question.BackupID, "stored") {
+					kind = Stored
+				}
+				expect(t, judge, kind, question)
+			}
+		})
+	}
+}
+
+func idsOf(s *still) (ids []string) {
+	for _, backup := range s.backups {
+		ids = append(ids, backup.ID)
+	}
+	return ids
+}
+
+// Waiting tasks have no start, and a list that is narrowed by status loses elements while it is read.
+func TestTasksAreListedWithoutFilters(t *testing.T) {
+	source := holding(0)
+	for n := range 2500 {
+		source.tasks = append(source.tasks, task(fmt.Sprintf("t%d", n), naming("else"), inStatus(cbr.TaskFailed)))
+	}
+	source.tasks = append(source.tasks, task("last", naming("new-0")))
+	_, judge := collect(t, source, Query{Questions: about(1), Known: Known{Scope: PerBackup}})
+	expect(t, judge, InProgress, about(1)...)
+	for _, query := range source.queries {
+		if query.Status != "" || !query.StartTime.IsZero() || query.ResourceID != "" || query.Limit != cbr.MaxPageSize || query.OperationType != cbr.OperationSync {
+			t.Errorf("asked for %+v", query)
+		}
+	}
+}
+
+// What a task is known to work on is not asked for, and what is stored in other case is found.
+func TestOnlyTheUndecidedAreAskedFor(t *testing.T) {
+	source := holding(1)
+	source.tasks = []cbr.OperationLog{task("t", naming("new-0")), task("done", naming("stored-0"), inStatus(cbr.TaskSuccess), endedFor(time.Second))}
+	_, judge := collect(t, source, Query{Questions: about(2, "STORED-0"), Known: Known{Scope: PerBackup, SettleTime: time.Minute}})
+	slices.Sort(source.asked)
+	if want := []string{"STORED-0", "new-1", "stored-0"}; !slices.Equal(source.asked, want) {
+		t.Errorf("asked for %v, want %v", source.asked, want)
+	}
+	expect(t, judge, Stored, Question{BackupID: "STORED-0"})
+	if got := judge.Verdict(Question{BackupID: "Stored-0"}).Task; got != "done" {
+		t.Errorf("imported by %q", got)
+	}
+}
+
+// A read that fails for one id concerns that id. Where CBR does not answer at all, it is left in peace.
+func TestSingleReadsThatFail(t *testing.T) {
+	source := holding(0)
+	source.failures = map[string]error{"new-1": errNotAnID, "new-3": errOutage}
+	_, judge := collect(t, source, Query{Questions: about(5)})
+	expect(t, judge, Absent, about(1)...)
+	expect(t, judge, Absent, Question{BackupID: "new-2"}, Question{BackupID: "new-4"})
+	expect(t, judge, Unknown, Question{BackupID: "new-1"}, Question{BackupID: "new-3"})
+	if err := judge.Verdict(Question{BackupID: "new-3"}).Err; !errors.Is(err, errOutage) {
+		t.Errorf("the failure is %v", err)
+	}
+
+	source = holding(0)
+	for _, question := range about(100) {
+		source.failures[question.BackupID] = errOutage
+	}
+	look, judge := collect(t, source, Query{Questions: about(100), Pages: 100})
+	expect(t, judge, Unknown, about(100)...)
+	if look.Reads().Singles > maxFailures+singleReaders {
+		t.Errorf("%d questions, though nothing was answered", look.Reads().Singles)
+	}
+}
+
+// Ids that CBR refuses one by one do not keep others from being asked for.
+func TestManyIDsThatAreRefused(t *testing.T) {
+	source := holding(0)
+	for _, question := range about(50) {
+		source.failures[question.BackupID] = errNotAnID
+	}
+	_, judge := collect(t, source, Query{Questions: about(60), Pages: 100})
+	expect(t, judge, Unknown, about(50)...)
+	expect(t, judge, Absent, about(60)[50:]...)
+}
+
+func TestAListThatFails(t *testing.T) {
+	source := holding(0)
+	source.listErr = errOutage
+	if _, err := Collect(t.Context(), source, Query{Questions: about(1)}); !errors.Is(err, errOutage) {
+		t.Errorf("got %v", err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Collect(canceled, holding(0), Query{Questions: about(1)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A list that lacks what is there is not believed: all that it lacks is asked for.
+func TestANarrowedList(t *testing.T) {
+	source := holding(3)
+	for _, question := range about(20) {
+		source.hidden = append(source.hidden, question.BackupID)
+	}
+	look, judge := collect(t, source, Query{Questions: about(20, "really-new", "stored-0")})
+	expect(t, judge, Stored, about(20, "stored-0")...)
+	expect(t, judge, Absent, Question{BackupID: "really-new"})
+	expect(t, judge, Unknown, Question{BackupID: "not asked about"})
+	if look.Backups.Whole() {
+		t.Error("the list is believed")
+	}
+}
+
+// A list that was read as a whole serves those who ask later, without another call.
+func TestALookServesOthers(t *testing.T) {
+	source := holding(100)
+	source.tasks = []cbr.OperationLog{task("t", naming("running"))}
+	look, judge := collect(t, source, Query{Questions: about(10), Known: Known{Scope: PerBackup}})
+	before := look.Reads()
+	expect(t, judge, Absent, Question{BackupID: "another"})
+	expect(t, judge, InProgress, Question{BackupID: "Running"})
+	expect(t, judge, Unknown, Question{BackupID: "stored-7"}) // it is in the list, but its status was not kept
+	if look.Knows("stored-7") || !look.Knows("another") {
+		t.Error("Knows is wrong")
+	}
+	if look.Reads() != before {
+		t.Error("judging reads")
+	}
+	if err := look.AskFor(t.Context(), source, "STORED-7", "another"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, judge, Stored, Question{BackupID: "stored-7"})
+	if len(look.Backups.shown) > 1 || len(look.Tasks.tasks) > 1 {
+		t.Error("more is kept than was asked about")
+	}
+}
+
+// What only an overdue task holds up is asked for singly.
+func TestOverdueTasksMakeSingleQuestions(t *testing.T) {
+	source := holding(100)
+	source.tasks = []cbr.OperationLog{task("t", createdFor(2*time.Hour))}
+	look, judge := collect(t, source, Query{Questions: about(10), Known: Known{OverdueAfter: time.Hour}})
+	for _, question := range about(10) {
+		if got, want := judge.Verdict(question), (Verdict{Kind: Absent, Task: "t"}); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if look.Reads().Singles != 10 {
+		t.Errorf("%d single questions", look.Reads().Singles)
+	}
+}
+
+// Elements that cannot be read do not make a list of tasks incomplete for good.
+func TestElementsWithoutIDs(t *testing.T) {
+	source := holding(0)
+	source.tasks = []cbr.OperationLog{task("", inStatus(cbr.TaskFailed)), task("", inStatus(cbr.TaskFailed)), task("t", inStatus(cbr.TaskFailed))}
+	_, judge := collect(t, source, Query{Questions: about(1)})
+	expect(t, judge, Absent, about(1)...)
+}
+
+func TestPoll(t *testing.T) {
+	source := holding(1)
+	source.tasks = []cbr.OperationLog{task("runs"), task("done", inStatus(cbr.TaskSuccess)), task("lost", inStatus(cbr.TaskFailed)), task("else")}
+	source.failures["odd"] = errOutage
+	questions := []Question{{BackupID: "new-0", TaskID: "runs"}, {BackupID: "stored-0", TaskID: "done"}, {BackupID: "new-1", TaskID: "lost"},
+		{BackupID: "new-2", TaskID: "forgotten"}}
+	since := now.Add(-time.Hour)
+	look, err := Poll(t.Context(), source, PollQuery{Began: now, Questions: questions, Since: since})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := NewJudge(look, Known{Now: now, Scope: PerBackup, Owners: map[string]Owner{"runs": {Backups: []string{"new-0"}}}})
+	expect(t, judge, InProgress, questions[0])
+	expect(t, judge, Stored, questions[1])
+	expect(t, judge, Unknown, questions[2], questions[3]) // a poll proves no absence
+	if failed, shown := look.Tasks.Task("lost"); !shown || failed.Status != cbr.TaskFailed || !look.Tasks.Forgotten("forgotten") {
+		t.Error("the ends of the tasks are not told")
+	}
+	if want := (Reads{Lists: 1, Singles: 1 + 3}); look.Reads() != want {
+		t.Errorf("got %+v, want %+v", look.Reads(), want)
+	}
+	if source.queries[0].StartTime != since {
+		t.Error("a poll reads older tasks than it must")
+	}
+}
+
+// One task is asked for; of many, the list is read no further than it shows more of them than single questions would.
+func TestReadsOfAPoll(t *testing.T) {
+	for wanted, want := range map[int]Reads{1: {Singles: 1}, 2: {Lists: 1, Singles: 2}, 900: {Lists: 6}} /* pages overlap */ {
+		source := holding(0)
+		for n := range 5000 {
+			source.tasks = append(source.tasks, task(fmt.Sprintf("t%d", n)))
+		}
+		ids := make([]string, 0, wanted)
+		for n := range wanted {
+			ids = append(ids, fmt.Sprintf("t%d", 4999-5*n))
+		}
+		tasks, err := PollTasks(t.Context(), source, ids, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tasks.Reads != want {
+			t.Errorf("%d tasks: got %+v, want %+v", wanted, tasks.Reads, want)
+		}
+	}
+}
+
+// The real client reads what the server of cbrtest holds, in capitals, on short pages, with the order of the list moving.
+func TestWithTheClient(t *testing.T) {
+	for name, options := range map[string]cbrtest.Options{
+		"as documented":  {},
+		"short pages":    {MaxPage: 7},
+		"without case":   {FoldCase: true},
+		"a moving order": {MaxPage: 7, ListShift: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := cbrtest.NewServer(t, options)
+			var questions []Question
+			for n := range 30 {
+				id := fmt.Sprintf("b-%d", n)
+				server.AddBackups("", cbr.StoredBackup{ID: id, Status: "available"})
+				if options.FoldCase {
+					id = strings.ToUpper(id)
+				}
+				questions = append(questions, Question{BackupID: id})
+			}
+			_, judge := collect(t, server.Client(t), Query{Questions: append(about(3), questions...)})
+			expect(t, judge, Absent, about(3)...)
+			expect(t, judge, Stored, questions...)
+		})
+	}
+}

@@ -1,0 +1,286 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// Bounds of single questions for backups.
+const (
+	// fewBackups are asked for one by one without a look at the list, of which nobody knows the length before.
+	fewBackups = 5
+	// maxFailures is how many questions in a row may fail: then CBR is not asked for the others. It is less than the number
+	// of refusals at which an access key is locked.
+	maxFailures = 3
+	// maxProbes is how many backups are asked for to check a list.
+	maxProbes = 3
+)
+
+// singleReaders is how many backups are asked for at the same time: so a thousand take less than the minute for which
+// absence is believed. Less in a test.
+var singleReaders = 4
+
+const (
+	listProbed      rule = "a list of backups is checked by asking for some that it lacks"
+	failuresUnknown rule = "a backup that cannot be asked for is not absent"
+)
+
+// errNotAsked is the failure of backups that were not asked for as those before them could not be.
+var errNotAsked = errors.New("not asked for, as CBR did not answer for others")
+
+// Inventory is what CBR has shown of backups.
+type Inventory struct {
+	// Pages is how many pages the list of backups has, as far as is known.
+	Pages int
+	// Reads counts the calls that were made.
+	Reads Reads
+
+	mutex  sync.Mutex
+	shown  map[string]cbr.BackupStatus // asked about and there, by folded id
+	absent map[string]struct{}         // asked for singly and not there
+	failed map[string]error            // could not be asked for
+	listed map[uint64]struct{}         // hashes of all ids of the list
+	whole  bool                        // the list was complete, and stood the check
+	few    int                         // so many are asked for without a look at the list
+	off    rule
+}
+
+// NewInventory makes an empty Inventory. The number of pages of the list is that of an earlier one, or 0.
+func NewInventory(pages int) *Inventory {
+	return &Inventory{Pages: pages, few: fewBackups, shown: map[string]cbr.BackupStatus{}, absent: map[string]struct{}{}, failed: map[string]error{}}
+}
+
+// Whole reports whether the list of all backups was read, and believed: then the inventory knows of every id whether CBR has it,
+// but for those that CBR has and that were not asked about.
+func (v *Inventory) Whole() bool { return v.whole }
+
+// Read finds out which of some backups CBR has: from the list of all, as long as that is likely to take fewer calls than
+// asking for each. The API could select by the resource, but nothing documents that CBR keeps what an import says of it: only
+// the id decides. An error is one of the list, or of the context.
+func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string) error {
+	wanted := unique(backupIDs)
+	if len(wanted) <= max(v.few, v.Pages) {
+		return v.askSingly(ctx, source, wanted)
+	}
+	whole, err := v.readList(ctx, source, wanted)
+	if err != nil {
+		return err
+	}
+	lacking := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[Fold(id)]; return shown })
+	if whole && len(lacking) > 0 {
+		if v.whole = v.probe(ctx, source, lacking); v.whole {
+			return ctx.Err()
+		}
+	}
+	return v.askSingly(ctx, source, lacking)
+}
+
+// readList reads the list, and reports whether it was seen as a whole.
+func (v *Inventory) readList(ctx context.Context, source Source, wanted []string) (whole bool, err error) {
+	left := make(map[string]struct{}, len(wanted))
+	list := listing[cbr.ListedBackup]{
+		off: v.off,
+		id:  func(backup *cbr.ListedBackup) string { return backup.ID },
+		begin: func() {
+			for _, id := range wanted { // what an earlier reading showed may be gone
+				left[v.fold(id)] = struct{}{}
+				delete(v.shown, v.fold(id))
+			}
+		},
+		fetch: func(ctx context.Context, offset int) (cbr.Page[cbr.ListedBackup], error) {
+			page, err := source.ListBackups(ctx, cbr.BackupsQuery{Limit: cbr.MaxPageSize, Offset: offset})
+			if err == nil {
+				v.Pages = max(pagesOf(page.Count), pagesOf(offset+page.Size))
+			}
+			return page, err
+		},
+		see: func(backup *cbr.ListedBackup) {
+			id := v.fold(backup.ID)
+			_, again := v.shown[id]
+			if _, is := left[id]; is || again {
+				delete(left, id)
+				v.shown[id] = backup.Status
+			}
+		},
+		enough: func(more int) bool { return len(left) == 0 || pagesOf(more) > len(left)+1 },
+	}
+	how, err := list.read(ctx)
+	v.Reads.Lists += list.pages
+	v.listed = list.seen
+	return how == complete, err
+}
+
+func (v *Inventory) fold(id string) string {
+	if v.off == foldedIDs {
+		return id
+	}
+	return Fold(id)
+}
+
+const foldedIDs rule = "ids are compared folded"
+
+// pagesOf returns how many pages a number of elements takes.
+func pagesOf(elements int) int { return (elements + cbr.MaxPageSize - 1) / cbr.MaxPageSize }
+
+// probe checks a list that was seen as a whole: enterprise projects, or permissions, may narrow what it shows. It asks for some
+// of the backups that it lacks, here and there. That finds a list which hides most of them, as after a cluster was rebuilt;
+// Look.AskFor is certain, and takes a call for each.
+func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) bool {
+	if v.off == listProbed {
+		return true
+	}
+	believed := false
+	probes := min(len(lacking), maxProbes)
+	first := firstOf(len(lacking))
+	for i := range probes {
+		id := lacking[(first+i*len(lacking)/probes)%len(lacking)]
+		if v.ask(ctx, source, id) != nil {
+			delete(v.failed, Fold(id)) // what the list says of it will do, if the list is believed
+			continue
+		}
+		if _, absent := v.absent[Fold(id)]; !absent {
+			return false
+		}
+		believed = true
+	}
+	return believed
+}
+
+// askSingly asks for backups one by one, if that is still to be done. A failure concerns that backup alone; but where several
+// fail in a row, the others are not asked for.
+func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) error {
+	if len(ids) == 0 {
+		return ctx.Err()
+	}
+	var group sync.WaitGroup
+	var failures atomic.Int32 // in a row
+	slots := make(chan struct{}, singleReaders)
+	first := firstOf(len(ids)) // not always the same: some that fail hold up those after them
+	for i := range ids {
+		id := ids[(first+i)%len(ids)]
+		if sight := v.of(Fold(id)).sight; sight == there || sight == notThere {
+			continue
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if failures.Load() >= maxFailures || ctx.Err() != nil {
+				v.note(id, func() { v.failed[Fold(id)] = errNotAsked })
+				return
+			}
+			switch err := v.ask(ctx, source, id); {
+			case err == nil:
+				failures.Store(0)
+			case cbr.ClassOf(err) != cbr.Rejected: // else it is for this id that CBR refuses it
+				failures.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	return ctx.Err()
+}
+
+// firstOf returns which of so many is asked for first.
+var firstOf = rand.IntN
+
+func (v *Inventory) note(id string, how func()) {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	delete(v.failed, Fold(id))
+	delete(v.absent, Fold(id))
+	how()
+}
+
+// ask asks for a backup as its id is spelled, and as CBR may spell it. It returns the failure, if it could not be asked for.
+func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
+	for _, spelled := range slices.Compact([]string{id, v.fold(id)}) {
+		v.mutex.Lock()
+		v.Reads.Singles++
+		v.mutex.Unlock()
+		backup, err := source.GetBackup(ctx, spelled)
+		switch {
+		case cbr.IsNotFound(err):
+			continue
+		case err != nil && v.off != failuresUnknown:
+			v.note(id, func() { v.failed[Fold(id)] = fmt.Errorf("ask for the backup: %w", err) })
+			return err
+		case err == nil:
+			v.note(id, func() { v.shown[Fold(id)] = cbr.BackupStatus(backup.Status) })
+			return nil
+		}
+	}
+	v.note(id, func() { v.absent[Fold(id)] = struct{}{} })
+	return nil
+}
+
+// sight says how CBR shows a backup.
+type sight int
+
+const (
+	notAsked   sight = iota
+	there            // with a status
+	notThere         // asked for singly
+	notListed        // the list lacks it, and is believed
+	unreadable       // asking for it failed
+)
+
+// sighting is what an inventory says of a backup.
+type sighting struct {
+	sight  sight
+	status cbr.BackupStatus
+	err    error
+}
+
+// of returns what is known of a backup by its folded id.
+func (v *Inventory) of(id string) sighting {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if status, shown := v.shown[id]; shown {
+		return sighting{sight: there, status: status}
+	}
+	if _, absent := v.absent[id]; absent {
+		return sighting{sight: notThere}
+	}
+	if v.whole {
+		if _, listed := v.listed[hashOf(id)]; !listed || v.off == foldedIDs {
+			return sighting{sight: notListed}
+		}
+	}
+	if err, failed := v.failed[id]; failed {
+		return sighting{sight: unreadable, err: err}
+	}
+	return sighting{sight: notAsked}
+}
+
+// unique returns ids without those that are others in other case, and without "".
+func unique(ids []string) []string {
+	seen := make(map[string]struct{}, len(ids))
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		_, again := seen[Fold(id)]
+		seen[Fold(id)] = struct{}{}
+		return again || id == ""
+	})
+}

@@ -1,0 +1,265 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evidence
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+var (
+	now     = worldBegan
+	errDown = errors.New("down")
+)
+
+// task is a task under way that was created ten minutes ago, as far as it is not changed.
+func task(id string, changes ...func(*cbr.OperationLog)) cbr.OperationLog {
+	log := cbr.OperationLog{ID: id, Status: cbr.TaskRunning, CreatedAt: cbr.Time{Time: now.Add(-10 * time.Minute)}}
+	for _, change := range changes {
+		change(&log)
+	}
+	return log
+}
+
+func naming(id string) func(*cbr.OperationLog) {
+	return func(log *cbr.OperationLog) { log.ExtraInfo.Backup.ID = id }
+}
+
+func ofResource(id string) func(*cbr.OperationLog) {
+	return func(log *cbr.OperationLog) { log.ExtraInfo.Resource.ID = id }
+}
+
+func inStatus(status cbr.TaskStatus) func(*cbr.OperationLog) {
+	return func(log *cbr.OperationLog) { log.Status = status }
+}
+
+func endedFor(ago time.Duration) func(*cbr.OperationLog) {
+	return func(log *cbr.OperationLog) { log.EndedAt.Time = now.Add(-ago) }
+}
+
+func createdFor(ago time.Duration) func(*cbr.OperationLog) {
+	return func(log *cbr.OperationLog) { log.CreatedAt.Time = now.Add(-ago) }
+}
+
+func uncreated(log *cbr.OperationLog) { log.CreatedAt.Time = time.Time{} }
+
+// judged is a case of the judge. It asks about the backup "b" of the resource "r", of which a complete look has shown nothing.
+type judged struct {
+	name     string
+	tasks    []cbr.OperationLog
+	status   cbr.BackupStatus // of the backup, if CBR shows it
+	listed   bool             // it was looked for in a list only
+	unasked  bool
+	failed   error
+	partial  bool // the list of tasks was not read as a whole
+	question func(*Question)
+	known    func(*Known)
+	want     Verdict
+}
+
+func (c judged) verdict() Verdict {
+	look := &Look{Began: now, Tasks: newTaskList(), Backups: NewInventory(0)}
+	look.Tasks.Complete = !c.partial
+	for i := range c.tasks {
+		look.Tasks.keep(&c.tasks[i], true)
+	}
+	switch {
+	case c.status != "":
+		look.Backups.shown["b"] = c.status
+	case c.failed != nil:
+		look.Backups.failed["b"] = c.failed
+	case c.listed:
+		look.Backups.whole = true
+	case !c.unasked:
+		look.Backups.absent["b"] = struct{}{}
+	}
+	question := Question{BackupID: "B", ResourceID: "r"}
+	known := Known{Now: now.Add(time.Second), Scope: PerBackup, OverdueAfter: time.Hour, SettleTime: time.Minute, Owners: map[string]Owner{}}
+	if c.question != nil {
+		c.question(&question)
+	}
+	if c.known != nil {
+		c.known(&known)
+	}
+	return NewJudge(look, known).Verdict(question)
+}
+
+func perCall(known *Known)      { known.Scope = PerCall }
+func scopeUnknown(known *Known) { known.Scope = ScopeUnknown }
+
+// owned makes an answer name whose the task "t" is.
+func owned(owner Owner, scope TaskScope) func(*Known) {
+	return func(known *Known) { known.Owners["t"], known.Scope = owner, scope }
+}
+
+func inCall(question *Question) { question.Call = &Call{Items: []string{"A", "b"}} }
+
+func run(t *testing.T, cases []judged) {
+	t.Helper()
+	for _, each := range cases {
+		t.Run(each.name, func(t *testing.T) {
+			got := each.verdict()
+			if got.Kind == Unknown && got.Why == "" {
+				t.Error("it does not say why")
+			}
+			if got.Why = ""; each.want.Err == nil && got.Err != nil || !errors.Is(got.Err, each.want.Err) {
+				t.Errorf("got the error %v, want %v", got.Err, each.want.Err)
+			}
+			got.Err, each.want.Err = nil, nil
+			if got != each.want {
+				t.Errorf("got %+v, want %+v", got, each.want)
+			}
+		})
+	}
+}
+
+func TestWhatCBRShowsOfABackup(t *testing.T) {
+	stored := func(status cbr.BackupStatus) Verdict { return Verdict{Kind: Stored, Status: status} }
+	passing := func(status cbr.BackupStatus) Verdict { return Verdict{Kind: InProgress, Status: status} }
+	var cases []judged
+	for status, want := range map[cbr.BackupStatus]Verdict{
+		"available": stored("available"), "restoring": stored("restoring"), "waiting_restore": stored("waiting_restore"),
+		"error":    {Kind: Broken, Status: "error"},
+		"deleting": passing("deleting"), "waiting_delete": passing("waiting_delete"), "protecting": passing("protecting"),
+		"waiting_protect": passing("waiting_protect"), "new": passing("new"), "AVAILABLE": passing("AVAILABLE"),
+	} {
+		cases = append(cases, judged{name: string(status), status: status, want: want})
+	}
+	run(t, append(cases, []judged{
+		{name: "not at all", want: Verdict{Kind: Absent}},
+		{name: "not in a list that is believed", listed: true, want: Verdict{Kind: Absent}},
+		{name: "usable, by a task that has succeeded", status: "available",
+			tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(cbr.TaskSuccess))},
+			want:  Verdict{Kind: Stored, Task: "t", Own: true, Status: "available"}},
+		{name: "usable, and its task only failed", status: "available", tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(cbr.TaskFailed))},
+			want: stored("available")},
+		{name: "usable while a task runs that may be its", status: "available", tasks: []cbr.OperationLog{task("t")}, want: stored("available")},
+		{name: "broken by an earlier try while the next one runs", status: "error", tasks: []cbr.OperationLog{task("t", naming("b"))},
+			want: Verdict{Kind: InProgress, Task: "t", Own: true, Status: "error"}},
+		{name: "broken by a task that has just succeeded", status: "error",
+			tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(cbr.TaskSuccess), endedFor(time.Second))},
+			want:  Verdict{Kind: Broken, Task: "t", Own: true, Status: "error"}},
+		{name: "it could not be asked for", failed: errDown, want: Verdict{Kind: Unknown, Err: errDown}},
+		{name: "it was not asked for", unasked: true, want: Verdict{Kind: Unknown}},
+	}...))
+}
+
+func TestWhoseATaskIs(t *testing.T) {
+	own := Verdict{Kind: InProgress, Task: "t", Own: true}
+	may := Verdict{Kind: InProgress, Task: "t"}
+	absent := Verdict{Kind: Absent}
+	tasks := func(changes ...func(*cbr.OperationLog)) []cbr.OperationLog {
+		return []cbr.OperationLog{task("t", changes...)}
+	}
+	run(t, []judged{
+		{name: "it names the backup, in other case", tasks: tasks(naming("B")), want: own},
+		{name: "it names the backup, which was not asked for", tasks: tasks(naming("b")), unasked: true, want: own},
+		{name: "it is the one in the status", tasks: tasks(), question: func(q *Question) { q.TaskID = "t" }, want: own},
+		{name: "an answer named it", tasks: tasks(), known: owned(Owner{Backups: []string{"B"}}, PerBackup), want: own},
+		{name: "it is in a status that is not known", tasks: tasks(naming("b"), inStatus("queued")), want: own},
+		{name: "it waits", tasks: tasks(naming("b"), inStatus(cbr.TaskWaiting)), want: own},
+		{name: "it is another's", tasks: tasks(naming("a")), want: absent},
+		{name: "it is another's by an answer", tasks: tasks(), known: owned(Owner{Backups: []string{"a"}}, PerBackup), want: absent},
+		{name: "it is nobody's", tasks: tasks(), want: may},
+		{name: "it is nobody's and has no id", tasks: []cbr.OperationLog{task("")}, want: Verdict{Kind: InProgress}},
+		{name: "it is nobody's, of the backup's resource", tasks: tasks(ofResource("R")), want: may},
+		{name: "it is nobody's, of another resource", tasks: tasks(ofResource("other")), want: absent},
+		{name: "it is nobody's, of another resource, and may be of several backups", tasks: tasks(ofResource("other")), known: perCall, want: may},
+		{name: "it is nobody's, and the backup has no resource", tasks: tasks(ofResource("other")),
+			question: func(q *Question) { q.ResourceID = "" }, want: may},
+
+		{name: "it is another's of the call", tasks: tasks(naming("a")), question: inCall, known: perCall, want: may},
+		{name: "it is another's of the call by an answer", tasks: tasks(), question: inCall,
+			known: owned(Owner{Backups: []string{"a"}}, PerCall), want: may},
+		{name: "it may be another's of the call", tasks: tasks(naming("a")), question: inCall, known: scopeUnknown, want: may},
+		{name: "it is another's of the call, where each has its own", tasks: tasks(naming("a")), question: inCall, want: absent},
+		{name: "it is another's of the call, and overdue", tasks: tasks(naming("a"), createdFor(2*time.Hour)), question: inCall, known: perCall, want: may},
+
+		{name: "it is another's, and may be that of a backup that was applied again", tasks: tasks(naming("a")), known: perCall, want: may},
+		{name: "the same by an answer of which not all is known", tasks: tasks(), known: owned(Owner{Backups: []string{"a"}}, PerCall), want: may},
+		{name: "it is another's, and known as a whole", tasks: tasks(), known: owned(Owner{Backups: []string{"a"}, Whole: true}, PerCall), want: absent},
+	})
+}
+
+func TestEndedTasksClaimNothing(t *testing.T) {
+	var cases []judged
+	for _, status := range []cbr.TaskStatus{cbr.TaskSuccess, cbr.TaskFailed, cbr.TaskSkipped, cbr.TaskTimeout} {
+		cases = append(cases, judged{name: string(status), tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(status), endedFor(time.Hour))},
+			want: Verdict{Kind: Absent}})
+	}
+	success := func(changes ...func(*cbr.OperationLog)) []cbr.OperationLog {
+		return []cbr.OperationLog{task("t", append(changes, inStatus(cbr.TaskSuccess), endedFor(30*time.Second))...)}
+	}
+	run(t, append(cases, []judged{
+		{name: "a success that has just been reported", tasks: success(naming("b")), want: Verdict{Kind: InProgress, Task: "t", Own: true}},
+		{name: "the same of somebody", tasks: success(), want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "a failure that has just been reported", tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(cbr.TaskFailed), endedFor(time.Second))},
+			want: Verdict{Kind: Absent}},
+		{name: "the resource's", tasks: []cbr.OperationLog{task("t", ofResource("r"), inStatus(cbr.TaskSuccess), endedFor(time.Hour))},
+			want: Verdict{Kind: Absent}},
+	}...))
+}
+
+func TestWhatProvesAbsence(t *testing.T) {
+	unknown := Verdict{Kind: Unknown}
+	run(t, []judged{
+		{name: "all tasks", partial: true, want: unknown},
+		{name: "calls that have settled", question: func(q *Question) { q.SettledAt = now.Add(time.Second) }, want: unknown},
+		{name: "calls that have just settled", question: func(q *Question) { q.SettledAt = now }, want: Verdict{Kind: Absent}},
+		{name: "an old look", known: func(k *Known) { k.Now = now.Add(FreshFor) }, want: unknown},
+		{name: "a look that is not old", known: func(k *Known) { k.Now = now.Add(FreshFor - 1) }, want: Verdict{Kind: Absent}},
+		{name: "a clock that was set back", known: func(k *Known) { k.Now = now.Add(-1) }, want: unknown},
+		{name: "presence needs none of it", partial: true, status: "available", known: func(k *Known) { k.Now = now.Add(time.Hour) },
+			question: func(q *Question) { q.SettledAt = now.Add(time.Hour) }, want: Verdict{Kind: Stored, Status: "available"}},
+	})
+}
+
+func TestOverdueTasks(t *testing.T) {
+	old := []cbr.OperationLog{task("t", createdFor(time.Hour))}
+	undated := []cbr.OperationLog{task("t", uncreated)}
+	firstSeen := func(ago time.Duration) func(*Known) {
+		return func(k *Known) { k.FirstSeen = func(string) time.Time { return k.Now.Add(-ago) } }
+	}
+	absent, may := Verdict{Kind: Absent, Task: "t"}, Verdict{Kind: InProgress, Task: "t"}
+	run(t, []judged{
+		{name: "what is asked for singly does not wait", tasks: old, want: absent},
+		{name: "what is not in a list does", tasks: old, listed: true, want: may},
+		{name: "what could not be asked for does", tasks: old, failed: errDown, want: may},
+		{name: "a younger one holds up", tasks: append([]cbr.OperationLog{task("young")}, old...), want: Verdict{Kind: InProgress, Task: "young"}},
+		{name: "the backup's own holds up", tasks: []cbr.OperationLog{task("t", naming("b"), createdFor(time.Hour))},
+			want: Verdict{Kind: InProgress, Task: "t", Own: true}},
+		{name: "without a limit it holds up", tasks: old, known: func(k *Known) { k.OverdueAfter = 0 }, want: may},
+		{name: "since when is not known", tasks: undated, want: may},
+		{name: "since when is known from before", tasks: undated, known: firstSeen(time.Hour), want: absent},
+		{name: "first seen just now", tasks: undated, known: firstSeen(time.Minute), want: may},
+		{name: "first seen by nobody", tasks: undated, known: func(k *Known) { k.FirstSeen = func(string) time.Time { return time.Time{} } }, want: may},
+		{name: "of another call, that may be its", tasks: []cbr.OperationLog{task("t", naming("a"), createdFor(time.Hour))}, known: perCall, want: absent},
+	})
+}
+
+// What is waited for does not change from one look to the next.
+func TestTheOldestTaskIsNamed(t *testing.T) {
+	tasks := []cbr.OperationLog{task("z"), task("b", createdFor(20*time.Minute)), task("a", createdFor(20*time.Minute))}
+	for range 20 {
+		if got := (judged{tasks: tasks}).verdict().Task; got != "a" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}
