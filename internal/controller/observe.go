@@ -44,7 +44,7 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 			found[id] = backup
 			return
 		}
-		if _, known := p.memory.observed[id]; known || !p.looksUp() && !p.memory.isForeign(id) {
+		if _, known := p.memory.observed[id]; known || !p.looksUp() && !p.memory.isForeign(id) && !outcomeLost(backup) {
 			return
 		}
 		if p.memory.survey != nil && p.memory.survey.excludes(id) {
@@ -72,6 +72,13 @@ func (p *pass) unobserved() map[string]*v1alpha1.BackupSync {
 // project they are, whatever the policy: what that one has imported is in no status of this one's backups.
 func (p *pass) looksUp() bool {
 	return p.project.Spec.LookupPolicy != v1alpha1.LookupNever || p.project.Status.Journal.TakeoverTime != nil
+}
+
+// outcomeLost reports whether a pending backup has a task that has ended, and neither an outcome nor a retry: it is begun anew, or
+// its outcome was written while the CRDs did not keep it.
+func outcomeLost(backup *v1alpha1.BackupSync) bool {
+	status := &backup.Status
+	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
 // alreadyThere returns what CBR has or is importing: first the tasks under way, then the backups, so that an
