@@ -140,7 +140,7 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	identity := uuid.NewString()
+	identity, watched := uuid.NewString(), slices.Sorted(maps.Keys(namespaces(f.watchNamespaces)))
 	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
 		controller.Options{
 			Identity:              identity,
@@ -149,8 +149,8 @@ func run(ctx context.Context, f *flags) error {
 			StatusWriters:         f.statusWriters,
 			CallTimeout:           f.callTimeout,
 			SettleTime:            f.settleTime,
-			DistrustCache:         len(namespaces(f.watchNamespaces)) > 1,
-			Namespaces:            slices.Sorted(maps.Keys(namespaces(f.watchNamespaces))),
+			DistrustCache:         len(watched) > 1,
+			Namespaces:            watched,
 			Schema:                schema,
 			UserAgent:             "backupsync-operator/" + version,
 		})

@@ -119,7 +119,7 @@ var fixedMessages = map[string]string{
 		"with what CBR has.",
 }
 
-// messageOf returns the message that goes with a reason.
+// messageOf returns the message that goes with a reason, as clean as a condition carries it.
 func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) string {
 	said := backup.Status.LastError
 	switch reason {
@@ -161,19 +161,16 @@ func Present(backup *v1alpha1.BackupSync, given Circumstances, now metav1.Time) 
 	return &next
 }
 
-// Presented reports whether the conditions of a BackupSync are those that follow from its facts: their types, statuses and
-// reasons, and the message of Ready. That a new one is Queued stands in its default status, without a write.
+// Presented reports whether the conditions of a BackupSync are those that follow from its facts: their types and statuses, and
+// the reason and message of Ready. That a new one is Queued stands in its default status, without a write.
 func Presented(backup *v1alpha1.BackupSync, given Circumstances) bool {
 	reason := ReasonOf(backup, given)
 	ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || !has(ready.Message, messageOf(backup, reason, given)) || !matches(backup, reason) {
+	if ready == nil || ready.Message != messageOf(backup, reason, given) || !matches(backup, reason) {
 		return false
 	}
 	return reason == v1alpha1.ReasonQueued || backup.Status.ObservedGeneration == backup.Generation
 }
-
-// has reports whether a condition has a message. Most are clean, and each pass asks it of all that wait.
-func has(message, wanted string) bool { return message == wanted || message == CleanMessage(wanted) }
 
 // matches reports whether the conditions of the operator's types are those of a reason.
 func matches(backup *v1alpha1.BackupSync, reason string) bool {

@@ -67,19 +67,17 @@ type claim struct {
 
 // findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
 func (p *pass) findClaim(ctx context.Context) error {
-	var found v1alpha1.CBRProjectList
 	p.claim = claim{cloudProject: cloudProjectOf(&p.project.Spec)}
-	if err := p.client.List(ctx, &found, client.MatchingFields{indexCloudProject: p.claim.cloudProject}, client.UnsafeDisableDeepCopy,
-		client.DisableReadYourWritesConsistency); err != nil { // of other projects, whose writes are not ours to wait for
-		return fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
+	found, err := p.projectsOf(ctx, p.claim.cloudProject)
+	if err != nil {
+		return err
 	}
-	p.claim.rival = rivalOf(p.project, found.Items)
+	p.claim.rival = rivalOf(p.project, found)
 	journal := &p.project.Status.Journal
-	_, predecessor := p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID)
 	switch {
 	case p.claim.rival != nil:
 		return nil
-	case predecessor, journal.CloudProject == "" && journal.WriterID != "":
+	case p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID), journal.CloudProject == "" && journal.WriterID != "":
 		p.claim.takeover = true
 		p.claim.from = p.now.Add(p.options.SettleTime)
 		p.memory.overtaken()
@@ -87,6 +85,17 @@ func (p *pass) findClaim(ctx context.Context) error {
 		p.claim.from = journal.TakeoverTime.Add(p.options.SettleTime)
 	}
 	return nil
+}
+
+// projectsOf returns the CBRProjects of a cloud project that the cache shows, without a wait for the writes of any of them. They
+// must not be changed.
+func (r *Reconciler) projectsOf(ctx context.Context, cloudProject string) ([]v1alpha1.CBRProject, error) {
+	var found v1alpha1.CBRProjectList
+	if err := r.client.List(ctx, &found, client.MatchingFields{indexCloudProject: cloudProject}, client.UnsafeDisableDeepCopy,
+		client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
+	}
+	return found.Items, nil
 }
 
 // rivalOf returns the CBRProject, of those that import into the same cloud project, that keeps another one from doing so: the
@@ -208,10 +217,10 @@ func (c *cloudProjects) use(cloudProject string, by types.UID) {
 	c.usedBy[cloudProject] = by
 }
 
-// usedByAnother returns which other CBRProject has made the latest calls, if one has.
-func (c *cloudProjects) usedByAnother(cloudProject string, than types.UID) (types.UID, bool) {
+// usedByAnother reports whether another CBRProject has made the latest calls.
+func (c *cloudProjects) usedByAnother(cloudProject string, than types.UID) bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	by, used := c.usedBy[cloudProject]
-	return by, used && by != than
+	return used && by != than
 }

@@ -109,6 +109,9 @@ func (c *content) hash(salt []byte) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
+// resumes ends the messages about what is read again by itself.
+const resumes = " Imports resume automatically once this is fixed."
+
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
 func (p *pass) readContent(ctx context.Context) (*content, error) {
 	read, err := p.readCredential(ctx)
@@ -121,7 +124,7 @@ func (p *pass) readContent(ctx context.Context) (*content, error) {
 			return nil, err
 		}
 		if problem != "" {
-			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, problem+" Imports resume automatically once this is fixed.", p.now)
+			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, problem+resumes, p.now)
 			return nil, nil
 		}
 		read.caBundle = bundle
@@ -132,7 +135,7 @@ func (p *pass) readContent(ctx context.Context) (*content, error) {
 func (p *pass) readCredential(ctx context.Context) (*content, error) {
 	missing := func(format string, arguments ...any) (*content, error) {
 		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing,
-			fmt.Sprintf(format, arguments...)+" Imports resume automatically once this is fixed.", p.now)
+			fmt.Sprintf(format, arguments...)+resumes, p.now)
 		return nil, nil
 	}
 	credentials := p.project.Spec.Credentials

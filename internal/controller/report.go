@@ -168,16 +168,11 @@ func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstanc
 	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil}
 	if p.project != nil {
 		given.Overdue = p.runs(backup, p.overdueAfter())
-	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && p.isQueued(backup) {
+	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
 		given.ProjectMissing = false
 		p.wakeAt(soon)
 	}
 	return given
-}
-
-// isQueued reports whether nothing has been written about a BackupSync yet: until it is said that its project is missing.
-func (p *pass) isQueued(backup *v1alpha1.BackupSync) bool {
-	return backup.Status.ObservedGeneration == -1
 }
 
 // reportProject writes the project's status if it has changed.

@@ -121,15 +121,13 @@ func (r *Reconciler) enqueueRivals(ctx context.Context, object client.Object, q 
 	if !ok {
 		return
 	}
-	var others v1alpha1.CBRProjectList
-	if err := r.client.List(ctx, &others, client.UnsafeDisableDeepCopy,
-		client.DisableReadYourWritesConsistency, // an event must not wait for a write
-		client.MatchingFields{indexCloudProject: cloudProjectOf(&project.Spec)}); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "CBRProjects of a cloud project could not be listed", "CBRProject", project.Name)
+	others, err := r.projectsOf(ctx, cloudProjectOf(&project.Spec))
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "CBRProjects could not be told of another one", "CBRProject", project.Name)
 		return
 	}
-	for i := range others.Items {
-		if other := &others.Items[i]; other.UID != project.UID {
+	for i := range others {
+		if other := &others[i]; other.UID != project.UID {
 			enqueue(q, client.ObjectKeyFromObject(other))
 		}
 	}
