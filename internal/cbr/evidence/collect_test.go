@@ -207,7 +207,7 @@ func TestOnlyTheUndecidedAreAskedFor(t *testing.T) {
 // A read that fails for one id concerns that id. Where CBR does not answer at all, it is left in peace.
 func TestSingleReadsThatFail(t *testing.T) {
 	source := holding(0)
-	source.failures = map[string]error{"new-1": errNotAnID, "new-3": errOutage}
+	source.failures = map[string]error{"new-1": errOutage, "new-3": errOutage}
 	_, judge := collect(t, source, Query{Questions: about(5)})
 	expect(t, judge, Absent, about(1)...)
 	expect(t, judge, Absent, Question{BackupID: "new-2"}, Question{BackupID: "new-4"})
@@ -227,15 +227,25 @@ func TestSingleReadsThatFail(t *testing.T) {
 	}
 }
 
-// Ids that CBR refuses one by one do not keep others from being asked for.
+// Ids that CBR refuses one by one do not keep others from being asked for, and are told by the list.
 func TestManyIDsThatAreRefused(t *testing.T) {
 	source := holding(0)
 	for _, question := range about(50) {
 		source.failures[question.BackupID] = errNotAnID
 	}
 	_, judge := collect(t, source, Query{Questions: about(60), Pages: 100})
-	expect(t, judge, Unknown, about(50)...)
-	expect(t, judge, Absent, about(60)[50:]...)
+	expect(t, judge, Absent, about(60)...)
+}
+
+// Where CBR refuses the only question there is, the list tells of an id that is no UUID. A refused UUID stays unknown.
+func TestTheOnlyIDIsRefused(t *testing.T) {
+	const ordinary = "1f9e6b47-7655-4a19-b563-21b4ef023025"
+	source := holding(3)
+	source.failures = map[string]error{"new-0": errNotAnID, "stored-1": errNotAnID, ordinary: errNotAnID}
+	for id, want := range map[string]Kind{"new-0": Absent, "stored-1": Stored, ordinary: Unknown} {
+		_, judge := collect(t, source, Query{Questions: []Question{{BackupID: id}}})
+		expect(t, judge, want, Question{BackupID: id})
+	}
 }
 
 func TestAListThatFails(t *testing.T) {
@@ -315,10 +325,12 @@ func TestElementsWithoutIDs(t *testing.T) {
 
 func TestPoll(t *testing.T) {
 	source := holding(1)
-	source.tasks = []cbr.OperationLog{task("runs"), task("done", inStatus(cbr.TaskSuccess)), task("lost", inStatus(cbr.TaskFailed)), task("else")}
-	source.failures["odd"] = errOutage
+	withErrors := func(log *cbr.OperationLog) { log.ExtraInfo.Sync.FailedBackups = 1 }
+	source.tasks = []cbr.OperationLog{task("runs"), task("done", inStatus(cbr.TaskSuccess), withErrors), task("lost", inStatus(cbr.TaskFailed)),
+		task("else"), task("well", inStatus(cbr.TaskSuccess)), task("shared", inStatus(cbr.TaskFailed)), task("other", inStatus(cbr.TaskSuccess), naming("x"))}
 	questions := []Question{{BackupID: "new-0", TaskID: "runs"}, {BackupID: "stored-0", TaskID: "done"}, {BackupID: "new-1", TaskID: "lost"},
-		{BackupID: "new-2", TaskID: "forgotten"}}
+		{BackupID: "new-2", TaskID: "forgotten"}, {BackupID: "new-3", TaskID: "well"}, {BackupID: "new-4", TaskID: "shared"},
+		{BackupID: "new-5", TaskID: "shared"}, {BackupID: "new-6", TaskID: "other"}}
 	since := now.Add(-time.Hour)
 	look, err := Poll(t.Context(), source, PollQuery{Began: now, Questions: questions, Since: since})
 	if err != nil {
@@ -331,7 +343,16 @@ func TestPoll(t *testing.T) {
 	if failed, shown := look.Tasks.Task("lost"); !shown || failed.Status != cbr.TaskFailed || !look.Tasks.Forgotten("forgotten") {
 		t.Error("the ends of the tasks are not told")
 	}
-	if want := (Reads{Lists: 1, Singles: 1 + 3}); look.Reads() != want {
+	var asked []string // of those whose task does not tell
+	for _, question := range questions {
+		if look.Knows(question.BackupID) {
+			asked = append(asked, question.BackupID)
+		}
+	}
+	if want := []string{"stored-0", "new-2", "new-4", "new-5", "new-6"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
+	}
+	if want := (Reads{Lists: 1, Singles: 1 + 5}); look.Reads() != want {
 		t.Errorf("got %+v, want %+v", look.Reads(), want)
 	}
 	if source.queries[0].StartTime != since {

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -57,7 +59,10 @@ type Inventory struct {
 	Pages int
 	// Reads counts the calls that were made.
 	Reads Reads
+	// Narrowed says that the list hides some of the backups: enterprise projects, or permissions, narrow what it shows.
+	Narrowed bool
 
+	probes []string // by which the list is checked
 	mutex  sync.Mutex
 	shown  map[string]cbr.BackupStatus // asked about and there, by folded id
 	absent map[string]struct{}         // asked for singly and not there
@@ -82,10 +87,13 @@ func (v *Inventory) Whole() bool { return v.whole }
 // the id decides. An error is one of the list, or of the context.
 func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string) error {
 	wanted := unique(backupIDs)
-	if len(wanted) <= max(v.few, v.Pages) {
+	switch {
+	case v.Narrowed:
 		return v.askSingly(ctx, source, wanted)
+	case len(wanted) <= max(v.few, v.Pages):
+		return v.readFew(ctx, source, wanted)
 	}
-	whole, err := v.readList(ctx, source, wanted)
+	whole, err := v.readList(ctx, source, wanted, false)
 	if err != nil {
 		return err
 	}
@@ -98,8 +106,29 @@ func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string)
 	return v.askSingly(ctx, source, lacking)
 }
 
-// readList reads the list, and reports whether it was seen as a whole.
-func (v *Inventory) readList(ctx context.Context, source Source, wanted []string) (whole bool, err error) {
+// readFew asks for backups one by one. Where CBR takes an id in no question, as one that is no UUID, its list tells.
+func (v *Inventory) readFew(ctx context.Context, source Source, wanted []string) error {
+	if err := v.askSingly(ctx, source, wanted); err != nil {
+		return err
+	}
+	refused := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { return !isRefused(v.failed[Fold(id)]) })
+	if len(refused) == 0 {
+		return nil
+	}
+	whole, err := v.readList(ctx, source, refused, true)
+	checked := len(v.absent) > 0 // what was asked for and not there is not listed either
+	v.whole = whole && (checked || !slices.ContainsFunc(refused, isUUID))
+	return err
+}
+
+// isRefused reports whether CBR itself has refused a question for what it asked: that is an answer to it.
+func isRefused(err error) bool { return err != nil && cbr.ClassOf(err) == cbr.Rejected }
+
+func isUUID(id string) bool { return uuid.Validate(id) == nil }
+
+// readList reads the list, and reports whether it was seen as a whole: if that is not needed, no longer than it may spare
+// questions.
+func (v *Inventory) readList(ctx context.Context, source Source, wanted []string, needed bool) (whole bool, err error) {
 	left := make(map[string]struct{}, len(wanted))
 	list := listing[cbr.ListedBackup]{
 		off: v.off,
@@ -125,7 +154,7 @@ func (v *Inventory) readList(ctx context.Context, source Source, wanted []string
 				v.shown[id] = backup.Status
 			}
 		},
-		enough: func(more int) bool { return len(left) == 0 || pagesOf(more) > len(left)+1 },
+		enough: func(more int) bool { return !needed && (len(left) == 0 || pagesOf(more) > len(left)+1) },
 	}
 	how, err := list.read(ctx)
 	v.Reads.Lists += list.pages
@@ -146,27 +175,51 @@ const foldedIDs rule = "ids are compared folded"
 func pagesOf(elements int) int { return (elements + cbr.MaxPageSize - 1) / cbr.MaxPageSize }
 
 // probe checks a list that was seen as a whole: enterprise projects, or permissions, may narrow what it shows. It asks for some
-// of the backups that it lacks, here and there. That finds a list which hides most of them, as after a cluster was rebuilt;
-// Look.AskFor is certain, and takes a call for each.
+// of the backups that it lacks. That finds a list which hides most of them, as after a cluster was rebuilt; Look.AskFor is
+// certain, and takes a call for each.
 func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) bool {
 	if v.off == listProbed {
 		return true
 	}
-	believed := false
-	probes := min(len(lacking), maxProbes)
-	first := firstOf(len(lacking))
-	for i := range probes {
-		id := lacking[(first+i*len(lacking)/probes)%len(lacking)]
-		if v.ask(ctx, source, id) != nil {
+	believed, refused := false, 0
+	probes := v.probesOf(lacking)
+	for _, id := range probes {
+		if err := v.ask(ctx, source, id); err != nil {
+			if isRefused(err) && !isUUID(id) {
+				refused++
+			}
 			delete(v.failed, Fold(id)) // what the list says of it will do, if the list is believed
 			continue
 		}
 		if _, absent := v.absent[Fold(id)]; !absent {
+			v.Narrowed = true
 			return false
 		}
 		believed = true
 	}
-	return believed
+	return believed || refused == len(probes)
+}
+
+// probesOf returns by which of the backups that a list lacks it is checked: those that were asked for, or some here and there.
+func (v *Inventory) probesOf(lacking []string) []string {
+	wanted := make(map[string]struct{}, len(v.probes))
+	for _, id := range v.probes {
+		wanted[Fold(id)] = struct{}{}
+	}
+	var probes []string
+	for _, id := range lacking {
+		if _, is := wanted[Fold(id)]; is {
+			probes = append(probes, id)
+		}
+	}
+	if len(probes) > 0 {
+		return probes
+	}
+	first, count := firstOf(len(lacking)), min(len(lacking), maxProbes)
+	for i := range count {
+		probes = append(probes, lacking[(first+i*len(lacking)/count)%len(lacking)])
+	}
+	return probes
 }
 
 // askSingly asks for backups one by one, if that is still to be done. A failure concerns that backup alone; but where several
@@ -228,7 +281,12 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 			v.note(id, func() { v.failed[Fold(id)] = fmt.Errorf("ask for the backup: %w", err) })
 			return err
 		case err == nil:
-			v.note(id, func() { v.shown[Fold(id)] = cbr.BackupStatus(backup.Status) })
+			v.note(id, func() {
+				v.shown[Fold(id)] = cbr.BackupStatus(backup.Status)
+				if v.whole { // the list lacked it
+					v.whole, v.Narrowed = false, true
+				}
+			})
 			return nil
 		}
 	}

@@ -74,6 +74,15 @@ func (l *Look) AskFor(ctx context.Context, source Source, backupIDs ...string) e
 // Knows reports whether the look can say of a backup whether CBR shows it.
 func (l *Look) Knows(backupID string) bool { return l.Backups.of(Fold(backupID)).sight != notAsked }
 
+// Listed reports whether that CBR does not show a backup is known from a list alone.
+func (l *Look) Listed(backupID string) bool { return l.Backups.of(Fold(backupID)).sight == notListed }
+
+// Lacks reports whether CBR, when asked, did not show a backup. That alone proves no absence.
+func (l *Look) Lacks(backupID string) bool {
+	sight := l.Backups.of(Fold(backupID)).sight
+	return sight == notThere || sight == notListed
+}
+
 // Query says what a look is for.
 type Query struct {
 	// Questions are those that the look must be able to answer.
@@ -82,6 +91,10 @@ type Query struct {
 	Known Known
 	// Pages is how many pages the list of backups has, as the last look has found (Inventory.Pages); 0 if that is not known.
 	Pages int
+	// Probes are the backups by which a list that lacks them is checked: some of those that it lacks if there is none.
+	Probes []string
+	// Narrowed says that the list of backups is known to hide some: it is not read then.
+	Narrowed bool
 
 	few int // tests: how many backups are asked for without a look at the list; fewBackups if 0
 }
@@ -92,6 +105,7 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	look := &Look{Began: query.Known.Now, Tasks: newTaskList(), Backups: NewInventory(query.Pages)}
 	look.Tasks.off, look.Backups.off = query.Known.off, query.Known.off
 	look.Backups.few = cmp.Or(query.few, fewBackups)
+	look.Backups.probes, look.Backups.Narrowed = query.Probes, query.Narrowed
 	ids := make([]string, 0, len(query.Questions))
 	for _, question := range query.Questions {
 		ids = append(ids, question.BackupID)
@@ -126,9 +140,8 @@ type PollQuery struct {
 	Pages int
 }
 
-// Poll looks at known tasks, and at the backups of those that have ended or that CBR does not know any more. It costs less
-// than Collect, and proves no absence: a backup whose task has ended and that is not there is Unknown, and to be looked at
-// with Collect. With an error comes what was seen before.
+// Poll looks at known tasks, and at the backups of those whose end leaves it open what became of a backup (Leaves). It costs
+// less than Collect, and proves no absence. With an error comes what was seen before.
 func Poll(ctx context.Context, source Source, query PollQuery) (*Look, error) {
 	look := &Look{Began: query.Began, Backups: NewInventory(query.Pages)}
 	ids := make([]string, 0, len(query.Questions))
@@ -139,14 +152,32 @@ func Poll(ctx context.Context, source Source, query PollQuery) (*Look, error) {
 	if look.Tasks, err = PollTasks(ctx, source, ids, query.Since); err != nil {
 		return look, err
 	}
-	var ended []string
+	of := map[string]int{} // how many backups a task has
 	for _, question := range query.Questions {
-		task, shown := look.Tasks.Task(question.TaskID)
-		if shown && task.Status.Final() || look.Tasks.Forgotten(question.TaskID) {
-			ended = append(ended, question.BackupID)
+		of[question.TaskID]++
+	}
+	var open []string
+	for _, question := range query.Questions {
+		if look.Tasks.Forgotten(question.TaskID) || look.Tasks.LeavesOpen(question, of[question.TaskID] > 1) {
+			open = append(open, question.BackupID)
 		}
 	}
-	return look, look.Backups.Read(ctx, source, ended)
+	return look, look.Backups.Read(ctx, source, open)
+}
+
+// LeavesOpen reports whether the end of a backup's task does not tell what became of the backup: it names another one, it
+// succeeded with errors, or it failed as that of several.
+func (l *TaskList) LeavesOpen(question Question, shared bool) bool {
+	task, shown := l.Task(question.TaskID)
+	if !shown || !task.Status.Final() {
+		return false
+	}
+	name := Fold(task.ExtraInfo.Backup.ID)
+	namesAnother := name != "" && name != Fold(question.BackupID)
+	if task.Status == cbr.TaskSuccess {
+		return namesAnother || task.ExtraInfo.Sync.FailedBackups > 0
+	}
+	return namesAnother || shared
 }
 
 const tasksFirst rule = "tasks are read before backups"

@@ -130,7 +130,10 @@ func (w *world) ListBackups(_ context.Context, query cbr.BackupsQuery) (cbr.Page
 
 func (w *world) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error) {
 	w.step()
-	if w.flaky && w.roll(3) == 1 {
+	switch {
+	case w.flaky && w.narrowed && w.roll(3) == 1: // an id that CBR takes in no question is told by a list that hides none
+		return cbr.StoredBackup{}, errOutage
+	case w.flaky && !w.narrowed && w.roll(3) == 1:
 		return cbr.StoredBackup{}, pick(w.dice, errOutage, errNotAnID)
 	}
 	for _, backup := range w.backups {

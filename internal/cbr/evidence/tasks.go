@@ -86,6 +86,17 @@ func (l *TaskList) Forgotten(id string) bool {
 	return forgotten
 }
 
+// Undated returns the ids of tasks under way of which CBR does not say when they were created.
+func (l *TaskList) Undated() []string {
+	var ids []string
+	for id, task := range l.tasks {
+		if id != "" && !task.Status.Final() && task.CreatedAt.IsZero() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Err returns why a task could not be asked for, nil if it was not tried or went well.
 func (l *TaskList) Err(id string) error { return l.failed[id] }
 
