@@ -98,8 +98,8 @@ func parseFlags() *flags {
 	flag.StringVar(&f.pprofAddress, "pprof-bind-address", "0", "Address of the profiler; 0 turns it off.")
 	flag.DurationVar(&f.callTimeout, "call-timeout", 60*time.Second,
 		"Longest time of a call to CBR. A shutdown waits for it: the pod's termination grace must be 45 s longer.")
-	flag.DurationVar(&f.settleTime, "settle-time", 0,
-		"Age at which a sync call without an answer is looked up in CBR; call-timeout and 30 s if 0. It must be longer than call-timeout.")
+	flag.DurationVar(&f.settleTime, "settle-time", controller.DefaultSettleTime,
+		"How long after the end of a sync call CBR may take to show what it has taken of it. A call without an answer is looked up then.")
 	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -125,8 +125,8 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("--allowed-endpoints: %w", err)
 	}
-	if f.settleTime != 0 && f.settleTime <= f.callTimeout {
-		return fmt.Errorf("--settle-time %s must be longer than --call-timeout %s: a call could still be under way", f.settleTime, f.callTimeout)
+	if f.settleTime <= 0 {
+		return fmt.Errorf("--settle-time %s must be more than 0: CBR may show what it has taken a little later", f.settleTime)
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {

@@ -82,6 +82,38 @@ func Stored(backup *v1alpha1.BackupSync, operation, hash string, now metav1.Time
 	return Present(&next, Circumstances{}, now)
 }
 
+// Unusable is what a BackupSync becomes when CBR holds its backup in a status that it cannot be restored from. The hash is that
+// of the item of a call that may have brought it there, the operation its task; each "" if not known.
+func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, hash string, now metav1.Time) *v1alpha1.BackupSync {
+	next := *backup
+	status := &next.Status
+	if hash != "" {
+		status.SentHash = hash
+	}
+	if operation != "" {
+		status.OperationLogID = operation
+	}
+	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(fmt.Sprintf("its status there was %q", Quote(string(held))))
+	status.FinishedTime, status.NextAttemptTime = &now, nil
+	meet(&next)
+	return Present(&next, Circumstances{}, now)
+}
+
+// Refused is what the refusal of calls with this backup alone makes of it, where it is not CBR itself that blames it: it is
+// sent again, ever more rarely, and no more when the retries are used up. It is nil if the manifest declares another item by now.
+func Refused(backup *v1alpha1.BackupSync, hash, said string, refusals, retryLimit int32, now metav1.Time) *v1alpha1.BackupSync {
+	if refusals > retryLimit {
+		return Rejected(backup, hash, said, now)
+	}
+	if Hash(&backup.Spec) != hash || StateOf(backup) != Pending || isUnknown(backup) {
+		return nil
+	}
+	next := *backup
+	due := metav1.NewTime(now.Add(Backoff(retryWait, retryMaxWait, int(refusals))))
+	next.Status.SentHash, next.Status.LastError, next.Status.NextAttemptTime = hash, CleanMessage(said), &due
+	return Present(&next, Circumstances{}, now)
+}
+
 // Followed returns what a task that was started for a BackupSync makes of a version of it: nil if it tells so already.
 // Another process may have found the backup in CBR before the task's id was written, and taken it for an earlier import.
 func Followed(backup *v1alpha1.BackupSync, operation, hash string, at, now metav1.Time) *v1alpha1.BackupSync {

@@ -35,6 +35,10 @@ type Circumstances struct {
 	InCall bool
 	// AwaitsTask: a task of CBR may be its own import.
 	AwaitsTask bool
+	// AwaitedTask is the id of that task, if it is waited for longer than poll.overdueAfter.
+	AwaitedTask string
+	// Unclear is why it cannot be said whether CBR has the backup; "" if nobody has to know, or it can.
+	Unclear string
 	// Overdue: its task runs for longer than poll.overdueAfter.
 	Overdue bool
 	// Owner is the name of the BackupSync that owns the same backup; "" if it is this one.
@@ -139,9 +143,24 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 	case v1alpha1.ReasonUnknownOutcome:
 		return fmt.Sprintf("status.outcome is %q, which this version of the operator does not know. Run the version that wrote it, or a later "+
 			"one: until then nothing is done.", Quote(string(backup.Status.Outcome)))
-	default:
-		return fixedMessages[reason]
+	case v1alpha1.ReasonAwaitingTask:
+		return awaitingMessage(given)
+	case v1alpha1.ReasonQueued:
+		if given.Unclear != "" {
+			return around("It cannot be said whether CBR has this backup: ", given.Unclear, ". CBR is asked again; the backup is sent when it "+
+				"certainly does not have it.")
+		}
 	}
+	return fixedMessages[reason]
+}
+
+// awaitingMessage names the task only when it takes too long: till then there may be another one each time.
+func awaitingMessage(given Circumstances) string {
+	if given.AwaitedTask == "" {
+		return fixedMessages[v1alpha1.ReasonAwaitingTask]
+	}
+	return around("CBR runs the task ", Quote(given.AwaitedTask), " for longer than spec.poll.overdueAfter of the CBRProject, and it may be the "+
+		"import of this backup. Look at it in CBR; if it hangs, ask Huawei Cloud. The backup is sent when CBR, asked for it, does not have it.")
 }
 
 // around returns a message around a text of any length, which is cut so that what to do is not.

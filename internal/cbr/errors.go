@@ -43,10 +43,18 @@ const (
 	Unknown Class = "Unknown"
 	// NotFound: the task or backup that was asked for does not exist.
 	NotFound Class = "NotFound"
+	// Quota: a vault or a quota is full, whatever is sent.
+	Quota Class = "Quota"
+	// Permission: the credentials are valid and may not do this.
+	Permission Class = "Permission"
+	// Refused: the gateway refuses the call as such, whatever is in it.
+	Refused Class = "Refused"
+	// Foreign: something between here and the API has answered.
+	Foreign Class = "Foreign"
 )
 
 // Classes are all classes.
-var Classes = []Class{Rejected, Throttled, Credentials, Misdirected, Transient, Unknown, NotFound}
+var Classes = []Class{Rejected, Throttled, Credentials, Misdirected, Transient, Unknown, NotFound, Quota, Permission, Refused, Foreign}
 
 // Operation names a call of the API, after the vendor's reference.
 type Operation string
@@ -203,5 +211,18 @@ func untouched(class Class, status int, code string) bool {
 		return gatewayCode(code) == "0101"
 	default:
 		return false
+	}
+}
+
+// FromCBR reports whether the answer carried a code of CBR's own.
+func (e *Error) FromCBR() bool { return strings.HasPrefix(e.Code, "BackupService.") }
+
+// MayBlameItem reports whether an item of a refused import may be to blame.
+func (e *Error) MayBlameItem() bool {
+	switch e.Class {
+	case Credentials, Permission, Throttled, Quota, Misdirected, Refused:
+		return false
+	default:
+		return e.StatusCode != 0
 	}
 }

@@ -28,13 +28,16 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// Back-off of a project after failures that concern all of its calls.
+// Back-off of a project after failures that concern all of its calls, or all of its reads.
 const (
 	throttledWait    = time.Minute
 	throttledMaxWait = 15 * time.Minute
 	failureWait      = time.Second
 	failureMaxWait   = 5 * time.Minute
 	misdirectedWait  = 15 * time.Second
+	refusedWait      = time.Minute // of what no item is to blame for: a quota, a gateway
+	refusedMaxWait   = 15 * time.Minute
+	permissionWait   = 15 * time.Minute // a permission takes effect 15 to 30 minutes after it is granted
 	credentialsWait  = time.Hour        // until refused credentials are tried again as they are
 	contentWait      = 10 * time.Second // until a Secret that is missing or refused is read again
 	backoffJitter    = 0.2
@@ -42,116 +45,215 @@ const (
 
 const usableMessage = "Endpoint and credentials are set, and CBR has not refused them."
 
-// access is what is known of a project's endpoint and credentials, and with that whether calls may be made.
+// access is what is known of a project's endpoint and credentials, and with that whether CBR may be asked.
 type access struct {
 	// inputs identifies the project's spec, content what its Secret and CA bundle hold, that the rest speaks of. When they
 	// change, the rest is forgotten: whatever was wrong may be right now. The content is "" while it cannot be used.
 	inputs, content string
-	// reason and message are those of the project's Ready; "" if nothing is known yet.
+	// obstacle is why CBR cannot be asked at all, the zero value if it can as far as is known.
+	obstacle standing
+	// connects says that endpoint and credentials are complete.
+	connects bool
+	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
+	recheck time.Time
+	// reads is how look-ups go, calls how sync calls do: they fail, and back off, apart.
+	reads, calls circuit
+}
+
+// standing is what the project's Ready says.
+type standing struct {
 	reason, message string
 	// stalled marks a failure that a person must mend although its reason may also name a passing one.
 	stalled bool
-	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
-	recheck time.Time
-	// proven says that CBR has answered a call well.
-	proven bool
-	// failures counts the failed calls since the last good one, until is when the next may be made.
-	failures int
-	until    time.Time
 }
 
-// closed says whether no call may be made now.
-func (a *access) closed(now time.Time) bool { return now.Before(a.until) }
+// circuit is how the latest requests of one kind went, and with that when the next may be made.
+type circuit struct {
+	standing
+	class    cbr.Class
+	failures int       // since the last good answer
+	until    time.Time // when the next may be made
+	proven   bool      // the latest one went well
+	borrowed bool      // it is the other kind that the credentials were refused for
+}
 
-// retryAt returns when there may be something new to learn: with what is refused, when the Secret is read again.
-func (a *access) retryAt() time.Time {
-	if !a.recheck.IsZero() && (a.until.IsZero() || a.recheck.Before(a.until)) {
+// closed reports whether no request may be made now.
+func (c *circuit) closed(now time.Time) bool { return now.Before(c.until) }
+
+// closed reports whether CBR may be asked nothing now.
+func (a *access) closed(now time.Time) bool { return a.reads.closed(now) && a.calls.closed(now) }
+
+// proven reports whether sync calls may be expected to go well.
+func (a *access) proven() bool {
+	return a.calls.failures == 0 && (a.calls.proven || a.reads.proven && a.reads.failures == 0)
+}
+
+// retryAt returns when there may be something new to learn by one kind of requests: with refused credentials, when the Secret is
+// read again.
+func (a *access) retryAt(kind *circuit) time.Time {
+	if !a.recheck.IsZero() && (kind.until.IsZero() || a.recheck.Before(kind.until)) {
 		return a.recheck
 	}
-	return a.until
+	return kind.until
 }
 
 // usable notes that endpoint and credentials are complete and may be tried.
-func (a *access) usable() {
-	if a.failures == 0 {
-		a.reason, a.message, a.stalled = v1alpha1.ReasonUsable, usableMessage, false
-	}
-}
+func (a *access) usable() { a.obstacle, a.connects = standing{}, true }
 
-// unusable notes that no call can be made with what is configured.
+// unusable notes that CBR cannot be asked with what is configured.
 func (a *access) unusable(reason, message string) {
-	a.reason, a.message, a.stalled, a.proven = reason, message, true, false
+	a.obstacle = standing{reason: reason, message: message, stalled: true}
+	a.reads.proven, a.calls.proven = false, false
 }
 
 // unread notes that the Secret or the CA bundle cannot be used as it is. It is read again in a while.
 func (a *access) unread(reason, message string, now time.Time) {
 	a.unusable(reason, message)
-	a.content, a.recheck, a.until = "", now.Add(contentWait), time.Time{}
+	a.content, a.recheck = "", now.Add(contentWait)
+	a.reads.until, a.calls.until = time.Time{}, time.Time{}
 }
 
-// succeeded notes a call that CBR has answered well.
-func (a *access) succeeded() {
-	a.proven, a.failures, a.until, a.recheck = true, 0, time.Time{}, time.Time{}
-	a.usable()
+// standing returns what the project's Ready says of the access: "" if nothing is known yet.
+func (a *access) standing() standing {
+	switch {
+	case a.obstacle.reason != "":
+		return a.obstacle
+	case a.calls.failures > 0 && !a.calls.borrowed:
+		return a.calls.standing
+	case a.reads.failures > 0:
+		return a.reads.standing
+	case a.calls.failures > 0:
+		return a.calls.standing
+	case a.connects:
+		return standing{reason: v1alpha1.ReasonUsable, message: usableMessage}
+	default:
+		return standing{}
+	}
 }
 
-// failed notes the failure of a call, and says whether it concerns all calls of the project. Rejections and
-// look-ups that find nothing speak of single backups: by them the endpoint and the credentials are fine.
-func (a *access) failed(err error, now time.Time) bool {
+// refusesCredentials reports whether the credentials were refused, and not taken since.
+func (a *access) refusesCredentials() bool {
+	return a.reads.failures > 0 && a.reads.class == cbr.Credentials || a.calls.failures > 0 && a.calls.class == cbr.Credentials
+}
+
+// of returns the circuit of the requests of one kind, and the other one.
+func (a *access) of(kind requestKind) (this, other *circuit) {
+	if kind == aRead {
+		return &a.reads, &a.calls
+	}
+	return &a.calls, &a.reads
+}
+
+// requestKind tells sync calls from reads.
+type requestKind int
+
+const (
+	aRead requestKind = iota
+	aCall
+)
+
+// succeeded notes that CBR has answered a request of a kind well. What it says of one kind tells nothing of the other, but where
+// the credentials were refused.
+func (a *access) succeeded(kind requestKind) {
+	this, other := a.of(kind)
+	*this = circuit{proven: true}
+	if other.borrowed {
+		*other = circuit{}
+	}
+	if !a.refusesCredentials() {
+		a.recheck = time.Time{}
+	}
+}
+
+// failed notes the failure of a request of a kind, and reports whether it concerns all of that kind. A refusal of what a request
+// contains concerns that one alone; but a list contains nothing.
+func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 	class := cbr.ClassOf(err)
-	if class == cbr.Rejected || class == cbr.NotFound {
-		a.succeeded()
+	if kind == aCall && class == cbr.Rejected {
 		return false
 	}
-	a.proven = false
-	a.failures++
-	a.stalled = class == cbr.Misdirected || class == cbr.Credentials
-	a.until = now.Add(backoff(class, err, a.failures))
-	a.reason, a.message = explain(class, err)
-	if class == cbr.Credentials {
-		a.recheck = now.Add(contentWait)
+	this, other := a.of(kind)
+	this.fail(kind, class, err, now)
+	if class != cbr.Credentials {
+		return true
 	}
+	a.recheck = now.Add(contentWait)
+	*other = *this
+	other.borrowed = true
 	return true
 }
 
-// backoff is how long a project waits after a failure. Refused credentials wait for other content of the Secret; as they are,
-// they are tried again rarely: CBR may have been wrong.
+func (c *circuit) fail(kind requestKind, class cbr.Class, err error, now time.Time) {
+	c.proven, c.borrowed, c.class = false, false, class
+	c.failures++
+	c.until = now.Add(backoff(class, err, c.failures))
+	c.standing = explain(kind, class, err)
+}
+
+// refuseAll notes that sync calls are refused whatever is sent, so that no item is to blame.
+func (a *access) refuseAll(err error, now time.Time) {
+	a.calls.fail(aCall, cbr.Refused, err, now)
+}
+
+// backoff is how long requests of a kind wait after a failure. Refused credentials wait for other content of the Secret; as
+// they are, they are tried again rarely: CBR may have been wrong.
 func backoff(class cbr.Class, err error, failures int) time.Duration {
 	var wait time.Duration
 	switch class {
 	case cbr.Credentials:
 		return credentialsWait
+	case cbr.Permission:
+		wait = permissionWait
 	case cbr.Throttled:
 		wait = backupsync.Backoff(throttledWait, throttledMaxWait, failures)
+	case cbr.Quota, cbr.Refused, cbr.Rejected:
+		wait = backupsync.Backoff(refusedWait, refusedMaxWait, failures)
 	case cbr.Misdirected:
 		wait = backupsync.Backoff(misdirectedWait, failureMaxWait, failures)
 	default:
 		wait = backupsync.Backoff(failureWait, failureMaxWait, failures)
 	}
 	var failure *cbr.Error
-	if errors.As(err, &failure) && failure.RetryAfter > 0 {
+	if errors.As(err, &failure) && failure.RetryAfter > 0 && class != cbr.Permission {
 		wait = failure.RetryAfter
 	}
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
 }
 
 // explain says in a condition's words what a failure means and what to do about it.
-func explain(class cbr.Class, err error) (reason, message string) {
-	said := describe(err)
-	switch class {
-	case cbr.Credentials:
-		return v1alpha1.ReasonCredentialsRejected,
-			fmt.Sprintf("CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically.", said)
-	case cbr.Throttled:
-		return v1alpha1.ReasonThrottled,
-			fmt.Sprintf("CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace.", said)
-	case cbr.Misdirected:
-		return v1alpha1.ReasonNotCBR,
-			fmt.Sprintf("What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID.", said)
-	default:
-		return v1alpha1.ReasonEndpointUnavailable,
-			fmt.Sprintf("CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network.", said)
+func explain(kind requestKind, class cbr.Class, err error) standing {
+	reason, format := v1alpha1.ReasonEndpointUnavailable,
+		"CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."
+	switch {
+	case class == cbr.Credentials:
+		reason, format = v1alpha1.ReasonCredentialsRejected,
+			"CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically."
+	case class == cbr.Permission:
+		reason, format = v1alpha1.ReasonPermissionDenied,
+			"The credentials lack a permission (%s). Grant those of the README; they take effect after 15 to 30 minutes. It is tried again every 15 minutes, and on request."
+	case class == cbr.Throttled:
+		reason, format = v1alpha1.ReasonThrottled,
+			"CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace."
+	case class == cbr.Quota:
+		reason, format = v1alpha1.ReasonQuotaExceeded,
+			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes or on request."
+	case class == cbr.Misdirected && kind == aCall:
+		reason, format = v1alpha1.ReasonNotCBR,
+			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it."
+	case class == cbr.Misdirected:
+		reason, format = v1alpha1.ReasonNotCBR,
+			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID."
+	case class == cbr.Foreign:
+		format = "Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and " +
+			"proxies and firewalls."
+	case kind == aRead && (class == cbr.Rejected || class == cbr.NotFound || class == cbr.Refused):
+		reason, format = v1alpha1.ReasonRequestsRefused,
+			"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has."
+	case class == cbr.Rejected || class == cbr.Refused:
+		reason, format = v1alpha1.ReasonRequestsRefused,
+			"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again after a pause, and on request."
 	}
+	return standing{reason: reason, message: fmt.Sprintf(format, describe(err))}
 }
 
 // describe tells a failure without anything that changes from call to call: no request id, no time, no port.

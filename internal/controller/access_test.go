@@ -52,15 +52,15 @@ func TestAccessAfterAFailure(t *testing.T) {
 		err             error
 		all             bool // it concerns all calls
 		reason          string
-		stalled         bool
+		both            bool          // and all of the other kind
 		atLeast, atMost time.Duration // no call is made for so long
 	}{
 		"refused credentials": {err: failure(cbr.Credentials), all: true,
-			reason: v1alpha1.ReasonCredentialsRejected, stalled: true, atLeast: time.Hour, atMost: 72 * time.Minute},
+			reason: v1alpha1.ReasonCredentialsRejected, both: true, atLeast: time.Hour, atMost: 72 * time.Minute},
 		"too many calls": {err: failure(cbr.Throttled), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
 		"something else answers": {err: failure(cbr.Misdirected), all: true,
-			reason: v1alpha1.ReasonNotCBR, stalled: true, atLeast: 15 * time.Second, atMost: 18 * time.Second},
+			reason: v1alpha1.ReasonNotCBR, atLeast: 15 * time.Second, atMost: 18 * time.Second},
 		"it may go well later": {err: failure(cbr.Transient), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
 		"the outcome is not known": {err: failure(cbr.Unknown), all: true,
@@ -69,20 +69,42 @@ func TestAccessAfterAFailure(t *testing.T) {
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
 		"a wrapped one": {err: fmt.Errorf("list tasks: %w", failure(cbr.Throttled)), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
-		"a rejected item":     {err: failure(cbr.Rejected), reason: v1alpha1.ReasonUsable},
-		"a backup not in CBR": {err: failure(cbr.NotFound), reason: v1alpha1.ReasonUsable},
+		"something in between answers": {err: failure(cbr.Foreign), all: true,
+			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
+		"a permission is missing": {err: failure(cbr.Permission), all: true,
+			reason: v1alpha1.ReasonPermissionDenied, atLeast: 15 * time.Minute, atMost: 18 * time.Minute},
+		"a quota": {err: failure(cbr.Quota), all: true,
+			reason: v1alpha1.ReasonQuotaExceeded, atLeast: time.Minute, atMost: 72 * time.Second},
+		"the gateway refuses it": {err: failure(cbr.Refused), all: true,
+			reason: v1alpha1.ReasonRequestsRefused, atLeast: time.Minute, atMost: 72 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			known := access{reason: v1alpha1.ReasonUsable, message: usableMessage, proven: true}
-			g.Expect(known.failed(c.err, noon.Time)).To(Equal(c.all), "concerns all calls")
-			g.Expect(known.reason).To(Equal(c.reason))
-			g.Expect(known.stalled).To(Equal(c.stalled), "stalled")
-			g.Expect(known.proven).To(Equal(!c.all), "proven")
-			g.Expect(known.closed(noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
-			g.Expect(known.closed(noon.Add(c.atMost))).To(BeFalse(), "open from then on")
+			for _, kind := range []requestKind{aCall, aRead} {
+				known := access{connects: true, calls: circuit{proven: true}, reads: circuit{proven: true}}
+				this, other := known.of(kind)
+				g.Expect(known.failed(kind, c.err, noon.Time)).To(Equal(c.all), "concerns all of its kind")
+				g.Expect(known.standing().reason).To(Equal(c.reason))
+				g.Expect(this.proven).To(Equal(!c.all), "proven")
+				g.Expect(this.closed(noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
+				g.Expect(this.closed(noon.Add(c.atMost))).To(BeFalse(), "open from then on")
+				if !c.both {
+					g.Expect(*other).To(Equal(circuit{proven: true}), "tells nothing of the other kind")
+				}
+			}
 		})
 	}
+}
+
+// What a call contains may be refused; a list contains nothing, so that its refusal is the project's.
+func TestARefusalOfAListConcernsTheProject(t *testing.T) {
+	g := NewWithT(t)
+	known := access{connects: true}
+	g.Expect(known.failed(aCall, failure(cbr.Rejected), noon.Time)).To(BeFalse())
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonUsable))
+	g.Expect(known.failed(aRead, failure(cbr.Rejected), noon.Time)).To(BeTrue())
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonRequestsRefused))
+	g.Expect(known.calls.closed(noon.Time)).To(BeFalse())
 }
 
 // A person has to put valid credentials into the Secret: until then hardly a call is made, as five failed ones in a
@@ -90,67 +112,75 @@ func TestAccessAfterAFailure(t *testing.T) {
 func TestRefusedCredentialsWaitForOtherContent(t *testing.T) {
 	g := NewWithT(t)
 	known := access{}
-	known.failed(failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
+	known.failed(aRead, failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
 	g.Expect(known.closed(noon.Add(59*time.Minute))).To(BeTrue(), "not even if the answer names a shorter time")
-	g.Expect(known.retryAt()).To(Equal(noon.Add(contentWait)))
+	g.Expect(known.retryAt(&known.calls)).To(Equal(noon.Add(contentWait)))
 	known.usable()
 	g.Expect(known.closed(noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
-	g.Expect(known.reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
+	known.succeeded(aRead)
+	g.Expect(known.calls.closed(noon.Time)).To(BeFalse(), "the credentials are good after all")
 }
 
 // Whatever is wrong with a Secret, and whenever a pass comes by, there is a time at which it is read again.
 func TestContentThatCannotBeUsedIsReadAgain(t *testing.T) {
 	g := NewWithT(t)
-	for _, before := range []access{{}, {until: noon.Add(-time.Hour), failures: 3}, {until: noon.Add(time.Hour), failures: 3}} {
+	failing := circuit{until: noon.Add(time.Hour), failures: 3}
+	for _, before := range []access{{}, {reads: failing}, {reads: failing, calls: failing}} {
 		before.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
-		g.Expect(before.retryAt()).To(Equal(noon.Add(contentWait)))
+		g.Expect(before.retryAt(&before.reads)).To(Equal(noon.Add(contentWait)))
 		g.Expect(before.closed(noon.Time)).To(BeFalse())
 	}
-	refused := access{recheck: noon.Add(time.Minute), until: noon.Add(time.Second)}
-	g.Expect(refused.retryAt()).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
+	refused := access{recheck: noon.Add(time.Minute), calls: circuit{until: noon.Add(time.Second)}}
+	g.Expect(refused.retryAt(&refused.calls)).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
 }
 
 func TestAccessAfterSuccess(t *testing.T) {
-	for _, class := range []cbr.Class{cbr.Throttled, cbr.Misdirected, cbr.Transient, cbr.Unknown, cbr.Credentials} {
-		for name, good := range map[string]func(*access){
-			"a good answer":       func(a *access) { a.succeeded() },
-			"a rejected item":     func(a *access) { a.failed(failure(cbr.Rejected), noon.Time) },
-			"a backup not in CBR": func(a *access) { a.failed(failure(cbr.NotFound), noon.Time) },
-		} {
-			t.Run(string(class)+", then "+name, func(t *testing.T) {
-				g := NewWithT(t)
-				known := access{inputs: "inputs"}
-				for range 5 {
-					known.failed(failure(class), noon.Time)
-				}
-				good(&known)
-				g.Expect(known).To(Equal(access{inputs: "inputs", reason: v1alpha1.ReasonUsable, message: usableMessage, proven: true}))
-				g.Expect(known.closed(noon.Time)).To(BeFalse())
-				known.failed(failure(cbr.Transient), noon.Time)
-				g.Expect(known.until).To(BeTemporally("<=", noon.Add(1200*time.Millisecond)), "the back-off begins anew")
-			})
-		}
+	for _, class := range cbr.Classes {
+		t.Run(string(class), func(t *testing.T) {
+			g := NewWithT(t)
+			known := access{inputs: "inputs", connects: true}
+			for range 5 {
+				known.failed(aRead, failure(class), noon.Time)
+			}
+			known.succeeded(aRead)
+			g.Expect(known).To(Equal(access{inputs: "inputs", connects: true, reads: circuit{proven: true}}))
+			known.failed(aRead, failure(cbr.Transient), noon.Time)
+			g.Expect(known.reads.until).To(BeTemporally("<=", noon.Add(1200*time.Millisecond)), "the back-off begins anew")
+		})
 	}
+}
+
+// A look that goes well says nothing of calls that fail.
+func TestReadsAndCallsFailApart(t *testing.T) {
+	g := NewWithT(t)
+	known := access{connects: true}
+	for range 5 {
+		known.failed(aCall, failure(cbr.Transient), noon.Time)
+		known.succeeded(aRead)
+	}
+	g.Expect(known.calls.until).To(BeTemporally(">=", noon.Add(16*time.Second)), "the back-off grows")
+	g.Expect(known.proven()).To(BeFalse())
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonEndpointUnavailable))
 }
 
 func TestAccessBeforeAnyCall(t *testing.T) {
 	g := NewWithT(t)
 	known := access{}
-	g.Expect(known.closed(noon.Time)).To(BeFalse())
+	g.Expect(known.standing()).To(BeZero())
 	known.usable()
-	g.Expect(known.reason).To(Equal(v1alpha1.ReasonUsable))
-	g.Expect(known.proven).To(BeFalse(), "nothing was called yet")
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonUsable))
+	g.Expect(known.proven()).To(BeFalse(), "nothing was called yet")
 
 	known.unusable(v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist.")
-	g.Expect(known.reason).To(Equal(v1alpha1.ReasonCredentialsMissing))
-	g.Expect(known.stalled).To(BeTrue())
+	g.Expect(known.standing()).To(Equal(standing{reason: v1alpha1.ReasonCredentialsMissing, message: "The Secret cbr does not exist.", stalled: true}))
 	g.Expect(known.closed(noon.Time)).To(BeFalse(), "the next pass looks again")
 	known.usable()
-	g.Expect(known).To(Equal(access{reason: v1alpha1.ReasonUsable, message: usableMessage}))
+	g.Expect(known.standing()).To(Equal(standing{reason: v1alpha1.ReasonUsable, message: usableMessage}))
 
-	known.failed(failure(cbr.Throttled), noon.Time)
+	known.failed(aCall, failure(cbr.Throttled), noon.Time)
 	known.usable()
-	g.Expect(known.reason).To(Equal(v1alpha1.ReasonThrottled), "only a good answer ends a pause")
+	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonThrottled), "only a good answer ends a pause")
 }
 
 func TestAccessBackoff(t *testing.T) {
@@ -162,6 +192,8 @@ func TestAccessBackoff(t *testing.T) {
 		"throttled":   {cbr.Throttled, []time.Duration{minutes(1), minutes(2), minutes(4), minutes(8), minutes(15), minutes(15), minutes(15)}},
 		"transient":   {cbr.Transient, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 300e9, 300e9}},
 		"unknown":     {cbr.Unknown, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 300e9, 300e9}},
+		"a quota":     {cbr.Quota, []time.Duration{minutes(1), minutes(2), minutes(4), minutes(8), minutes(15), minutes(15)}},
+		"permission":  {cbr.Permission, []time.Duration{minutes(15), minutes(15), minutes(15)}},
 		"misdirected": {cbr.Misdirected, []time.Duration{15e9, 30e9, 60e9, 120e9, 240e9, 300e9, 300e9}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,8 +202,8 @@ func TestAccessBackoff(t *testing.T) {
 			for range 200 {
 				known := access{}
 				for i, wait := range c.waits {
-					known.failed(failure(c.class), noon.Time)
-					waited := known.until.Sub(noon.Time)
+					known.failed(aCall, failure(c.class), noon.Time)
+					waited := known.calls.until.Sub(noon.Time)
 					g.Expect(waited).To(And(BeNumerically(">=", wait), BeNumerically("<", wait*12/10)), "after failure %d", i+1)
 					if i == 0 {
 						shortest, longest = min(shortest, waited), max(longest, waited)
@@ -198,8 +230,8 @@ func TestRetryAfterGoesBeforeTheBackoff(t *testing.T) {
 		for _, wait := range []time.Duration{7 * time.Second, 30 * time.Minute} {
 			known := access{}
 			for range 3 {
-				known.failed(fmt.Errorf("import: %w", failure(class, retryAfter(wait))), noon.Time)
-				g.Expect(known.until).To(And(BeTemporally(">=", noon.Add(wait)), BeTemporally("<", noon.Add(wait*12/10))), "%s, %s", class, wait)
+				known.failed(aCall, fmt.Errorf("import: %w", failure(class, retryAfter(wait))), noon.Time)
+				g.Expect(known.calls.until).To(And(BeTemporally(">=", noon.Add(wait)), BeTemporally("<", noon.Add(wait*12/10))), "%s, %s", class, wait)
 			}
 		}
 	}
@@ -233,6 +265,10 @@ func TestExplanations(t *testing.T) {
 		cbr.Credentials: {"refuses the credentials", "Put valid ones", "into the Secret"},
 		cbr.Throttled:   {"for their rate", "after a pause", "spec.limits.syncCallsPerMinute"},
 		cbr.Misdirected: {"not CBR", "Check spec.endpoint or spec.region, and spec.projectID"},
+		cbr.Permission:  {"lack a permission", "Grant those of the README", "every 15 minutes, and on request"},
+		cbr.Quota:       {"A vault or a quota", "Raise it, or make room"},
+		cbr.Refused:     {"Every look-up is refused", "Check spec.projectID"},
+		cbr.Foreign:     {"something in between", "proxies and firewalls"},
 		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
 		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
 	} {
@@ -240,7 +276,7 @@ func TestExplanations(t *testing.T) {
 			t.Run(string(class)+", "+name, func(t *testing.T) {
 				g := NewWithT(t)
 				failed := failure(class, change)
-				_, message := explain(class, failed)
+				message := explain(aRead, class, failed).message
 				g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 				message = backupsync.CleanMessage(message) // as it goes into the condition
 				for _, phrase := range toDo {
@@ -256,17 +292,16 @@ func TestExplanations(t *testing.T) {
 // The same failure says the same each time: messages that change are writes, and alerts.
 func TestExplanationsAreStable(t *testing.T) {
 	g := NewWithT(t)
-	for _, class := range []cbr.Class{cbr.Credentials, cbr.Throttled, cbr.Misdirected, cbr.Transient, cbr.Unknown} {
+	for _, class := range cbr.Classes {
 		known := access{}
-		known.failed(failure(class), noon.Time)
-		reason, message := known.reason, known.message
+		known.failed(aRead, failure(class), noon.Time)
+		before := known.standing()
 		for i := range 5 {
-			known.failed(failure(class, func(failed *cbr.Error) {
+			known.failed(aRead, failure(class, func(failed *cbr.Error) {
 				failed.RequestID = fmt.Sprintf("%032d", i)
 				failed.RetryAfter = time.Duration(i) * time.Second
 			}), noon.Add(time.Duration(i)*time.Hour))
-			g.Expect(known.reason).To(Equal(reason))
-			g.Expect(known.message).To(Equal(message))
+			g.Expect(known.standing()).To(Equal(before))
 		}
 	}
 }
@@ -274,26 +309,26 @@ func TestExplanationsAreStable(t *testing.T) {
 // roundAt is a round of calls whose answers all come at noon.
 func roundAt(known access) *round {
 	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
-	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known}}}
+	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known, suspects: newSuspects()}}}
 }
 
 // Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of
 // how long it lasts that there were four of them.
 func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 	g := NewWithT(t)
-	calls := roundAt(access{proven: true})
+	calls := roundAt(access{calls: circuit{proven: true}})
 	for range 4 {
-		calls.note(submission{}, failure(cbr.Throttled))
+		calls.note(submission{}, failure(cbr.Throttled), noon.Time)
 	}
-	g.Expect(calls.memory.access.until.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
+	g.Expect(calls.memory.access.calls.until.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
 }
 
 // The good answer to a call that was sent before CBR refused another one does not say that more calls are welcome.
 func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
 	g := NewWithT(t)
-	calls := roundAt(access{proven: true})
-	calls.note(submission{}, failure(cbr.Throttled))
-	calls.note(submission{}, nil)
-	g.Expect(calls.memory.access.closed(noon.Add(59 * time.Second))).To(BeTrue())
-	g.Expect(calls.memory.access.reason).To(Equal(v1alpha1.ReasonThrottled))
+	calls := roundAt(access{calls: circuit{proven: true}})
+	calls.note(submission{}, failure(cbr.Throttled), noon.Time)
+	calls.note(submission{}, nil, noon.Time)
+	g.Expect(calls.memory.access.calls.closed(noon.Add(59 * time.Second))).To(BeTrue())
+	g.Expect(calls.memory.access.standing().reason).To(Equal(v1alpha1.ReasonThrottled))
 }

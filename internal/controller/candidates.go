@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -76,7 +77,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	free, groups := p.memory.suspects.separate(candidates, p.recorded)
+	free, groups := p.memory.suspects.separate(candidates, p.recorded, rules.size)
 	rules.reserved = p.memory.suspects.share(len(groups), min(rules.calls, rules.bound))
 	p.plan = cut(free, rules, p.now).with(groups, rules)
 	if !p.plan.wake.IsZero() {
@@ -125,7 +126,7 @@ func (p *pass) gathering(eligible []candidate, rules batching) time.Time {
 // candidates returns the oldest of the backups that no other BackupSync owns, in order, and whether there are more than the limit.
 func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) ([]candidate, bool, error) {
 	var found []candidate
-	for next := range byAge(eligible) {
+	for next := range p.inOrder(eligible) {
 		owner, err := p.ownerOf(ctx, next.BackupSync)
 		if err != nil {
 			return nil, false, err
@@ -145,6 +146,27 @@ func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) 
 	return found, false, nil
 }
 
+// inOrder goes through backups by age, those last whose calls have failed.
+func (p *pass) inOrder(backups []candidate) iter.Seq[candidate] {
+	var frail []candidate
+	sound := slices.DeleteFunc(slices.Clone(backups), func(each candidate) bool {
+		failed := p.memory.suspects.frail(each.Spec.BackupID)
+		if failed {
+			frail = append(frail, each)
+		}
+		return failed
+	})
+	return func(yield func(candidate) bool) {
+		for _, part := range [][]candidate{sound, frail} {
+			for each := range byAge(part) {
+				if !yield(each) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // eligible says whether a backup may be sent as far as it alone is concerned.
 func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if !wantsCall(backup) || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
@@ -153,7 +175,12 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if _, handled := p.handled[backup.UID]; handled {
 		return false
 	}
-	if _, recorded := p.recorded[fold(backup.Spec.BackupID)]; recorded {
+	id := fold(backup.Spec.BackupID)
+	if _, recorded := p.recorded[id]; recorded || p.memory.suspects.waits(id) {
+		return false
+	}
+	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !backupsync.Requested(backup) {
+		p.wakeAt(wait.until)
 		return false
 	}
 	if next := backup.Status.NextAttemptTime; next != nil && next.After(p.now) && !backupsync.Renewed(backup) {

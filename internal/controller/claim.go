@@ -79,10 +79,10 @@ func (p *pass) findClaim(ctx context.Context) error {
 		return nil
 	case p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID), journal.CloudProject == "" && journal.WriterID != "":
 		p.claim.takeover = true
-		p.claim.from = p.now.Add(p.options.SettleTime)
+		p.claim.from = p.now.Add(p.options.settlesWithin())
 		p.memory.overtaken()
 	case journal.TakeoverTime != nil:
-		p.claim.from = journal.TakeoverTime.Add(p.options.SettleTime)
+		p.claim.from = p.memory.tookOver(journal.TakeoverTime.Time, p.now).Add(p.options.settlesWithin())
 	}
 	return nil
 }

@@ -31,17 +31,23 @@ func (p *pass) confirm(ctx context.Context) error {
 	if len(p.plan.calls) == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx); !ready { // nothing will be sent
+	if ready, err := p.connect(ctx, aCall); !ready { // nothing will be sent
 		p.plan.calls = nil
 		return err
 	}
-	unobserved := p.unobserved()
-	var found map[string]sighting
-	var failure error // of CBR, which is no failure of the pass
+	wanted := p.lookedUp()
+	if ready, err := p.connect(ctx, aRead); err != nil {
+		return err
+	} else if !ready && len(wanted) > 0 {
+		p.drop(wanted)
+		wanted = nil
+	}
+	var checked preflight
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.protocol.verify(p, together) })
+	planned := p.plan // of now: verify changes it
 	group.Go(func() error {
-		found, failure = p.alreadyThere(together, unobserved)
+		checked = p.lookAtPlanned(together, wanted, planned)
 		return nil
 	})
 	if err := group.Wait(); err != nil {
@@ -50,39 +56,24 @@ func (p *pass) confirm(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if len(unobserved) > 0 {
-		p.observed(ctx, unobserved, found, failure)
-	}
-	p.deferForeign(unobserved)
+	p.concludePreflight(ctx, checked)
+	p.deferForeign(wanted)
 	return nil
 }
 
 // deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it
 // up in CBR.
-func (p *pass) deferForeign(asked map[string]*v1alpha1.BackupSync) {
-	if p.looksUp() {
-		return
+func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
+	asked := make(map[string]struct{}, len(wanted))
+	for _, backup := range wanted {
+		asked[fold(backup.Spec.BackupID)] = struct{}{}
 	}
 	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
-		id := member.Spec.BackupID
-		_, known := p.memory.observed[id]
-		if asked[id] != nil || known || !p.memory.isForeign(id) {
+		_, looked := asked[fold(member.Spec.BackupID)]
+		if looked || !p.needsLook(member.BackupSync) {
 			return false
 		}
 		p.again()
 		return true
 	})
-}
-
-// observed draws the conclusions from the look at CBR.
-func (p *pass) observed(ctx context.Context, asked map[string]*v1alpha1.BackupSync, found map[string]sighting, failure error) {
-	if failure != nil {
-		p.memory.access.failed(failure, p.options.Clock.Now())
-		p.log.Error(failure, "Backups could not be looked up before their first submission", "backups", len(asked))
-		p.plan.calls = nil
-		p.wakeAt(p.memory.access.retryAt())
-		return
-	}
-	p.memory.access.succeeded()
-	p.markFound(ctx, found)
 }

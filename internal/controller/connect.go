@@ -35,23 +35,37 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// connect makes the client of the project's calls, at most once a pass, and reports whether calls may be made. Whatever is
+// connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
 // in the way goes into what is known of the project's access; only failures of the API server are errors.
-func (p *pass) connect(ctx context.Context) (bool, error) {
+func (p *pass) connect(ctx context.Context, kind requestKind) (bool, error) {
+	if ready, err := p.reach(ctx); !ready {
+		return false, err
+	}
+	this, _ := p.memory.access.of(kind)
+	if this.closed(p.options.Clock.Now()) {
+		p.wakeAt(p.memory.access.retryAt(this))
+		return false, nil
+	}
+	return true, nil
+}
+
+// reach makes the client of the project's calls, at most once a pass, and reports whether there is one.
+func (p *pass) reach(ctx context.Context) (bool, error) {
 	if p.connected {
 		return p.cloud != nil, nil
 	}
 	p.connected = true
 	if p.memory.target != p.claim.cloudProject {
 		p.memory.target = p.claim.cloudProject
-		p.memory.forgetObserved()
+		p.memory.evidence = newKnowledge()
 	}
 	known := &p.memory.access
 	if known.inputs != p.inputs {
 		*known = access{inputs: p.inputs}
 	}
 	if waits := known.recheck.IsZero() && known.closed(p.now); waits || p.now.Before(known.recheck) {
-		p.wakeAt(known.retryAt())
+		p.wakeAt(known.retryAt(&known.reads))
+		p.wakeAt(known.retryAt(&known.calls))
 		return false, nil
 	}
 	if endpoint := endpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
@@ -80,11 +94,11 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 	}
 	if known.closed(p.now) { // refused, and still the same
 		known.recheck = p.now.Add(contentWait)
-		p.wakeAt(known.retryAt())
+		p.wakeAt(known.recheck)
 		return false, nil
 	}
 	known.recheck = time.Time{}
-	if known.failures > 0 && known.reason == v1alpha1.ReasonCredentialsRejected { // until a call has gone well
+	if known.refusesCredentials() { // until a call has gone well
 		known.recheck = p.now.Add(contentWait)
 		p.wakeAt(known.recheck)
 	}

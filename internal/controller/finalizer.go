@@ -24,8 +24,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-
-	"backupsync.dev/operator/api/v1alpha1"
 )
 
 // Finalizer holds a CBRProject while it has submissions whose outcome is not written. BackupSyncs have none.
@@ -47,8 +45,8 @@ func (p *pass) releaseProject(ctx context.Context) error {
 		if p.busy() {
 			return nil
 		}
-	} else if held, err := p.heldFromDeletion(ctx); held || err != nil {
-		return err
+	} else if p.heldFromDeletion() {
+		return nil
 	}
 	err := p.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
@@ -67,39 +65,17 @@ func (p *pass) busy() bool {
 	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.more || p.plan.held || !p.plan.wake.IsZero()
 }
 
-// heldFromDeletion says whether a project that is being deleted still has calls whose outcome is worth waiting for.
-func (p *pass) heldFromDeletion(ctx context.Context) (bool, error) {
+// heldFromDeletion reports whether a project that is being deleted still has calls whose outcome is waited for. Whether their
+// BackupSyncs are there makes no difference: they may be applied anew, and so may the project.
+func (p *pass) heldFromDeletion() bool {
 	if len(p.project.Status.Journal.Submissions) == 0 {
-		return false, nil
+		return false
 	}
-	moot, err := p.moot(ctx)
-	if err != nil {
-		return true, err
-	}
-	if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); !moot && until.After(p.now) {
+	if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); until.After(p.now) {
 		p.wakeAt(until)
-		return true, nil
+		return true
 	}
 	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
 		"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Journal.Submissions))
-	return false, nil
-}
-
-// moot says whether none of the recorded backups has a BackupSync left to which an outcome could be written.
-func (p *pass) moot(ctx context.Context) (bool, error) {
-	lost, unseen, err := p.cachedBackups(ctx, p.project.Status.Journal.Submissions)
-	if err != nil || anyLeft(lost) {
-		return false, err
-	}
-	err = p.findUnseen(ctx, unseen, lost)
-	return err == nil && !anyLeft(lost), err
-}
-
-func anyLeft(lost map[string]*v1alpha1.BackupSync) bool {
-	for _, backup := range lost {
-		if backup != nil && backup.DeletionTimestamp.IsZero() {
-			return true
-		}
-	}
 	return false
 }

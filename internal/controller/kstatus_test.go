@@ -18,7 +18,6 @@ package controller
 
 import (
 	"testing"
-	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	. "github.com/onsi/gomega"
@@ -116,7 +115,7 @@ func TestKstatusOfAnEndpointThatIsUnavailable(t *testing.T) {
 	g := NewWithT(t)
 	for stalls, want := range map[bool]status.Status{true: status.FailedStatus, false: status.InProgressStatus} {
 		project := newProject()
-		known := access{reason: v1alpha1.ReasonEndpointUnavailable, message: "It is so.", stalled: stalls}
+		known := access{obstacle: standing{reason: v1alpha1.ReasonEndpointUnavailable, message: "It is so.", stalled: stalls}}
 		p := &pass{memory: &memory{access: known}, project: project}
 		reason, message, set := p.projectVerdict()
 		project.Status.Conditions = set.Apply(&project.ObjectMeta, nil, reason, message, noon)
@@ -129,7 +128,7 @@ func TestVerdictOnASuspendedProject(t *testing.T) {
 	g := NewWithT(t)
 	for reason := range projectSets {
 		project := newProject(func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true })
-		known := access{reason: reason, message: "It is so.", stalled: true, until: noon.Add(time.Hour)}
+		known := access{obstacle: standing{reason: reason, message: "It is so.", stalled: true}}
 		p := &pass{memory: &memory{access: known}, project: project}
 		verdict, message, set := p.projectVerdict()
 		g.Expect(verdict).To(Equal(v1alpha1.ReasonSuspended))

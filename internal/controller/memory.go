@@ -41,28 +41,30 @@ type memory struct {
 	// another process. A cached version can be trusted if it is not older.
 	verified map[types.UID]int64
 	floors   sync.Mutex // guards verified and foreign
-	// observed are the ids of backups that CBR was asked for and did not have, since when nobody else has made calls.
-	observed map[string]struct{}
-	// survey is the latest look at all that CBR has, nil if there is none that counts.
-	survey *survey
+	// evidence is what CBR has shown.
+	evidence knowledge
 	// foreign are the ids of backups that CBR has accepted from BackupSyncs of other projects.
 	foreign map[string]struct{}
-	// target is the endpoint and the cloud project that observed and survey speak of.
+	// target is the endpoint and the cloud project that evidence speaks of.
 	target string
+	// takeoverTime is that of the journal, takeoverSeen the time from which it counts.
+	takeoverTime, takeoverSeen time.Time
 	// confirmedClaim is the version of the spec for which no rival was found live, "" for none: see claim.go.
 	confirmedClaim string
-	// lookUpFrom is when a recorded submission may be looked up, where that is known better than by its age.
+	// settles is when recorded submissions have settled, by their ids.
+	settles map[string]time.Time
+	// lookUpFrom is when a recorded submission is looked up again that could not be resolved.
 	lookUpFrom map[string]time.Time
-	// refusals are the failures of recorded submissions, by their ids, that blame what was sent.
-	refusals map[string]error
+	// refusals are the failures of recorded submissions, by their ids, for which an item of theirs may be to blame.
+	refusals map[string]refusal
 	// suspects are the backups of refused calls.
 	suspects suspects
 	// access is what the latest calls have told of endpoint and credentials.
 	access access
 	// pace is how fast CBR is read.
 	pace pace
-	// storedPages is how many pages the list of CBR's backups had when it was last looked at, 0 before.
-	storedPages int
+	// ended is when tasks were first seen to have ended that leave open what became of their backups, by id.
+	ended map[string]time.Time
 	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
 	taskLead time.Duration
 	// nextPoll is when the running tasks are looked at again.
@@ -76,13 +78,21 @@ func (m *memory) overtaken() {
 	m.takeover, m.called = 0, false
 	m.confirmedClaim = ""
 	clear(m.verified)
-	m.forgetObserved()
+	m.evidence.look = nil
 }
 
-// forgetObserved forgets what CBR was seen not to have.
-func (m *memory) forgetObserved() {
-	clear(m.observed)
-	m.survey = nil
+// tookOver returns the time from which a takeover counts: a clock that is ahead does not put it into the future.
+func (m *memory) tookOver(at, now time.Time) time.Time {
+	if !m.takeoverTime.Equal(at) {
+		m.takeoverTime, m.takeoverSeen = at, earlier(at, now)
+	}
+	return m.takeoverSeen
+}
+
+// refusal is the failure of a call for which an item may be to blame.
+type refusal struct {
+	err     error
+	members int // of the call
 }
 
 // memories holds the memory of each project. Passes of one project never overlap, so that only the map is locked.
@@ -99,10 +109,12 @@ func (m *memories) of(project types.NamespacedName) *memory {
 		known = &memory{
 			arrivals:   newArrivals(),
 			verified:   map[types.UID]int64{},
-			observed:   map[string]struct{}{},
+			evidence:   newKnowledge(),
+			settles:    map[string]time.Time{},
+			ended:      map[string]time.Time{},
 			foreign:    map[string]struct{}{},
 			lookUpFrom: map[string]time.Time{},
-			refusals:   map[string]error{},
+			refusals:   map[string]refusal{},
 			suspects:   newSuspects(),
 			pace:       newPace(),
 			taskLead:   clockSkew,

@@ -55,7 +55,8 @@ type pass struct {
 
 	// from plan
 	plan    schedule
-	changes []change // statuses to write with the report
+	proven  time.Time // when the look at CBR began by which the plan is believed, zero without one
+	changes []change  // statuses to write with the report
 
 	// from report
 	request string // the request at the project that the pass has met
@@ -78,7 +79,7 @@ func (p *pass) run(ctx context.Context) error {
 		run  func(context.Context) error
 	}{
 		{"load", p.load},
-		{"recover", func(ctx context.Context) error { return p.protocol.recover(p, ctx) }},
+		{"resolve", func(ctx context.Context) error { return p.protocol.resolve(p, ctx) }},
 		{"plan", p.planCalls},
 		{"confirm", p.confirm},
 		{"submit", p.submit},
@@ -95,6 +96,9 @@ func (p *pass) run(ctx context.Context) error {
 
 // wakeAt asks for another pass at a time, if none is due sooner.
 func (p *pass) wakeAt(at time.Time) {
+	if at.IsZero() {
+		return
+	}
 	if p.wake.IsZero() || at.Before(p.wake) {
 		p.wake = at
 	}

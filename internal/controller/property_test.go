@@ -265,9 +265,9 @@ func drawScript() *rapid.Generator[[]move] {
 // lists take, a script would rarely be long enough.
 func hasty(t *testing.T) {
 	t.Helper()
-	retries, reads, lookUps := writeRetries, maxSingleReads, maxSingleLookUps
-	writeRetries.Steps, maxSingleReads, maxSingleLookUps = 2, 2, 1
-	t.Cleanup(func() { writeRetries, maxSingleReads, maxSingleLookUps = retries, reads, lookUps })
+	retries, reads, lookUps := writeRetries, maxSingleReads, fewAsked
+	writeRetries.Steps, maxSingleReads, fewAsked = 2, 2, 1
+	t.Cleanup(func() { writeRetries, maxSingleReads, fewAsked = retries, reads, lookUps })
 }
 
 // TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.
@@ -303,7 +303,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 		"3: trust in the traces of another": func(r *Reconciler) {
 			r.protocol.verify = func(*pass, context.Context) error { return nil }
 		},
-		"4: a record struck without a look":              func(r *Reconciler) { r.protocol.recover = forgetRecords },
+		"4: a record struck without a look":              func(r *Reconciler) { r.protocol.resolve = forgetRecords },
 		"7: a call that may begin long after its record": func(r *Reconciler) { r.options.BeginTimeout = time.Hour },
 	} {
 		t.Run(name, func(t *testing.T) {

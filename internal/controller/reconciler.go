@@ -50,10 +50,10 @@ type Options struct {
 	CallTimeout time.Duration
 	// WriteTimeout bounds the writes that follow a call; 30 s by default.
 	WriteTimeout time.Duration
-	// BeginTimeout is how long after its record a call may still begin; 15 s by default, less if SettleTime is short.
+	// BeginTimeout is how long after its record a call may still begin; 15 s by default, CallTimeout if that is less.
 	BeginTimeout time.Duration
-	// SettleTime is how long after its record a submission without an answer is looked up; by default the time
-	// in which its call can have been under way, and 15 s for clocks that differ.
+	// SettleTime is how long after the end of a call CBR may take to show what it has taken of it; 60 s by default. Before that,
+	// nobody looks what became of a call without an answer.
 	SettleTime time.Duration
 	// DeletionGrace is how long the deletion of a project waits for the outcome of its calls; 5 min by default.
 	DeletionGrace time.Duration
@@ -87,12 +87,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.StatusWriters, 16)
 	setDefault(&o.CallTimeout, cbr.DefaultTimeout)
 	setDefault(&o.WriteTimeout, 30*time.Second)
-	if o.SettleTime > o.CallTimeout { // a call must have begun and ended before it is looked up
-		setDefault(&o.BeginTimeout, min((o.SettleTime-o.CallTimeout)/2, beginTimeout))
-	}
-	setDefault(&o.BeginTimeout, beginTimeout)
+	setDefault(&o.BeginTimeout, min(o.CallTimeout, beginTimeout))
 	setDefault(&o.DeletionGrace, 5*time.Minute)
-	setDefault(&o.SettleTime, o.BeginTimeout+o.CallTimeout+15*time.Second)
+	setDefault(&o.SettleTime, DefaultSettleTime)
 	setDefault(&o.RateWindow, time.Minute)
 	setDefault(&o.UserAgent, "backupsync-operator")
 	if len(o.Namespaces) == 0 {
@@ -103,8 +100,17 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// settlesWithin is the time in which a call that may be recorded by now has settled, whoever makes it.
+func (o *Options) settlesWithin() time.Duration { return o.BeginTimeout + o.CallTimeout + o.SettleTime }
+
 // beginTimeout is the default of Options.BeginTimeout.
 const beginTimeout = 15 * time.Second
+
+// DefaultSettleTime is the default of Options.SettleTime.
+const DefaultSettleTime = 60 * time.Second
+
+// refusalSettleTime is what takes the place of SettleTime after a refusal by CBR itself, if it is less.
+const refusalSettleTime = 10 * time.Second
 
 // overtakenWait gives the cache time to show what another writer has written.
 const overtakenWait = 200 * time.Millisecond
@@ -138,7 +144,7 @@ type protocol struct {
 	record  func(*pass, context.Context, [][]candidate) ([]submission, error) // 1
 	strike  func(*round, submission, []string)                                // 2
 	verify  func(*pass, context.Context) error                                // 3
-	recover func(*pass, context.Context) error                                // 4
+	resolve func(*pass, context.Context) error                                // 4
 	mayCall func(*pass, context.Context) (bool, error)                        // claim.go
 }
 
@@ -169,7 +175,7 @@ func NewReconciler(cached client.Client, live client.Reader, recorder events.Eve
 		events:  recorder,
 		options: options,
 		protocol: protocol{record: (*pass).record, strike: (*round).strike, verify: (*pass).verify,
-			recover: (*pass).recoverSubmissions, mayCall: (*pass).mayCall},
+			resolve: (*pass).resolveSubmissions, mayCall: (*pass).mayCall},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		tally:    newTally(),
 		salt:     []byte(rand.Text()),

@@ -17,6 +17,7 @@ limitations under the License.
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 const (
@@ -50,16 +52,19 @@ const (
 // report writes what the pass has found: the backups that wait for another reason than before, and the project.
 func (p *pass) report(ctx context.Context) error {
 	if p.checksAccess() {
-		if _, err := p.connect(ctx); err != nil {
+		if _, err := p.reach(ctx); err != nil {
 			return err
 		}
+	}
+	if err := p.probeReads(ctx); err != nil {
+		return err
 	}
 	if len(p.strikes) > 0 { // whatever happens to the process: these are over
 		detached, cancel := p.detach(ctx)
 		defer cancel()
 		ctx = detached
 	}
-	p.dropSurvey()
+	p.dropLook()
 	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
 	if err := p.reportProject(ctx); err != nil || failure != nil {
 		return errors.Join(failure, err)
@@ -68,6 +73,21 @@ func (p *pass) report(ctx context.Context) error {
 		return err
 	}
 	return p.releaseProject(ctx)
+}
+
+// probeReads asks CBR for something when look-ups have failed and none is due: what the status says of it may be over.
+func (p *pass) probeReads(ctx context.Context) error {
+	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || p.memory.access.reads.failures == 0 {
+		return nil
+	}
+	if ready, err := p.connect(ctx, aRead); !ready {
+		return err
+	}
+	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: 1})
+	if ctx.Err() == nil && p.heardRead(err, "Look-ups still fail", 1) {
+		p.again() // what has waited for them
+	}
+	return nil
 }
 
 // checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
@@ -165,7 +185,9 @@ func (p *pass) told(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.Back
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
 func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
 	_, recorded := p.recorded[fold(backup.Spec.BackupID)]
-	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil}
+	wait := p.memory.evidence.waits[fold(backup.Spec.BackupID)]
+	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
+		Unclear: wait.unclear}
 	if p.project != nil {
 		given.Overdue = p.runs(backup, p.overdueAfter())
 	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
@@ -275,8 +297,8 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 		status.LastHandledRequest = p.request
 	}
 	journal := &status.Journal
-	if p.taskScope != "" {
-		journal.TaskScope = p.taskScope
+	if p.taskScope == v1alpha1.TaskPerCall || journal.TaskScope == "" { // that tasks were shared once is not forgotten
+		journal.TaskScope = cmp.Or(p.taskScope, journal.TaskScope)
 	}
 	if len(p.strikes) > 0 {
 		journal.Submissions = struck(journal.Submissions, p.strikes)
@@ -306,8 +328,9 @@ var projectSets = map[string]backupsync.ConditionSet{
 
 // projectVerdict returns the reason and message of the project's Ready, and what goes with it.
 func (p *pass) projectVerdict() (reason, message string, set backupsync.ConditionSet) {
-	reason, message = p.memory.access.reason, p.memory.access.message
-	passing, lasting := false, p.memory.access.stalled
+	known := p.memory.access.standing()
+	reason, message = known.reason, known.message
+	passing, lasting := false, known.stalled
 	switch takesOver := p.claim.from.After(p.now); {
 	case p.outdated != "":
 		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+"."

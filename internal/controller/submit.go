@@ -32,6 +32,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 // maxSubmissions is the limit of status.journal.submissions.
@@ -56,7 +57,7 @@ func (p *pass) submit(ctx context.Context) error {
 		}
 		return nil
 	}
-	if ready, err := p.connect(ctx); !ready {
+	if ready, err := p.connect(ctx, aCall); !ready {
 		return err
 	}
 	submissions, err := p.protocol.record(p, ctx, p.plan.calls)
@@ -69,11 +70,11 @@ func (p *pass) submit(ctx context.Context) error {
 	}
 	p.memory.called = true
 	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
-	if p.lookDue() && p.memory.access.proven { // CBR lists tasks while the API server writes
+	if p.lookDue() && p.memory.access.proven() { // CBR lists tasks while the API server writes
 		p.beginLook(ctx)
 	}
 	p.makeCalls(ctx, submissions)
-	if p.plan.more && !p.memory.access.closed(p.options.Clock.Now()) {
+	if p.plan.more && !p.memory.access.calls.closed(p.options.Clock.Now()) {
 		p.again()
 	}
 	return nil
@@ -96,7 +97,6 @@ func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, e
 		for _, member := range members {
 			call.Items = append(call.Items, v1alpha1.SubmittedItem{BackupID: member.Spec.BackupID, Hash: backupsync.Hash(&member.Spec),
 				PreviousOperationLogID: member.Status.OperationLogID})
-			p.memory.survey.note(member.Spec.BackupID)
 		}
 		submissions = append(submissions, call)
 		project.Status.Journal.Submissions = append(project.Status.Journal.Submissions, call.Submission)
@@ -121,7 +121,7 @@ func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
 	detached, cancel := p.detach(ctx)
 	defer cancel()
 	round := &round{pass: p, stop: ctx}
-	if !p.memory.access.proven {
+	if !p.memory.access.proven() {
 		round.make(detached, submissions[0])
 		submissions = submissions[1:]
 	}
@@ -158,98 +158,113 @@ func (r *round) make(ctx context.Context, call submission) {
 	}
 	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
-	r.note(call, err)
+	ended := r.options.Clock.Now()
+	r.note(call, err, ended)
 	if err != nil {
-		r.refused(call, err)
+		r.refused(call, err, ended)
 		return
 	}
 	r.answered(ctx, call, imports)
 }
 
-// halted says whether a call must not begin: after a failure that concerns all, during a shutdown, and when its
-// record is so old that another process might look it up soon.
+// halted reports whether a call must not begin: after a failure that concerns all, during a shutdown, when its
+// record is so old that another process might look it up soon, and when the look at CBR is.
 func (r *round) halted(call submission) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return r.halt || r.stop.Err() != nil || r.options.Clock.Now().After(call.StartTime.Add(r.options.BeginTimeout))
+	now := r.options.Clock.Now()
+	return r.halt || r.stop.Err() != nil || now.After(call.StartTime.Add(r.options.BeginTimeout)) || r.stale(now)
 }
 
 // again asks for another pass after the current one.
 func (r *round) again() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.memory.access.closed(r.options.Clock.Now()) {
-		r.wakeAt(r.memory.access.retryAt())
+	if calls := &r.memory.access.calls; calls.closed(r.options.Clock.Now()) {
+		r.wakeAt(r.memory.access.retryAt(calls))
 		return
 	}
 	r.pass.again()
 }
 
 // note counts the call and what it tells of the project's access.
-func (r *round) note(call submission, err error) {
-	now := r.options.Clock.Now()
+func (r *round) note(call submission, err error, ended time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.memory.window.ended(now, 1)
+	r.memory.window.ended(ended, 1)
 	observeSubmission(len(call.members), err)
+	if err == nil {
+		r.memory.suspects.wentThrough()
+	}
 	if r.halt { // the calls under way then tell no more about the project than the first failure did
 		return
 	}
 	if err == nil {
-		r.memory.access.succeeded()
+		r.memory.access.succeeded(aCall)
 		return
 	}
-	r.halt = r.memory.access.failed(err, now)
+	r.halt = r.memory.access.failed(aCall, err, ended) || r.nobodys(err, ended)
+}
+
+// nobodys reports whether a refusal is one of those that no item is to blame for.
+func (r *round) nobodys(err error, ended time.Time) bool {
+	code := r.memory.suspects.nobodys
+	if code == "" || code != codeOf(err) {
+		return false
+	}
+	r.memory.access.refuseAll(err, ended)
+	return true
 }
 
 // refused handles a call without a usable answer. If CBR has certainly not touched it, its record goes and its
 // backups stay pending; otherwise the record stays until it is known what became of them.
-func (r *round) refused(call submission, err error) {
+func (r *round) refused(call submission, err error, ended time.Time) {
 	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
 	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
 		"A sync call with %d backups failed: %s", len(call.members), describeForEvent(err))
 	r.mutex.Lock()
-	r.remember(call, err)
+	r.remember(call, err, ended)
 	r.mutex.Unlock()
 	r.again()
 }
 
-// remember keeps what a refusal says until it is known whether CBR has taken any of the call. A 4xx is an answer
-// to the whole call, so that this can be looked up at once.
-func (r *round) remember(call submission, err error) {
+// remember keeps what a refusal says until it is known whether CBR has taken any of the call: that is looked up when its effects
+// have settled, after a refusal by CBR itself soon.
+func (r *round) remember(call submission, err error, ended time.Time) {
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.Untouched {
 		r.strikes[call.ID] = nil
 		return
 	}
-	r.unobserve(call)
-	if failure == nil {
-		return
+	settles := r.options.SettleTime
+	if failure != nil && failure.FromCBR() && failure.StatusCode/100 == 4 {
+		settles = min(settles, refusalSettleTime)
 	}
-	if failure.StatusCode/100 == 4 {
-		r.memory.lookUpFrom[call.ID] = r.now
-	}
-	if failure.Class == cbr.Rejected || failure.Code == cbr.CodeImportFailed {
-		r.memory.refusals[call.ID] = err
+	r.memory.settles[call.ID] = ended.Add(settles)
+	r.carried(call, ended.Add(settles))
+	if failure != nil && failure.MayBlameItem() {
+		r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items)}
 	}
 }
 
-// unobserve forgets that CBR did not have the backups of a call: it may have them now.
-func (r *round) unobserve(call submission) {
+// carried notes that CBR may have the backups of a call from now on.
+func (r *round) carried(call submission, settled time.Time) {
+	ids := make([]string, 0, len(call.Items))
 	for _, item := range call.Items {
-		delete(r.memory.observed, item.BackupID)
+		ids = append(ids, item.BackupID)
 	}
+	r.memory.evidence.carried(ids, settled)
 }
 
 // answered writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
 func (r *round) answered(ctx context.Context, call submission, imports []cbr.Import) {
 	now := metav1.NewTime(r.options.Clock.Now())
 	operations := operationsByBackup(imports)
+	r.learn(call, operations, now.Time)
 	changes := make([]change, 0, len(call.members))
 	var open []string
-	r.learnTaskScope(len(call.members), operations)
 	for i, member := range call.members {
-		if operation, found := operations[member.Spec.BackupID]; found {
+		if operation, found := operations[fold(member.Spec.BackupID)]; found {
 			hash := call.Items[i].Hash
 			changes = append(changes, change{backup: member.BackupSync, lasting: true,
 				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
@@ -268,24 +283,34 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
 }
 
-// learnTaskScope notes whether the backups of a call share a task. An answer for one backup does not tell, nor one that leaves
-// some out.
-func (r *round) learnTaskScope(members int, operations map[string]string) {
-	if members < 2 || len(operations) < members {
-		return
+// learn notes whose the tasks are that an answer names, and whether the backups of a call share one. An answer for one backup does
+// not tell that, and that all are different only one that leaves none out.
+func (r *round) learn(call submission, operations map[string]string, now time.Time) {
+	backups := map[string][]string{} // by task
+	for _, item := range call.Items {
+		if operation, named := operations[fold(item.BackupID)]; named {
+			backups[operation] = append(backups[operation], item.BackupID)
+		}
 	}
-	distinct := map[string]struct{}{}
-	for _, operation := range operations {
-		distinct[operation] = struct{}{}
+	answered := 0
+	for _, of := range backups {
+		answered += len(of)
 	}
+	whole := answered == len(call.Items)
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	switch len(distinct) {
-	case 1:
+	for operation, of := range backups {
+		r.memory.evidence.tasks[operation] = namedTask{owner: evidence.Owner{Backups: of, Whole: whole}, needed: now}
+	}
+	switch {
+	case len(backups) < answered:
 		r.taskScope = v1alpha1.TaskPerCall
-	case len(operations):
+	case whole && answered > 1 && r.scope() == "":
 		r.taskScope = v1alpha1.TaskPerBackup
 	}
+	settled := now.Add(r.options.SettleTime)
+	r.memory.settles[call.ID] = settled
+	r.carried(call, settled)
 }
 
 // strike notes that a submission is over, but for the backups that stay open.
@@ -303,7 +328,6 @@ func (r *round) submitted(call submission, accepted []change, now time.Time) {
 		r.handle(change.backup)
 		r.memory.suspects.settled(change.backup.Spec.BackupID)
 	}
-	r.unobserve(call)
 	if r.accepted.IsZero() {
 		r.accepted = now
 	}
@@ -317,13 +341,13 @@ func items(members []candidate) []cbr.Backup {
 	return backups
 }
 
-// operationsByBackup matches an answer by backup id: nothing promises its order. Of several tasks that are
+// operationsByBackup matches an answer by folded backup id: nothing promises its order. Of several tasks that are
 // named for one backup the first counts.
 func operationsByBackup(imports []cbr.Import) map[string]string {
 	operations := make(map[string]string, len(imports))
 	for _, accepted := range imports {
-		if _, found := operations[accepted.BackupID]; !found {
-			operations[accepted.BackupID] = accepted.OperationLogID
+		if id := fold(accepted.BackupID); operations[id] == "" {
+			operations[id] = accepted.OperationLogID
 		}
 	}
 	return operations

@@ -23,10 +23,13 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 )
 
-// suspects are the backups of calls that CBR has refused for what they contain. One half of such a call is sent again.
+// suspects are the backups of calls that were refused for what may be one of theirs. One half of such a call is sent again.
 // If CBR takes it, the culprit is in the other half, which is then halved itself without a call. If it refuses it,
 // nothing is known of the other half, which goes with all others again. So a culprit among n backups is found with about
 // log2(n) calls. The suspicions are forgotten with the process, which costs a few calls, and with an edit of the manifest.
+//
+// As long as nothing of the project goes through, it may be that no backup is to blame. Then one half of a half is sent, and
+// so on; the others are parked. When even two single ones are refused with the same code, it is nobody's.
 type suspects struct {
 	byID   map[string]suspicion
 	groups map[int]*suspectGroup
@@ -34,6 +37,23 @@ type suspects struct {
 	turn   bool
 	// released are those of whom nothing is known any more. They wait for company anew: a culprit may release several.
 	released map[string]struct{}
+	// parked are those that are not sent before something goes through.
+	parked map[string]struct{}
+	// through counts the calls that CBR has taken.
+	through int
+	// nobodys is the code of refusals that no item seems to be to blame for, "" if there are none. It ends when a call goes
+	// through; until then the search goes on, slowly.
+	nobodys string
+	// failures are those of calls that nobody may be to blame for, by the ids of their backups.
+	failures map[string]failures
+}
+
+// failures are those of the calls of one backup since it was last taken, or its item edited.
+type failures struct {
+	count   int
+	alone   int32 // of them, those of calls with this backup alone
+	through int   // how many calls had gone through at the first
+	hash    string
 }
 
 // suspicion says in which group a backup is.
@@ -47,43 +67,172 @@ type suspectGroup struct {
 	ids []string
 	// other is the number of the half that waits for what becomes of this one, 0 if there is none.
 	other int
+	// second says that other is a single backup that was refused, and that this one tells whether it is to blame.
+	second bool
+	// code is that of the refusals, through how many calls had gone through at the first of them.
+	code    string
+	through int
 }
+
+// finding is what a refusal tells.
+type finding int
+
+const (
+	goesOn  finding = iota // a culprit is searched for
+	guilty                 // the only backup of the call is to blame
+	nobodys                // no backup is: all are refused
+)
 
 func newSuspects() suspects {
-	return suspects{byID: map[string]suspicion{}, groups: map[int]*suspectGroup{}, released: map[string]struct{}{}}
+	return suspects{byID: map[string]suspicion{}, groups: map[int]*suspectGroup{}, released: map[string]struct{}{},
+		parked: map[string]struct{}{}, failures: map[string]failures{}}
 }
 
-// any says whether there are suspects.
-func (s *suspects) any() bool { return len(s.byID) > 0 }
+// any reports whether there are suspects.
+func (s *suspects) any() bool { return len(s.byID) > 0 || len(s.failures) > 0 || len(s.parked) > 0 }
 
-// refused notes that CBR has refused a call, and certainly taken none of these members of it.
-func (s *suspects) refused(members []lostItem) {
+// wentThrough notes that CBR has taken a call.
+func (s *suspects) wentThrough() {
+	s.through++
+	s.nobodys = ""
+	for id := range s.parked {
+		s.released[id] = struct{}{}
+	}
+	clear(s.parked)
+}
+
+// unproven reports whether nothing has gone through since a group came under suspicion.
+func (s *suspects) unproven(group *suspectGroup) bool { return group.through == s.through }
+
+// mayBlame is how often calls with a backup must have failed, while others went through, before it is a suspect.
+const mayBlame = 3
+
+// failed notes that a call has failed, for a reason that may be anybody's, and that CBR has certainly taken none of these members
+// of it. It reports whether that makes suspects of them.
+func (s *suspects) failed(members []lostItem, alone bool) bool {
+	suspect := true
+	for _, member := range members {
+		id := fold(member.Spec.BackupID)
+		known := s.failures[id]
+		if known.count == 0 || known.hash != member.hash {
+			known = failures{through: s.through, hash: member.hash}
+		}
+		known.count++
+		if alone {
+			known.alone++
+		}
+		s.failures[id] = known
+		if _, already := s.byID[id]; !already && (known.count < mayBlame || known.through == s.through) {
+			suspect = false
+		}
+	}
+	return suspect
+}
+
+// refused notes that a call was refused with a code, and that CBR has certainly taken none of these members of it; one that was
+// in the call alone may be to blame.
+func (s *suspects) refused(members []lostItem, alone bool, code string) finding {
 	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
+	number := s.byID[fold(members[0].Spec.BackupID)].group
+	whole := s.groups[number]
+	unproven := alone && whole != nil && s.unproven(whole) && whole.code == code
+	excused := s.nobodys != "" && s.nobodys == code // all have been refused, and are so still
+	switch {
+	case unproven && whole.second:
+		s.acquit(append(s.idsOf(whole.other), fold(members[0].Spec.BackupID)), code)
+		return nobodys
+	case unproven && whole.other != 0 && s.tries(number, whole):
+		return goesOn
+	case excused && alone:
+		return nobodys
+	}
+	through := s.through
+	if whole != nil && whole.code == code {
+		through = whole.through // the search goes on
+	}
 	ids := make([]string, 0, len(members))
 	for _, member := range members {
 		id := fold(member.Spec.BackupID)
-		if group := s.groups[s.byID[id].group]; group != nil {
-			s.release(group.other)
-		}
-		s.forget(id)
+		s.leave(id, code)
 		s.byID[id] = suspicion{hash: member.hash}
 		ids = append(ids, id)
 	}
-	s.halve(ids)
+	if alone {
+		s.forget(ids[0])
+		return guilty
+	}
+	s.halve(ids, code, through)
+	if excused {
+		return nobodys
+	}
+	return goesOn
+}
+
+// idsOf returns the backups of a group.
+func (s *suspects) idsOf(number int) []string {
+	if group := s.groups[number]; group != nil {
+		return slices.Clone(group.ids)
+	}
+	return nil
+}
+
+// tries has the other half sent, if that is one backup, to see whether a single one is to blame that was refused.
+func (s *suspects) tries(number int, refused *suspectGroup) bool {
+	sibling := s.groups[refused.other]
+	if sibling == nil || len(sibling.ids) != 1 {
+		return false
+	}
+	sibling.second, sibling.other, refused.other = true, number, 0
+	return true
+}
+
+// acquit ends all suspicions: it is nobody's fault. Should it be theirs all the same who were refused alone, others are tried first.
+func (s *suspects) acquit(alone []string, code string) {
+	s.nobodys = code
+	for _, id := range alone {
+		s.failures[id] = failures{count: 1, alone: 1, through: s.through, hash: s.byID[id].hash}
+	}
+	clear(s.byID)
+	clear(s.groups)
+	clear(s.parked)
+}
+
+// leave takes a backup out of its group. What is not known of the other half is found out with all others; or later, if nothing
+// goes through.
+func (s *suspects) leave(id, code string) {
+	if group := s.groups[s.byID[id].group]; group != nil {
+		if group.code == code && s.unproven(group) {
+			s.park(group.other)
+		} else {
+			s.release(group.other)
+		}
+		group.other = 0
+	}
+	s.forget(id)
+}
+
+// park puts a group aside until something goes through.
+func (s *suspects) park(number int) {
+	if group := s.groups[number]; group != nil {
+		for _, id := range slices.Clone(group.ids) {
+			s.forget(id)
+			s.parked[id] = struct{}{}
+		}
+	}
 }
 
 // halve makes two groups of backups one of which is a culprit.
-func (s *suspects) halve(ids []string) {
+func (s *suspects) halve(ids []string, code string, through int) {
 	half, other := (len(ids)+1)/2, 0
 	if half < len(ids) {
-		other = s.form(ids[half:], 0)
+		other = s.form(ids[half:], 0, code, through)
 	}
-	s.form(ids[:half], other)
+	s.form(ids[:half], other, code, through)
 }
 
-func (s *suspects) form(ids []string, other int) int {
+func (s *suspects) form(ids []string, other int, code string, through int) int {
 	s.count++
-	s.groups[s.count] = &suspectGroup{ids: slices.Clone(ids), other: other}
+	s.groups[s.count] = &suspectGroup{ids: slices.Clone(ids), other: other, code: code, through: through}
 	for _, id := range ids {
 		s.byID[id] = suspicion{group: s.count, hash: s.byID[id].hash}
 	}
@@ -119,13 +268,15 @@ func (s *suspects) forget(id string) *suspectGroup {
 // settled notes that what there is to know of a backup is known. If CBR has taken all of its half, the culprit is in the
 // other one.
 func (s *suspects) settled(id string) {
+	delete(s.failures, fold(id))
+	delete(s.parked, fold(id))
 	done := s.forget(fold(id))
 	if done == nil {
 		return
 	}
 	if guilty := s.groups[done.other]; guilty != nil && len(guilty.ids) > 1 {
 		delete(s.groups, done.other)
-		s.halve(guilty.ids)
+		s.halve(guilty.ids, guilty.code, guilty.through)
 	}
 }
 
@@ -143,33 +294,57 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 			s.forget(id)
 		}
 	}
+	for id, failed := range s.failures {
+		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != failed.hash {
+			delete(s.failures, id)
+		}
+	}
+	for id := range s.parked {
+		if declared[id] == nil {
+			delete(s.parked, id)
+		} else if len(s.groups) == 0 { // those that were to tell of them are gone
+			delete(s.parked, id)
+			s.released[id] = struct{}{}
+		}
+	}
 }
 
+// waits reports whether a backup is not sent before something goes through.
+func (s *suspects) waits(backupID string) bool {
+	_, parked := s.parked[fold(backupID)]
+	return parked
+}
+
+// frail reports whether calls with a backup have failed: those without it go first.
+func (s *suspects) frail(backupID string) bool { return s.failures[fold(backupID)].count > 0 }
+
 // separate takes the suspects out of the candidates and returns them in the groups in which they are to be sent. A half
-// waits as long as the first one is among the candidates, or in a call whose outcome is not known.
-func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}) (free []candidate, groups [][]candidate) {
-	present := map[int]bool{}
-	for _, candidate := range candidates {
-		present[s.byID[fold(candidate.Spec.BackupID)].group] = true
-	}
-	for id := range recorded {
-		present[s.byID[id].group] = true
-	}
-	waits := map[int]bool{}
-	for number, group := range s.groups {
-		if present[number] {
-			waits[group.other] = true
-		}
-	}
+// waits as long as the first one is among the candidates, or in a call whose outcome is not known. Those whose calls have failed
+// go by themselves, in calls of a size: whatever it is, it need not be that of others.
+func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}, size int) (free []candidate, groups [][]candidate) {
+	waits, only := s.waiting(candidates, recorded)
 	position := map[int]int{}
+	var frail []candidate
 	for _, candidate := range candidates {
-		suspicion, suspected := s.byID[fold(candidate.Spec.BackupID)]
-		if !suspected {
+		id := fold(candidate.Spec.BackupID)
+		suspicion, suspected := s.byID[id]
+		switch {
+		case !suspected && s.frail(id):
+			frail = append(frail, candidate)
+			continue
+		case !suspected:
 			free = append(free, candidate)
 			continue
-		}
-		if waits[suspicion.group] {
+		case waits[suspicion.group]:
 			continue
+		}
+		if s.unproven(s.groups[suspicion.group]) {
+			if only == 0 {
+				only = suspicion.group
+			}
+			if only != suspicion.group {
+				continue
+			}
 		}
 		at, known := position[suspicion.group]
 		if !known {
@@ -179,7 +354,30 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 		}
 		groups[at] = append(groups[at], candidate)
 	}
-	return free, groups
+	return free, slices.AppendSeq(groups, slices.Chunk(frail, size))
+}
+
+// waiting returns the groups that wait for another one, and the only group that is sent of those since whose refusal nothing
+// has gone through, if its call is under way: 0 if any may be.
+func (s *suspects) waiting(candidates []candidate, recorded map[string]struct{}) (waits map[int]bool, only int) {
+	present := map[int]bool{}
+	for _, candidate := range candidates {
+		present[s.byID[fold(candidate.Spec.BackupID)].group] = true
+	}
+	for id := range recorded {
+		number := s.byID[id].group
+		present[number] = true
+		if group := s.groups[number]; group != nil && s.unproven(group) {
+			only = number
+		}
+	}
+	waits = map[int]bool{}
+	for number, group := range s.groups {
+		if present[number] {
+			waits[group.other] = true
+		}
+	}
+	return waits, only
 }
 
 // share returns how many of the calls that may be made now are for groups of suspects, if others want them too: half,

@@ -26,6 +26,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 // Bounds of a look at the running tasks.
@@ -34,8 +35,6 @@ const (
 	clockSkew = 5 * time.Minute
 	// leadMargin is how much earlier than others CBR may date a task: it begins within its call, which may take long.
 	leadMargin = 10 * time.Second
-	// maxSinglePolls is how many tasks a pass asks for one by one; others wait for the next.
-	maxSinglePolls = 50
 	// slowestPoll is the longest time between looks at tasks that take long.
 	slowestPoll = time.Minute
 	// pollAgeShare: a task is looked at about this many times while its age doubles.
@@ -44,9 +43,10 @@ const (
 
 // look is what CBR has told of the running tasks.
 type look struct {
-	ended []change  // what follows for BackupSyncs
-	at    time.Time // when it was over
-	err   error
+	questions []evidence.Question // about p.running, in its order
+	seen      *evidence.Look
+	at        time.Time // when it was over
+	err       error
 	// stopped says that the pass was told to end meanwhile.
 	stopped bool
 }
@@ -56,13 +56,31 @@ func (p *pass) lookDue() bool {
 	return p.project != nil && p.outdated == "" && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
 }
 
-// beginLook looks at the running tasks, beside whatever else the pass does until it tracks them.
+// beginLook looks at the running tasks, beside whatever else the pass does until it tracks them. It only reads CBR: what follows
+// from it is found out when nothing else goes on.
 func (p *pass) beginLook(ctx context.Context) {
 	p.looking = make(chan look, 1)
+	query, source := p.pollQuery(), p.cloud
 	go func() {
-		ended, err := p.poll(ctx)
-		p.looking <- look{ended: ended, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
+		seen, err := evidence.Poll(ctx, source, query)
+		p.looking <- look{questions: query.Questions, seen: seen, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
 	}()
+}
+
+// pollQuery asks about the tasks of all running backups.
+func (p *pass) pollQuery() evidence.PollQuery {
+	since := p.now
+	questions := make([]evidence.Question, 0, len(p.running))
+	for _, backup := range p.running {
+		question := p.questionOf(backup)
+		question.TaskID = backup.Status.OperationLogID
+		questions = append(questions, question)
+		if at := backup.Status.SubmittedTime; at != nil && at.Time.Before(since) {
+			since = at.Time
+		}
+	}
+	return evidence.PollQuery{Began: p.now, Questions: questions, Pages: p.memory.evidence.pages, Narrowed: p.memory.evidence.narrowed,
+		Since: since.Add(-min(p.memory.taskLead+leadMargin, clockSkew))}
 }
 
 // track looks at the running tasks when that is due, and writes what has ended.
@@ -93,9 +111,9 @@ func (p *pass) track(ctx context.Context) error {
 
 // lookAtTasks returns what CBR tells of the running tasks, nil if it cannot be asked.
 func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
-	closed := p.memory.access.closed(p.options.Clock.Now()) // by a call of this pass, which has then asked for another
+	closed := p.memory.access.reads.closed(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
 	if p.looking == nil {
-		if ready, err := p.connect(ctx); !ready || closed {
+		if ready, err := p.connect(ctx, aRead); !ready {
 			return nil, err
 		}
 		p.beginLook(ctx)
@@ -105,28 +123,25 @@ func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
 	case looked.stopped: // no failure of the pass: what it has submitted is still to be struck
 		return nil, nil
 	case closed: // a look that began before that tells nothing new
-	case looked.err != nil:
-		p.memory.access.failed(looked.err, p.options.Clock.Now())
-		p.log.Error(looked.err, "Running tasks could not be followed")
-		p.wakeAt(p.memory.access.retryAt())
 	default:
-		p.memory.access.succeeded()
+		p.heardRead(looked.err, "Running tasks could not be followed", len(p.running))
 	}
 	return &looked, nil
 }
 
 // writeEnded writes what a look has shown, and says whether tasks are left to look at.
 func (p *pass) writeEnded(ctx context.Context, looked *look) bool {
-	written, unwritten := p.write(ctx, looked.ended)
+	changes := p.endings(looked)
+	written, unwritten := p.write(ctx, changes)
 	for _, backup := range written {
 		observeImport(backup)
 	}
 	p.eventsOf(written)
-	for _, change := range looked.ended {
+	for _, change := range changes {
 		p.handle(change.backup)
 	}
 	p.memory.nextPoll = looked.at.Add(p.pollInterval())
-	return len(p.running) > len(looked.ended) || len(unwritten) > 0
+	return len(p.running) > len(changes) || len(unwritten) > 0
 }
 
 // pollInterval grows with the age of the youngest running task: what has run for an hour is not over in seconds.
@@ -141,50 +156,103 @@ func (p *pass) pollInterval() time.Duration {
 	return max(interval, min(youngest/pollAgeShare, slowestPoll))
 }
 
-// poll returns what follows for BackupSyncs whose tasks have ended. What it has learnt before an
-// error is returned with it.
-func (p *pass) poll(ctx context.Context) ([]change, error) {
-	byOperation := map[string][]*v1alpha1.BackupSync{} // a task may be that of several backups
-	since := p.now
+// endings returns what follows for BackupSyncs whose tasks have ended.
+func (p *pass) endings(looked *look) []change {
+	byTask := map[string][]*v1alpha1.BackupSync{} // a task may be that of several backups
 	for _, backup := range p.running {
-		id := backup.Status.OperationLogID
-		byOperation[id] = append(byOperation[id], backup)
-		if at := backup.Status.SubmittedTime; at != nil && at.Time.Before(since) {
-			since = at.Time
-		}
+		byTask[backup.Status.OperationLogID] = append(byTask[backup.Status.OperationLogID], backup)
 	}
-	tasks, err := p.listTasks(ctx, byOperation, since.Add(-min(p.memory.taskLead+leadMargin, clockSkew)))
-	p.memory.learnLead(byOperation, tasks)
+	p.memory.learnLead(byTask, looked.seen.Tasks.Task)
+	judge := evidence.NewJudge(looked.seen, p.known())
 	var ended []change
-	var doubtful []*v1alpha1.BackupSync
-	for id, task := range tasks {
-		members := byOperation[id]
-		switch {
-		case task == nil || task.Status.Final() && task.ExtraInfo.Sync.FailedBackups > 0,
-			len(members) > 1 && task.Status.Final() && task.Status != cbr.TaskSuccess:
-			doubtful = append(doubtful, members...)
-		case task.Status.Final():
-			for _, backup := range members {
-				ended = append(ended, p.ended(backup, backupsync.EndOf(task)))
-			}
+	for i, backup := range p.running {
+		verdict := judge.Verdict(looked.questions[i])
+		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
+			ended = append(ended, next)
 		}
 	}
-	if err != nil || len(doubtful) == 0 {
-		return ended, err
+	p.memory.forgetEnded(byTask)
+	return ended
+}
+
+// followed is the change to a running BackupSync by what a look shows of its task and its backup; false if there is none.
+func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict, shared bool) (change, bool) {
+	id := backup.Status.OperationLogID
+	task, shown := look.Tasks.Task(id)
+	question := evidence.Question{BackupID: backup.Spec.BackupID, TaskID: id}
+	switch {
+	case look.Tasks.Forgotten(id):
+		return p.lost(backup, look, verdict)
+	case !shown || !task.Status.Final():
+		return change{}, false
+	case !look.Tasks.LeavesOpen(question, shared):
+		return p.ended(backup, backupsync.EndOf(&task)), true
+	case verdict.Kind == evidence.Stored:
+		return p.ended(backup, backupsync.Kept(&task)), true
+	case verdict.Kind == evidence.Broken:
+		return p.broken(backup, verdict.Status), true
+	case look.Lacks(backup.Spec.BackupID) && p.settledSinceEnd(id):
+		return p.ended(backup, backupsync.Unaccounted(&task)), true
+	default:
+		return change{}, false
 	}
-	settled, err := p.askForBackups(ctx, doubtful, tasks)
-	return append(ended, settled...), err
+}
+
+// lost is followed for a task that CBR does not know. A backup that is not there either may still be on its way: it fails only
+// after poll.overdueAfter.
+func (p *pass) lost(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict) (change, bool) {
+	switch {
+	case verdict.Kind == evidence.Stored:
+		return p.ended(backup, backupsync.Kept(nil)), true
+	case verdict.Kind == evidence.Broken:
+		return p.broken(backup, verdict.Status), true
+	case look.Lacks(backup.Spec.BackupID) && p.runs(backup, max(p.overdueAfter(), p.options.settlesWithin())):
+		return p.ended(backup, backupsync.Forgotten()), true
+	default:
+		return change{}, false
+	}
+}
+
+// settledSinceEnd reports whether CBR shows by now what a task has left that has ended.
+func (p *pass) settledSinceEnd(task string) bool {
+	since, known := p.memory.ended[task]
+	if !known {
+		since = p.now
+		p.memory.ended[task] = since
+	}
+	return p.now.Sub(since) >= p.options.SettleTime
+}
+
+// forgetEnded forgets when tasks have ended that are not followed any more.
+func (m *memory) forgetEnded(running map[string][]*v1alpha1.BackupSync) {
+	for id := range m.ended {
+		if running[id] == nil {
+			delete(m.ended, id)
+		}
+	}
+}
+
+// broken is the change to a running backup that CBR holds, and cannot restore.
+func (p *pass) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus) change {
+	now, operation := metav1.NewTime(p.options.Clock.Now()), backup.Status.OperationLogID
+	return change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		if backupsync.StateOf(version) != backupsync.Running || version.Status.OperationLogID != operation {
+			return nil
+		}
+		return backupsync.Unusable(version, held, "", "", now)
+	}}
 }
 
 // learnLead notes how much earlier than this process CBR dates a task, at most. Tasks that were found rather than started
 // tell nothing. It keeps lists short: whatever was imported in the last minutes is in a list that begins minutes earlier.
-func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, tasks map[string]*cbr.OperationLog) {
+func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, shown func(id string) (cbr.OperationLog, bool)) {
 	lead, learnt := time.Duration(0), false
-	for id, task := range tasks {
-		if task == nil || task.CreatedAt.IsZero() {
+	for id, backups := range running {
+		task, found := shown(id)
+		if !found || task.CreatedAt.IsZero() {
 			continue
 		}
-		for _, backup := range running[id] {
+		for _, backup := range backups {
 			if at := backup.Status.SubmittedTime; at != nil && at.Sub(task.CreatedAt.Time) <= clockSkew {
 				lead, learnt = max(lead, at.Sub(task.CreatedAt.Time)), true
 			}
@@ -206,34 +274,6 @@ func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change 
 	}}
 }
 
-// askForBackups settles by the backups themselves what the tasks of running ones leave open: a task that CBR no longer
-// knows, one that reports errors, or one that failed for several backups at once. A backup that is not there while its
-// task is unknown may still be on its way: it fails only after poll.overdueAfter.
-func (p *pass) askForBackups(ctx context.Context, doubtful []*v1alpha1.BackupSync, tasks map[string]*cbr.OperationLog) ([]change, error) {
-	ids := make([]string, 0, len(doubtful))
-	for _, backup := range doubtful {
-		ids = append(ids, backup.Spec.BackupID)
-	}
-	stored, err := p.stored(ctx, ids, nil)
-	if err != nil {
-		return nil, err
-	}
-	var settled []change
-	for _, backup := range doubtful {
-		task := tasks[backup.Status.OperationLogID]
-		_, has := stored[backup.Spec.BackupID]
-		switch {
-		case has:
-			settled = append(settled, p.ended(backup, backupsync.Kept(task)))
-		case task != nil:
-			settled = append(settled, p.ended(backup, backupsync.Unaccounted(task)))
-		case p.runs(backup, max(p.overdueAfter(), p.options.SettleTime)):
-			settled = append(settled, p.ended(backup, backupsync.Forgotten()))
-		}
-	}
-	return settled, nil
-}
-
 // runs says whether the import of a running backup takes that long already.
 func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
 	at := backup.Status.SubmittedTime
@@ -242,59 +282,6 @@ func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
 
 func (p *pass) overdueAfter() time.Duration {
 	return duration(p.project.Spec.Poll.OverdueAfter, defaultOverdueAfter)
-}
-
-// listTasks finds tasks by their ids: in pages of all sync tasks since a time, as long as a page is likely to
-// show more of them than asking one by one would; then one by one. Those that CBR does not know are nil.
-func (p *pass) listTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, since time.Time) (map[string]*cbr.OperationLog, error) {
-	found := make(map[string]*cbr.OperationLog, len(wanted))
-	for offset, pagesLeft := 0, 1; len(found)+pagesLeft < len(wanted) && pagesLeft > 0; {
-		page, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{
-			OperationType: cbr.OperationSync, StartTime: since, Limit: cbr.MaxPageSize, Offset: offset})
-		if err != nil {
-			return found, err
-		}
-		for i := range page.Items {
-			if task := &page.Items[i]; wanted[task.ID] != nil {
-				found[task.ID] = task
-			}
-		}
-		pagesLeft = pagesAfter(page, offset)
-		offset += page.Size
-	}
-	return found, p.askForTasks(ctx, wanted, found)
-}
-
-// pagesAfter returns how many pages follow one, at least as far as is known.
-func pagesAfter(page cbr.Page[cbr.OperationLog], before int) int {
-	if page.Last(before) {
-		return 0
-	}
-	left := page.Count - before - page.Size
-	return max((left+cbr.MaxPageSize-1)/cbr.MaxPageSize, 1)
-}
-
-// askForTasks asks one by one for the tasks that no page has shown.
-func (p *pass) askForTasks(ctx context.Context, wanted map[string][]*v1alpha1.BackupSync, found map[string]*cbr.OperationLog) error {
-	asked := 0
-	for id := range wanted {
-		if _, known := found[id]; known || id == "" {
-			continue
-		}
-		if asked++; asked > maxSinglePolls {
-			return nil
-		}
-		task, err := p.cloud.GetOperationLog(ctx, id)
-		if cbr.IsNotFound(err) {
-			found[id] = nil // CBR forgets tasks; that says nothing of the backup
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		found[id] = &task
-	}
-	return nil
 }
 
 func (p *pass) retryLimit() int32 {

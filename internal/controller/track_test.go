@@ -26,6 +26,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 func TestLearnLead(t *testing.T) {
@@ -55,7 +56,12 @@ func TestLearnLead(t *testing.T) {
 			known := map[string][]*v1alpha1.BackupSync{
 				"one": {runningBackup()}, "two": {runningBackup()}, "three": {runningBackup()}, "undated": {undated}}
 			m := &memory{taskLead: before}
-			m.learnLead(known, test.tasks)
+			m.learnLead(known, func(id string) (cbr.OperationLog, bool) {
+				if task := test.tasks[id]; task != nil {
+					return *task, true
+				}
+				return cbr.OperationLog{}, false
+			})
 			NewWithT(t).Expect(m.taskLead).To(Equal(test.want))
 		})
 	}
@@ -65,36 +71,35 @@ func TestLearnLead(t *testing.T) {
 func TestLookBesideCalls(t *testing.T) {
 	refused := failure(cbr.Throttled)
 	for name, test := range map[string]struct {
-		ofCall, ofLook error
+		ofRead, ofLook error
 		stopped        bool
 		brought        bool
 		failures       int
 	}{
 		"all well":                   {brought: true},
 		"a look fails":               {ofLook: failure(cbr.Transient), brought: true, failures: 1},
-		"a call is refused":          {ofCall: refused, brought: true, failures: 1},
-		"both fail, for one reason":  {ofCall: refused, ofLook: refused, brought: true, failures: 1},
+		"a read is refused":          {ofRead: refused, brought: true, failures: 1},
+		"both fail, for one reason":  {ofRead: refused, ofLook: refused, brought: true, failures: 1},
 		"the process is stopped":     {stopped: true},
-		"it is stopped after a call": {ofCall: refused, stopped: true, failures: 1},
+		"it is stopped after a read": {ofRead: refused, stopped: true, failures: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := &pass{Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}},
 				log: logr.Discard(), now: noon.Time, memory: &memory{}, looking: make(chan look, 1)}
-			ended := []change{{backup: runningBackup()}}
-			p.looking <- look{ended: ended, at: noon.Time, err: test.ofLook, stopped: test.stopped}
-			if test.ofCall != nil {
-				p.memory.access.failed(test.ofCall, noon.Time)
+			p.looking <- look{seen: &evidence.Look{}, at: noon.Time, err: test.ofLook, stopped: test.stopped}
+			if test.ofRead != nil {
+				p.memory.access.failed(aRead, test.ofRead, noon.Time)
 			}
 			looked, err := p.lookAtTasks(t.Context())
 			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be struck")
 			if test.brought {
-				g.Expect(looked.ended).To(HaveLen(len(ended)), "what CBR has told counts")
+				g.Expect(looked.seen).NotTo(BeNil(), "what CBR has told counts")
 			} else {
 				g.Expect(looked).To(BeNil())
 			}
-			g.Expect(p.memory.access.failures).To(Equal(test.failures))
-			g.Expect(p.memory.access.closed(noon.Time)).To(Equal(test.failures > 0))
+			g.Expect(p.memory.access.reads.failures).To(Equal(test.failures))
+			g.Expect(p.memory.access.reads.closed(noon.Time)).To(Equal(test.failures > 0))
 		})
 	}
 }

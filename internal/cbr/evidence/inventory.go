@@ -30,10 +30,11 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
+// FewBackups are asked for one by one without a look at the list, of which nobody knows the length before.
+const FewBackups = 5
+
 // Bounds of single questions for backups.
 const (
-	// fewBackups are asked for one by one without a look at the list, of which nobody knows the length before.
-	fewBackups = 5
 	// maxFailures is how many questions in a row may fail: then CBR is not asked for the others. It is less than the number
 	// of refusals at which an access key is locked.
 	maxFailures = 3
@@ -75,7 +76,7 @@ type Inventory struct {
 
 // NewInventory makes an empty Inventory. The number of pages of the list is that of an earlier one, or 0.
 func NewInventory(pages int) *Inventory {
-	return &Inventory{Pages: pages, few: fewBackups, shown: map[string]cbr.BackupStatus{}, absent: map[string]struct{}{}, failed: map[string]error{}}
+	return &Inventory{Pages: pages, few: FewBackups, shown: map[string]cbr.BackupStatus{}, absent: map[string]struct{}{}, failed: map[string]error{}}
 }
 
 // Whole reports whether the list of all backups was read, and believed: then the inventory knows of every id whether CBR has it,

@@ -95,8 +95,8 @@ type Query struct {
 	Probes []string
 	// Narrowed says that the list of backups is known to hide some: it is not read then.
 	Narrowed bool
-
-	few int // tests: how many backups are asked for without a look at the list; fewBackups if 0
+	// Few is how many backups are asked for without a look at the list; FewBackups if 0.
+	Few int
 }
 
 // Collect looks: at all tasks, then at the backups that are asked about, as far as no task is known to work on them. An error
@@ -104,7 +104,7 @@ type Query struct {
 func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	look := &Look{Began: query.Known.Now, Tasks: newTaskList(), Backups: NewInventory(query.Pages)}
 	look.Tasks.off, look.Backups.off = query.Known.off, query.Known.off
-	look.Backups.few = cmp.Or(query.few, fewBackups)
+	look.Backups.few = cmp.Or(query.Few, FewBackups)
 	look.Backups.probes, look.Backups.Narrowed = query.Probes, query.Narrowed
 	ids := make([]string, 0, len(query.Questions))
 	for _, question := range query.Questions {
@@ -136,14 +136,16 @@ type PollQuery struct {
 	Questions []Question
 	// Since is a time before all these tasks can have started, by CBR's clock.
 	Since time.Time
-	// Pages is as in Query.
-	Pages int
+	// Pages and Narrowed are as in Query.
+	Pages    int
+	Narrowed bool
 }
 
 // Poll looks at known tasks, and at the backups of those whose end leaves it open what became of a backup (Leaves). It costs
 // less than Collect, and proves no absence. With an error comes what was seen before.
 func Poll(ctx context.Context, source Source, query PollQuery) (*Look, error) {
 	look := &Look{Began: query.Began, Backups: NewInventory(query.Pages)}
+	look.Backups.Narrowed = query.Narrowed
 	ids := make([]string, 0, len(query.Questions))
 	for _, question := range query.Questions {
 		ids = append(ids, question.TaskID)

@@ -41,7 +41,7 @@ func play(script []byte, off rule) outcome {
 	w := newWorld(&dice{script})
 	known := w.known(off)
 	result := outcome{verdicts: map[Kind]int{}}
-	look, err := Collect(context.Background(), w, Query{Questions: w.items[:w.asked], Known: known, few: pick(w.dice, 5, -1)})
+	look, err := Collect(context.Background(), w, Query{Questions: w.items[:w.asked], Known: known, Few: pick(w.dice, 5, -1)})
 	if err != nil {
 		result.wrong = err.Error()
 		return result

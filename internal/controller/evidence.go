@@ -1,0 +1,227 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"time"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/evidence"
+)
+
+// knowledge is what this process remembers of what CBR has shown of a cloud project, and of its own calls there.
+type knowledge struct {
+	// look is the latest complete look, nil if its absences are not believed any more.
+	look *evidence.Look
+	// pages is how many pages the list of CBR's backups had when it was last read, 0 before.
+	pages int
+	// narrowed says that the list of CBR's backups has been seen to hide some.
+	narrowed bool
+	// settled is when the latest calls that carried backups have settled, by folded id.
+	settled map[string]time.Time
+	// waits are the backups that cannot be sent for what CBR shows, by folded id.
+	waits map[string]pause
+	// tasks are those that answers have named, by id.
+	tasks map[string]namedTask
+	// firstSeen is when tasks were first seen of which CBR does not say when they were created.
+	firstSeen map[string]time.Time
+}
+
+// pause is why a backup is not sent before CBR is asked again.
+type pause struct {
+	since, until time.Time
+	awaits       bool   // a task may be its own import, or it is in a passing status
+	overdue      string // id of that task, if it takes too long
+	unclear      string // why nothing can be said
+}
+
+// namedTask is a task that an answer has named.
+type namedTask struct {
+	owner  evidence.Owner
+	needed time.Time // when it last was a running BackupSync's
+}
+
+// namedTaskLife is how long a task is remembered after its backups have ended: as long as it may count as just ended.
+const namedTaskLife = 15 * time.Minute
+
+func newKnowledge() knowledge {
+	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}, firstSeen: map[string]time.Time{}}
+}
+
+// carried notes that a call with backups was made, and when it has settled.
+func (k *knowledge) carried(ids []string, settled time.Time) {
+	for _, id := range ids {
+		if id = fold(id); settled.After(k.settled[id]) {
+			k.settled[id] = settled
+		}
+	}
+}
+
+// prune forgets what no decision can need any more.
+func (k *knowledge) prune(now time.Time) {
+	for id, settled := range k.settled {
+		if now.Sub(settled) > 2*evidence.FreshFor { // any look that is believed began later
+			delete(k.settled, id)
+		}
+	}
+	for id, task := range k.tasks {
+		if now.Sub(task.needed) > namedTaskLife {
+			delete(k.tasks, id)
+		}
+	}
+}
+
+// remember keeps what a look has shown.
+func (k *knowledge) remember(look *evidence.Look, now time.Time) {
+	k.look = look
+	if look.Backups.Pages > 0 {
+		k.pages = look.Backups.Pages
+	}
+	k.narrowed = k.narrowed || look.Backups.Narrowed
+	seen := make(map[string]time.Time, len(k.firstSeen))
+	for _, id := range look.Tasks.Undated() {
+		if seen[id] = k.firstSeen[id]; seen[id].IsZero() {
+			seen[id] = now
+		}
+	}
+	k.firstSeen = seen
+}
+
+// fresh returns the latest look if its absences are still believed, else nil.
+func (k *knowledge) fresh(now time.Time) *evidence.Look {
+	if k.look != nil && !k.look.Fresh(now) {
+		k.look = nil
+	}
+	return k.look
+}
+
+// known returns what is known besides what CBR shows.
+func (p *pass) known() evidence.Known {
+	learnt := &p.memory.evidence
+	return evidence.Known{
+		Now:          p.options.Clock.Now(),
+		Scope:        evidence.TaskScope(p.scope()),
+		Owners:       p.owners(),
+		OverdueAfter: p.overdueAfter(),
+		FirstSeen:    func(task string) time.Time { return learnt.firstSeen[task] },
+		SettleTime:   p.options.SettleTime,
+	}
+}
+
+// scope says whose CBR's tasks are, as far as answers have told.
+func (p *pass) scope() v1alpha1.TaskScope {
+	if p.taskScope != "" && p.project.Status.Journal.TaskScope != v1alpha1.TaskPerCall {
+		return p.taskScope
+	}
+	return p.project.Status.Journal.TaskScope
+}
+
+// owners returns whose tasks are, by the statuses of active BackupSyncs and by answers.
+func (p *pass) owners() map[string]evidence.Owner {
+	owners := make(map[string]evidence.Owner, len(p.running)+len(p.memory.evidence.tasks))
+	for _, backups := range [][]*v1alpha1.BackupSync{p.running, p.pending, p.rest} {
+		for _, backup := range backups {
+			if task := backup.Status.OperationLogID; task != "" {
+				owner := owners[task]
+				owner.Backups = append(owner.Backups, backup.Spec.BackupID)
+				owners[task] = owner
+			}
+		}
+	}
+	for id, task := range p.memory.evidence.tasks {
+		if _, active := owners[id]; active {
+			task.needed = p.now
+			p.memory.evidence.tasks[id] = task
+		}
+		owners[id] = task.owner
+	}
+	return owners
+}
+
+// questionOf asks about a BackupSync's backup.
+func (p *pass) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
+	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: p.memory.evidence.settled[fold(backup.Spec.BackupID)]}
+}
+
+// collect looks at CBR. An error is one of a list: nothing can be said then.
+func (p *pass) collect(ctx context.Context, questions []evidence.Question, probes []string) (*evidence.Look, error) {
+	learnt := &p.memory.evidence
+	learnt.look = nil
+	known := p.known()
+	return evidence.Collect(ctx, p.cloud,
+		evidence.Query{Questions: questions, Known: known, Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked})
+}
+
+// heardRead takes in how a look went, and reports whether it went well.
+func (p *pass) heardRead(err error, what string, count int) bool {
+	if err == nil {
+		p.memory.access.succeeded(aRead)
+		return true
+	}
+	p.memory.access.failed(aRead, err, p.options.Clock.Now())
+	p.log.Error(err, what, "count", count)
+	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads))
+	return false
+}
+
+// awaits notes that a backup is not sent before CBR is asked again.
+func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence.Judge) {
+	now, id := p.options.Clock.Now(), fold(backupID)
+	next := p.memory.evidence.waits[id]
+	if next.since.IsZero() {
+		next.since = now
+	}
+	next.until = now.Add(p.askAgain(now.Sub(next.since)))
+	next.awaits, next.overdue, next.unclear = verdict.Kind == evidence.InProgress, "", ""
+	switch {
+	case verdict.Kind == evidence.Unknown:
+		next.unclear = unclear(verdict)
+	case verdict.Task != "":
+		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= p.overdueAfter() {
+			next.overdue = verdict.Task
+		}
+	}
+	p.memory.evidence.waits[id] = next
+	p.wakeAt(next.until)
+}
+
+// askAgain is when CBR is asked again about what was open for a while.
+func (p *pass) askAgain(open time.Duration) time.Duration {
+	return max(duration(p.project.Spec.Poll.Interval, defaultPollInterval), min(open/pollAgeShare, slowestPoll))
+}
+
+// unclear says why nothing can be said of a backup.
+func unclear(verdict evidence.Verdict) string {
+	if verdict.Err == nil {
+		return verdict.Why
+	}
+	return verdict.Why + " (" + describe(verdict.Err) + ")"
+}
+
+// dropLook drops a look that is not believed any more, which takes some 20 bytes for each backup in CBR, now or when it is time.
+func (p *pass) dropLook() {
+	p.memory.evidence.prune(p.now)
+	if look := p.memory.evidence.fresh(p.now); look != nil {
+		p.wakeAt(look.Began.Add(evidence.FreshFor))
+	}
+}
+
+// runsElsewhere reports whether a verdict is that a task which is certainly the backup's is under way.
+func runsElsewhere(verdict evidence.Verdict) bool {
+	return verdict.Kind == evidence.InProgress && verdict.Own && verdict.Task != ""
+}

@@ -1,0 +1,286 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr/evidence"
+)
+
+// Backups are looked up in CBR before they are sent: clusters are rebuilt from Git with empty statuses, and what was not there
+// a minute ago may be there now. What CBR has, or is importing, is marked and leaves the plan.
+
+// fewAsked is how many backups a look is asked for that it does not know, before another one is taken; less in a test.
+var fewAsked = evidence.FewBackups
+
+// preflight is the look at CBR for what is planned.
+type preflight struct {
+	wanted []*v1alpha1.BackupSync // planned, and to be looked up
+	look   *evidence.Look         // nil if there was nothing to look up
+	taken  bool                   // the look was taken for this pass
+	err    error
+}
+
+// lookedUp returns the planned backups that are to be looked up.
+func (p *pass) lookedUp() []*v1alpha1.BackupSync {
+	var wanted []*v1alpha1.BackupSync
+	for _, call := range p.plan.calls {
+		for _, member := range call {
+			if p.needsLook(member.BackupSync) {
+				wanted = append(wanted, member.BackupSync)
+			}
+		}
+	}
+	return wanted
+}
+
+// needsLook reports whether a backup is sent only if CBR is seen not to have it.
+func (p *pass) needsLook(backup *v1alpha1.BackupSync) bool {
+	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || outcomeLost(backup) || backupsync.Reimport(backup)
+}
+
+// looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
+// project they are, whatever the policy: what that one has imported is in no status of this one's backups.
+func (p *pass) looksUp() bool {
+	return p.project.Spec.LookupPolicy != v1alpha1.LookupNever || p.project.Status.Journal.TakeoverTime != nil
+}
+
+// outcomeLost reports whether a pending backup has a task that has ended, and neither an outcome nor a retry: it is begun anew, or
+// its outcome was written while the CRDs did not keep it.
+func outcomeLost(backup *v1alpha1.BackupSync) bool {
+	status := &backup.Status
+	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
+}
+
+// lookAtPlanned looks at CBR for the planned backups: at what was seen a moment ago, as far as that serves.
+func (p *pass) lookAtPlanned(ctx context.Context, wanted []*v1alpha1.BackupSync, planned schedule) preflight {
+	checked := preflight{wanted: wanted}
+	if len(wanted) == 0 {
+		return checked
+	}
+	probes := probesOf(planned, wanted)
+	if look := p.memory.evidence.fresh(p.now); look != nil && p.serves(look, wanted) {
+		checked.look = look
+	} else {
+		checked.taken = true
+		checked.look, checked.err = p.collect(ctx, p.questionsFor(wanted), probes)
+	}
+	if checked.err == nil {
+		checked.err = p.askMore(ctx, checked.look, wanted, probes)
+	}
+	return checked
+}
+
+// serves reports whether an earlier look tells, with few more questions, of backups that are planned.
+func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
+	unknown := 0
+	for _, backup := range wanted {
+		id := fold(backup.Spec.BackupID)
+		_, waited := p.memory.evidence.waits[id]
+		if waited || backupsync.Reimport(backup) || look.Began.Before(p.memory.evidence.settled[id]) {
+			return false // it is now that counts
+		}
+		if !look.Knows(id) {
+			unknown++
+		}
+	}
+	return unknown <= fewAsked
+}
+
+// questionsFor asks about backups that are planned, and about all others that may be sent, if they are so many that the list of
+// CBR's backups is likely to be read, which serves all of them.
+func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
+	questions := make([]evidence.Question, 0, len(wanted))
+	asked := make(map[string]struct{}, len(wanted))
+	add := func(backup *v1alpha1.BackupSync) {
+		id := fold(backup.Spec.BackupID)
+		if _, already := asked[id]; !already {
+			asked[id] = struct{}{}
+			questions = append(questions, p.questionOf(backup))
+		}
+	}
+	for _, backup := range wanted {
+		add(backup)
+	}
+	if len(wanted) > max(fewAsked, p.memory.evidence.pages) && !p.memory.evidence.narrowed {
+		for _, backup := range p.pending {
+			if p.eligible(backup) && p.needsLook(backup) {
+				add(backup)
+			}
+		}
+	}
+	return questions
+}
+
+// probesOf returns one backup of each planned call: it is asked for by itself, to see whether the list of CBR's backups is to be
+// believed.
+func probesOf(planned schedule, wanted []*v1alpha1.BackupSync) []string {
+	looked := make(map[string]struct{}, len(wanted))
+	for _, backup := range wanted {
+		looked[fold(backup.Spec.BackupID)] = struct{}{}
+	}
+	var probes []string
+	for _, call := range planned.calls {
+		first := rand.IntN(len(call))
+		for i := range call {
+			id := call[(first+i)%len(call)].Spec.BackupID
+			if _, is := looked[fold(id)]; is {
+				probes = append(probes, id)
+				break
+			}
+		}
+	}
+	return probes
+}
+
+// askMore asks CBR for those backups by themselves of which a look does not tell, and for one of each call, by which the list
+// is checked. If that has hidden one, all are asked for.
+func (p *pass) askMore(ctx context.Context, look *evidence.Look, wanted []*v1alpha1.BackupSync, probes []string) error {
+	ids := slices.DeleteFunc(slices.Clone(probes), func(id string) bool { return !look.Listed(id) })
+	for _, backup := range wanted {
+		if id := backup.Spec.BackupID; !look.Knows(id) {
+			ids = append(ids, id)
+		}
+	}
+	if err := look.AskFor(ctx, p.cloud, ids...); err != nil || !look.Backups.Narrowed {
+		return err
+	}
+	ids = ids[:0]
+	for _, backup := range wanted {
+		ids = append(ids, backup.Spec.BackupID)
+	}
+	return look.AskFor(ctx, p.cloud, ids...)
+}
+
+// concludePreflight writes what a look has found, and leaves in the plan only what CBR certainly does not have.
+func (p *pass) concludePreflight(ctx context.Context, checked preflight) {
+	if checked.look == nil && checked.err == nil {
+		return
+	}
+	if !p.heardRead(checked.err, "Backups could not be looked up before they are sent", len(checked.wanted)) {
+		p.drop(checked.wanted)
+		return
+	}
+	p.memory.evidence.remember(checked.look, p.now)
+	judge := evidence.NewJudge(checked.look, p.known())
+	var changes []change
+	for _, backup := range checked.wanted {
+		verdict := judge.Verdict(p.questionOf(backup))
+		delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
+		switch {
+		case verdict.Kind == evidence.Absent && verdict.Task != "":
+			p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
+		case verdict.Kind == evidence.Absent:
+		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict):
+			p.awaits(backup.Spec.BackupID, verdict, judge)
+			p.drop([]*v1alpha1.BackupSync{backup})
+		default:
+			changes = append(changes, p.marks(backup, verdict))
+		}
+	}
+	if checked.taken {
+		changes = append(changes, p.markOthers(checked.look, judge)...)
+	}
+	p.proven = checked.look.Began
+	p.plan.calls = p.withoutHandled(p.plan.calls)
+	if len(changes) > 0 {
+		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
+		p.eventsOf(written)
+		p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
+	}
+}
+
+// markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR.
+func (p *pass) markOthers(look *evidence.Look, judge *evidence.Judge) []change {
+	var changes []change
+	for _, backup := range p.pending {
+		if _, handled := p.handled[backup.UID]; handled || !look.Knows(backup.Spec.BackupID) || !p.eligible(backup) || !p.needsLook(backup) {
+			continue
+		}
+		switch verdict := judge.Verdict(p.questionOf(backup)); verdict.Kind {
+		case evidence.Stored, evidence.Broken:
+			changes = append(changes, p.marks(backup, verdict))
+		case evidence.InProgress:
+			if runsElsewhere(verdict) {
+				changes = append(changes, p.marks(backup, verdict))
+			}
+		}
+	}
+	return changes
+}
+
+// marks is the change to a BackupSync whose backup was found in CBR before it was sent.
+func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) change {
+	now := metav1.NewTime(p.options.Clock.Now())
+	p.handle(backup)
+	p.memory.suspects.settled(backup.Spec.BackupID)
+	delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
+	switch {
+	case verdict.Kind == evidence.Broken:
+		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", now))
+	case verdict.Kind == evidence.InProgress:
+		p.scheduleNow()
+		return to(backup, backupsync.Submitted(backup, verdict.Task, "", now, now))
+	case backupsync.Reimport(backup): // it is still there
+		return to(backup, backupsync.Acknowledged(backup, backupsync.Circumstances{}, now))
+	default:
+		return to(backup, backupsync.Stored(backup, verdict.Task, "", now))
+	}
+}
+
+// drop takes backups out of the plan.
+func (p *pass) drop(backups []*v1alpha1.BackupSync) {
+	dropped := make(map[string]struct{}, len(backups))
+	for _, backup := range backups {
+		dropped[fold(backup.Spec.BackupID)] = struct{}{}
+	}
+	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
+		_, is := dropped[fold(member.Spec.BackupID)]
+		return is
+	})
+}
+
+// stale reports whether what a call was planned by is not believed any more.
+func (p *pass) stale(now time.Time) bool {
+	return !p.proven.IsZero() && (now.Sub(p.proven) >= evidence.FreshFor || now.Before(p.proven))
+}
+
+func (p *pass) withoutHandled(calls [][]candidate) [][]candidate {
+	return withoutMembers(calls, func(member candidate) bool {
+		_, handled := p.handled[member.UID]
+		return handled
+	})
+}
+
+// withoutMembers returns calls without some of their members, and without those that are empty then.
+func withoutMembers(calls [][]candidate, drop func(candidate) bool) [][]candidate {
+	var left [][]candidate
+	for _, call := range calls {
+		if members := slices.DeleteFunc(slices.Clone(call), drop); len(members) > 0 {
+			left = append(left, members)
+		}
+	}
+	return left
+}

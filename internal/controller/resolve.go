@@ -1,0 +1,347 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/evidence"
+)
+
+// A submission that is recorded at the start of a pass is a call whose outcome is not known: the process ended,
+// the answer was lost, or it was a refusal that does not prove that nothing was taken. This file finds out what
+// became of it. Until that is known, its backups are not sent again.
+
+// resolveSubmissions looks up the recorded submissions that have settled, writes what CBR shows of their
+// backups, and strikes those of which CBR has certainly never heard.
+func (p *pass) resolveSubmissions(ctx context.Context) error {
+	if p.project == nil || p.outdated != "" {
+		return nil
+	}
+	settled := p.settledSubmissions()
+	if len(settled) == 0 {
+		return nil
+	}
+	if ready, err := p.connect(ctx, aRead); !ready {
+		return err
+	}
+	lost, err := p.lostBackups(ctx, settled)
+	if err != nil {
+		return err
+	}
+	questions := p.questionsOf(settled, lost)
+	var all []evidence.Question
+	for _, each := range questions {
+		all = append(all, each...)
+	}
+	look, err := p.collect(ctx, all, nil)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !p.heardRead(err, "Recorded submissions could not be looked up", len(settled)) {
+		return nil
+	}
+	p.memory.evidence.remember(look, p.now)
+	judge := evidence.NewJudge(look, p.known())
+	for i, submission := range settled {
+		p.conclude(ctx, submission, lost, questions[i], look, judge)
+	}
+	return nil
+}
+
+// settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now; and asks for a pass
+// when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later than it was
+// seen here: the clocks of two machines are not compared.
+func (p *pass) settledSubmissions() []v1alpha1.Submission {
+	var settled []v1alpha1.Submission
+	recorded := make(map[string]struct{}, len(p.project.Status.Journal.Submissions))
+	for _, submission := range p.project.Status.Journal.Submissions {
+		recorded[submission.ID] = struct{}{}
+		from, known := p.memory.settles[submission.ID]
+		if !known {
+			from = p.now.Add(p.options.settlesWithin())
+			p.memory.settles[submission.ID] = from
+		}
+		if again := p.memory.lookUpFrom[submission.ID]; again.After(from) {
+			from = again
+		}
+		if from.After(p.now) {
+			p.wakeAt(from)
+			continue
+		}
+		settled = append(settled, submission)
+	}
+	p.memory.forgetSubmissions(recorded)
+	return settled
+}
+
+// forgetSubmissions forgets what was known of submissions that are not recorded any more.
+func (m *memory) forgetSubmissions(recorded map[string]struct{}) {
+	for id := range m.settles {
+		if _, is := recorded[id]; !is {
+			delete(m.settles, id)
+			delete(m.lookUpFrom, id)
+			delete(m.refusals, id)
+		}
+	}
+}
+
+// lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
+// some may have been created anew since: that makes no difference to what CBR has.
+func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
+	lost, unseen, err := p.cachedBackups(ctx, submissions)
+	if err != nil {
+		return nil, err
+	}
+	return lost, p.findUnseen(ctx, unseen, lost)
+}
+
+// cachedBackups is lostBackups as far as the cache shows, with the ids of which it shows no BackupSync.
+func (p *pass) cachedBackups(ctx context.Context, submissions []v1alpha1.Submission) (
+	lost map[string]*v1alpha1.BackupSync, unseen []string, err error) {
+	lost = map[string]*v1alpha1.BackupSync{}
+	for _, submission := range submissions {
+		for _, item := range submission.Items {
+			id := item.BackupID
+			duplicates, err := p.syncsForBackup(ctx, id)
+			if err != nil {
+				return nil, nil, err
+			}
+			if lost[id] = backupsync.Owner(duplicates); lost[id] == nil {
+				unseen = append(unseen, id)
+			}
+		}
+	}
+	return lost, unseen, nil
+}
+
+// findUnseen adds BackupSyncs that the cache does not show. It may lag behind the creation of one that another process has
+// submitted, and if that one were taken for deleted its record would go without an outcome.
+func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]*v1alpha1.BackupSync) error {
+	var mutex sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.options.StatusWriters)
+	for _, id := range unseen {
+		group.Go(func() error {
+			duplicates, err := p.syncsForBackupLive(ctx, id)
+			mutex.Lock()
+			defer mutex.Unlock()
+			lost[id] = backupsync.Owner(duplicates)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// questionsOf asks about the backups of submissions of which the outcome is not written yet.
+func (p *pass) questionsOf(submissions []v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) [][]evidence.Question {
+	questions := make([][]evidence.Question, len(submissions))
+	for i, submission := range submissions {
+		call := &evidence.Call{}
+		for _, item := range submission.Items {
+			call.Items = append(call.Items, item.BackupID)
+		}
+		for _, item := range unwritten(submission, lost) {
+			question := evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: p.memory.settles[submission.ID]}
+			if backup := lost[item.BackupID]; backup != nil {
+				question.ResourceID = backup.Spec.ResourceID
+			}
+			questions[i] = append(questions[i], question)
+		}
+	}
+	return questions
+}
+
+// unwritten returns the backups of a submission whose outcome their BackupSyncs do not tell yet: the task in the status is
+// none, or the one that was there before the call.
+func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []v1alpha1.SubmittedItem {
+	var items []v1alpha1.SubmittedItem
+	for _, item := range submission.Items {
+		if backup := lost[item.BackupID]; backup != nil {
+			if known := backup.Status.OperationLogID; known != "" && known != item.PreviousOperationLogID {
+				continue
+			}
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+// conclude writes what was found of the backups of a submission, and strikes what is settled by it.
+func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, questions []evidence.Question, look *evidence.Look, judge *evidence.Judge) {
+	detached, cancel := p.detach(ctx)
+	defer cancel()
+	items := unwritten(submission, lost)
+	var changes []change
+	var absent []lostItem
+	var open []string
+	for i, item := range items {
+		backup, verdict := lost[item.BackupID], p.verdictOn(item, judge.Verdict(questions[i]), look)
+		switch {
+		case verdict.Kind == evidence.Absent && backup != nil:
+			absent = append(absent, lostItem{BackupSync: backup, hash: item.Hash})
+		case verdict.Kind == evidence.Absent: // deleted, and never taken
+		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict):
+			open = append(open, item.BackupID)
+		case backup == nil: // there is nothing to write; if it is applied anew, it is looked up
+			p.memory.noteForeign(item.BackupID)
+		default:
+			changes = append(changes, p.found(backup, item.Hash, submission.StartTime.Time, verdict))
+		}
+	}
+	changes = append(changes, p.blame(submission, absent)...)
+	if len(absent) > 0 {
+		p.again() // they are pending again once the record is struck
+	}
+	written, unwritten := p.write(detached, changes)
+	for _, backup := range unwritten {
+		open = append(open, backup.Spec.BackupID)
+	}
+	for _, change := range changes {
+		p.handle(change.backup)
+	}
+	p.strikeLater(submission, open)
+	p.eventsOf(written)
+	p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
+		"found", len(changes), "absent", len(absent), "open", len(open))
+}
+
+// verdictOn is the verdict on a backup of a call: a task of that call that has ended, and of which nothing is left, is followed like
+// one that runs, as its failure is to be told.
+func (p *pass) verdictOn(item v1alpha1.SubmittedItem, verdict evidence.Verdict, look *evidence.Look) evidence.Verdict {
+	if verdict.Kind != evidence.Absent {
+		return verdict
+	}
+	task, named := look.Tasks.Naming(item.BackupID)
+	if !named || task.ID == "" || task.ID == item.PreviousOperationLogID || !task.Status.Final() {
+		return verdict
+	}
+	return evidence.Verdict{Kind: evidence.InProgress, Task: task.ID, Own: true}
+}
+
+// found is the change to a BackupSync whose backup a call has brought to CBR.
+func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
+	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(sent)
+	p.memory.suspects.settled(backup.Spec.BackupID)
+	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		if backupsync.StateOf(version) == backupsync.Imported && !backupsync.Reimport(version) {
+			return nil
+		}
+		if verdict.Kind == evidence.Broken {
+			return backupsync.Unusable(version, verdict.Status, verdict.Task, hash, now)
+		}
+		return backupsync.Stored(version, verdict.Task, hash, now)
+	}
+	if verdict.Kind == evidence.InProgress {
+		p.scheduleNow()
+		become = func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+			return backupsync.Followed(version, verdict.Task, hash, started, now)
+		}
+	}
+	return change{backup: backup, lasting: true, become: become}
+}
+
+// lostItem is a backup of a call of which CBR has taken nothing, with what was sent of it.
+type lostItem struct {
+	*v1alpha1.BackupSync
+	hash string
+}
+
+// blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
+// the backup of a call with no other is rejected, several are suspects. A refusal of an item that the manifest does
+// not declare any more says nothing of the one that it declares now.
+func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
+	refused, known := p.memory.refusals[call.ID]
+	if !known || len(absent) == 0 {
+		return nil
+	}
+	alone, suspects := refused.members == 1, &p.memory.suspects
+	if !blamesItem(refused.err) && !suspects.failed(absent, alone) {
+		return nil
+	}
+	switch suspects.refused(absent, alone, codeOf(refused.err)) {
+	case nobodys:
+		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.access.calls.closed(now) {
+			p.memory.access.refuseAll(refused.err, now)
+		}
+		return nil
+	case guilty:
+		return []change{p.rejects(absent[0], refused.err)}
+	default:
+		return nil
+	}
+}
+
+// rejects is the change to the BackupSync that is to blame for the refusal of a call with no other.
+func (p *pass) rejects(only lostItem, err error) change {
+	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), describe(err)
+	refusals := p.memory.suspects.failures[fold(only.Spec.BackupID)].alone
+	return change{backup: only.BackupSync, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		if blamesItem(err) {
+			return backupsync.Rejected(version, only.hash, said, now)
+		}
+		return backupsync.Refused(version, only.hash, "Calls with this backup alone are refused, while others go through ("+said+")", refusals, limit, now)
+	}}
+}
+
+// blamesItem reports whether a failure of a call says that one of its items is to blame.
+func blamesItem(err error) bool {
+	var failure *cbr.Error
+	return errors.As(err, &failure) && (failure.Class == cbr.Rejected || failure.Code == cbr.CodeImportFailed)
+}
+
+// codeOf tells a failure from others.
+func codeOf(err error) string {
+	var failure *cbr.Error
+	if !errors.As(err, &failure) || failure.Code == "" {
+		return fmt.Sprintf("%d", statusOf(failure))
+	}
+	return failure.Code
+}
+
+func statusOf(failure *cbr.Error) int {
+	if failure == nil {
+		return 0
+	}
+	return failure.StatusCode
+}
+
+// strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.
+func (p *pass) strikeLater(submission v1alpha1.Submission, open []string) {
+	p.strikes[submission.ID] = open
+	if len(open) == 0 {
+		return
+	}
+	p.memory.lookUpFrom[submission.ID] = p.now.Add(p.askAgain(p.now.Sub(p.memory.settles[submission.ID])))
+	p.wakeAt(p.memory.lookUpFrom[submission.ID])
+}
+
+// scheduleNow lets the next pass look at the running tasks.
+func (p *pass) scheduleNow() {
+	p.memory.nextPoll = time.Time{}
+	p.again()
+}
