@@ -268,7 +268,7 @@ func TestExplanations(t *testing.T) {
 		cbr.Permission:  {"lack a permission", "Grant those of the README", "every 15 minutes, and on request"},
 		cbr.Quota:       {"A vault or a quota", "Raise it, or make room"},
 		cbr.Refused:     {"Every look-up is refused", "Check spec.projectID"},
-		cbr.Foreign:     {"something in between", "proxies and firewalls"},
+		cbr.Foreign:     {"omething in between", "proxies and firewalls"},
 		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
 		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
 	} {

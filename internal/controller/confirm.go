@@ -42,12 +42,11 @@ func (p *pass) confirm(ctx context.Context) error {
 		p.drop(wanted)
 		wanted = nil
 	}
-	var checked preflight
+	checked := p.prepare(wanted)
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.protocol.verify(p, together) })
-	planned := p.plan // of now: verify changes it
 	group.Go(func() error {
-		checked = p.lookAtPlanned(together, wanted, planned)
+		checked.run(together, p.cloud)
 		return nil
 	})
 	if err := group.Wait(); err != nil {

@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"context"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -158,13 +157,10 @@ func (p *pass) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
 	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: p.memory.evidence.settled[fold(backup.Spec.BackupID)]}
 }
 
-// collect looks at CBR. An error is one of a list: nothing can be said then.
-func (p *pass) collect(ctx context.Context, questions []evidence.Question, probes []string) (*evidence.Look, error) {
+// query says what a look is for.
+func (p *pass) query(questions []evidence.Question, probes []string) evidence.Query {
 	learnt := &p.memory.evidence
-	learnt.look = nil
-	known := p.known()
-	return evidence.Collect(ctx, p.cloud,
-		evidence.Query{Questions: questions, Known: known, Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked})
+	return evidence.Query{Questions: questions, Known: p.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
 }
 
 // heardRead takes in how a look went, and reports whether it went well.

@@ -64,6 +64,7 @@ type trouble struct {
 func patient(options *controller.Options) {
 	options.CallTimeout = 10 * time.Second
 	options.BeginTimeout = 5 * time.Second
+	options.SettleTime = 2 * time.Second
 	options.WriteTimeout = 10 * time.Second
 }
 
@@ -190,7 +191,7 @@ var _ = Describe("An error that the API documents", func() {
 	DescribeTable("Transient: a read is made again after a pause",
 		func(ctx context.Context, row refusal) {
 			fault := row.fault(1)
-			fault.Operation = cbr.OperationGetBackup
+			fault.Operation = cbr.OperationListTasks // a single question concerns its backup alone
 			trouble{fault: fault, project: v1alpha1.ReasonEndpointUnavailable, says: row.said(), calls: 1}.runs(ctx)
 		},
 		entries(500, "BackupService.9910", ""), entries(504, "APIGW.0201"))

@@ -35,11 +35,12 @@ import (
 // fewAsked is how many backups a look is asked for that it does not know, before another one is taken; less in a test.
 var fewAsked = evidence.FewBackups
 
-// preflight is the look at CBR for what is planned.
+// preflight is the look at CBR for what is planned. It is prepared and concluded by the pass, and taken beside the live reads.
 type preflight struct {
 	wanted []*v1alpha1.BackupSync // planned, and to be looked up
-	look   *evidence.Look         // nil if there was nothing to look up
-	taken  bool                   // the look was taken for this pass
+	query  evidence.Query
+	look   *evidence.Look // an earlier one that serves, then the one that was taken; nil if there is nothing to look up
+	taken  bool           // it was taken for this pass
 	err    error
 }
 
@@ -74,23 +75,33 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
-// lookAtPlanned looks at CBR for the planned backups: at what was seen a moment ago, as far as that serves.
-func (p *pass) lookAtPlanned(ctx context.Context, wanted []*v1alpha1.BackupSync, planned schedule) preflight {
-	checked := preflight{wanted: wanted}
+// prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.
+func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
+	checked := &preflight{wanted: wanted}
 	if len(wanted) == 0 {
 		return checked
 	}
-	probes := probesOf(planned, wanted)
+	checked.query = p.query(p.questionsFor(wanted), probesOf(p.plan, wanted))
 	if look := p.memory.evidence.fresh(p.now); look != nil && p.serves(look, wanted) {
 		checked.look = look
 	} else {
-		checked.taken = true
-		checked.look, checked.err = p.collect(ctx, p.questionsFor(wanted), probes)
-	}
-	if checked.err == nil {
-		checked.err = p.askMore(ctx, checked.look, wanted, probes)
+		p.memory.evidence.look = nil
 	}
 	return checked
+}
+
+// run looks at CBR.
+func (c *preflight) run(ctx context.Context, source evidence.Source) {
+	if len(c.wanted) == 0 {
+		return
+	}
+	if c.look == nil {
+		c.taken = true
+		c.look, c.err = evidence.Collect(ctx, source, c.query)
+	}
+	if c.err == nil {
+		c.err = c.askMore(ctx, source)
+	}
 }
 
 // serves reports whether an earlier look tells, with few more questions, of backups that are planned.
@@ -157,25 +168,25 @@ func probesOf(planned schedule, wanted []*v1alpha1.BackupSync) []string {
 
 // askMore asks CBR for those backups by themselves of which a look does not tell, and for one of each call, by which the list
 // is checked. If that has hidden one, all are asked for.
-func (p *pass) askMore(ctx context.Context, look *evidence.Look, wanted []*v1alpha1.BackupSync, probes []string) error {
-	ids := slices.DeleteFunc(slices.Clone(probes), func(id string) bool { return !look.Listed(id) })
-	for _, backup := range wanted {
-		if id := backup.Spec.BackupID; !look.Knows(id) {
+func (c *preflight) askMore(ctx context.Context, source evidence.Source) error {
+	ids := slices.DeleteFunc(slices.Clone(c.query.Probes), func(id string) bool { return !c.look.Listed(id) })
+	for _, backup := range c.wanted {
+		if id := backup.Spec.BackupID; !c.look.Knows(id) {
 			ids = append(ids, id)
 		}
 	}
-	if err := look.AskFor(ctx, p.cloud, ids...); err != nil || !look.Backups.Narrowed {
+	if err := c.look.AskFor(ctx, source, ids...); err != nil || !c.look.Backups.Narrowed {
 		return err
 	}
 	ids = ids[:0]
-	for _, backup := range wanted {
+	for _, backup := range c.wanted {
 		ids = append(ids, backup.Spec.BackupID)
 	}
-	return look.AskFor(ctx, p.cloud, ids...)
+	return c.look.AskFor(ctx, source, ids...)
 }
 
 // concludePreflight writes what a look has found, and leaves in the plan only what CBR certainly does not have.
-func (p *pass) concludePreflight(ctx context.Context, checked preflight) {
+func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 	if checked.look == nil && checked.err == nil {
 		return
 	}

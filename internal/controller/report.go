@@ -65,6 +65,7 @@ func (p *pass) report(ctx context.Context) error {
 		ctx = detached
 	}
 	p.dropLook()
+	p.forgetFailure()
 	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
 	if err := p.reportProject(ctx); err != nil || failure != nil {
 		return errors.Join(failure, err)
@@ -88,6 +89,23 @@ func (p *pass) probeReads(ctx context.Context) error {
 		p.again() // what has waited for them
 	}
 	return nil
+}
+
+// forgetFailure forgets that sync calls have failed on their way when there is none to make that could show it: nothing is known to
+// be wrong then.
+func (p *pass) forgetFailure() {
+	calls := &p.memory.access.calls
+	if p.project == nil || calls.failures == 0 || calls.borrowed || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
+		return
+	}
+	switch calls.class {
+	case cbr.Transient, cbr.Unknown, cbr.Foreign, cbr.Throttled:
+		if calls.closed(p.now) {
+			p.wakeAt(calls.until)
+			return
+		}
+		*calls = circuit{}
+	}
 }
 
 // checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they

@@ -37,6 +37,9 @@ const (
 	leadMargin = 10 * time.Second
 	// slowestPoll is the longest time between looks at tasks that take long.
 	slowestPoll = time.Minute
+	// endSettleTime is how long CBR may take at most to show the backup of a task that has ended: less than after a call, of
+	// which nothing is known but that it was made.
+	endSettleTime = 30 * time.Second
 	// pollAgeShare: a task is looked at about this many times while its age doubles.
 	pollAgeShare = 10
 )
@@ -169,6 +172,7 @@ func (p *pass) endings(looked *look) []change {
 		verdict := judge.Verdict(looked.questions[i])
 		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
 			ended = append(ended, next)
+			delete(p.memory.evidence.settled, fold(backup.Spec.BackupID)) // what became of its call is known
 		}
 	}
 	p.memory.forgetEnded(byTask)
@@ -220,7 +224,7 @@ func (p *pass) settledSinceEnd(task string) bool {
 		since = p.now
 		p.memory.ended[task] = since
 	}
-	return p.now.Sub(since) >= p.options.SettleTime
+	return p.now.Sub(since) >= min(p.options.SettleTime, endSettleTime)
 }
 
 // forgetEnded forgets when tasks have ended that are not followed any more.

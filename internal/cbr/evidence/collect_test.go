@@ -220,10 +220,28 @@ func TestSingleReadsThatFail(t *testing.T) {
 	for _, question := range about(100) {
 		source.failures[question.BackupID] = errOutage
 	}
-	look, judge := collect(t, source, Query{Questions: about(100), Pages: 100})
-	expect(t, judge, Unknown, about(100)...)
-	if look.Reads().Singles > maxFailures+singleReaders {
-		t.Errorf("%d questions, though nothing was answered", look.Reads().Singles)
+	if _, err := Collect(t.Context(), source, Query{Questions: about(100), Pages: 100}); !errors.Is(err, errOutage) {
+		t.Errorf("got %v, though nothing was answered", err)
+	}
+	if len(source.asked) > maxFailures+singleReaders {
+		t.Errorf("%d questions, though nothing was answered", len(source.asked))
+	}
+}
+
+// What is refused for the credentials, or for the rate, is refused for all.
+func TestARefusalThatConcernsAll(t *testing.T) {
+	for _, class := range []cbr.Class{cbr.Credentials, cbr.Throttled} {
+		refusal := &cbr.Error{Class: class}
+		source := holding(0)
+		for _, question := range about(100)[50:] {
+			source.failures[question.BackupID] = refusal
+		}
+		if _, err := Collect(t.Context(), source, Query{Questions: about(100), Pages: 100}); !errors.Is(err, refusal) {
+			t.Errorf("got %v, want the refusal", err)
+		}
+		if _, err := Poll(t.Context(), &still{tasks: []cbr.OperationLog{task("t")}, failures: map[string]error{"t": refusal}}, PollQuery{Questions: []Question{{TaskID: "t"}}}); !errors.Is(err, refusal) {
+			t.Errorf("got %v, want the refusal", err)
+		}
 	}
 }
 

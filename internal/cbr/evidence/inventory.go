@@ -223,14 +223,25 @@ func (v *Inventory) probesOf(lacking []string) []string {
 	return probes
 }
 
+// ofAll reports whether a failed read concerns all others as well.
+func ofAll(err error) bool {
+	switch cbr.ClassOf(err) {
+	case cbr.Credentials, cbr.Permission, cbr.Throttled, cbr.Misdirected, cbr.Refused:
+		return true
+	default:
+		return false
+	}
+}
+
 // askSingly asks for backups one by one, if that is still to be done. A failure concerns that backup alone; but where several
-// fail in a row, the others are not asked for.
+// fail in a row, the others are not asked for. An error is one that concerns all, or the last where none was answered.
 func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) error {
 	if len(ids) == 0 {
 		return ctx.Err()
 	}
 	var group sync.WaitGroup
-	var failures atomic.Int32 // in a row
+	var failures, answered atomic.Int32 // in a row; in all
+	var failure atomic.Pointer[error]   // that concerns all
 	slots := make(chan struct{}, singleReaders)
 	first := firstOf(len(ids)) // not always the same: some that fail hold up those after them
 	for i := range ids {
@@ -247,13 +258,22 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 			}
 			switch err := v.ask(ctx, source, id); {
 			case err == nil:
+				answered.Add(1)
 				failures.Store(0)
-			case cbr.ClassOf(err) != cbr.Rejected: // else it is for this id that CBR refuses it
-				failures.Add(1)
+			case cbr.ClassOf(err) == cbr.Rejected: // it is for this id that CBR refuses it
+				answered.Add(1)
+			case ofAll(err):
+				failures.Store(maxFailures)
+				failure.Store(&err)
+			case failures.Add(1) >= maxFailures:
+				failure.CompareAndSwap(nil, &err)
 			}
 		})
 	}
 	group.Wait()
+	if err := failure.Load(); err != nil && ctx.Err() == nil && (ofAll(*err) || answered.Load() == 0) {
+		return *err
+	}
 	return ctx.Err()
 }
 

@@ -210,11 +210,13 @@ func PollTasks(ctx context.Context, source Source, ids []string, since time.Time
 	return tasks, tasks.askSingly(ctx, source, left)
 }
 
-// askSingly asks for tasks one by one.
+// askSingly asks for tasks one by one. A failure concerns that task alone, but where it concerns all, or nothing was answered.
 func (l *TaskList) askSingly(ctx context.Context, source Source, ids map[string]struct{}) error {
+	answered := len(l.tasks) > 0 || l.Reads.Lists > 0
+	var failure error
 	for id := range ids { // in no order, so that none is always among those that have to wait
 		if l.Reads.Singles == maxSingleTasks {
-			return nil
+			break
 		}
 		l.Reads.Singles++
 		task, err := source.GetOperationLog(ctx, id)
@@ -223,12 +225,19 @@ func (l *TaskList) askSingly(ctx context.Context, source Source, ids map[string]
 			return ctx.Err()
 		case cbr.IsNotFound(err):
 			l.forgotten[id] = struct{}{}
+		case ofAll(err):
+			return err
 		case err != nil:
-			l.failed[id] = err
+			l.failed[id], failure = err, err
+			continue
 		default:
 			task.ID = id
 			l.keep(&task, true)
 		}
+		answered = true
 	}
-	return nil
+	if answered {
+		return nil
+	}
+	return failure
 }
