@@ -118,7 +118,7 @@ func (p *pass) known() evidence.Known {
 		Owners:       p.owners(),
 		OverdueAfter: p.overdueAfter(),
 		FirstSeen:    func(task string) time.Time { return learnt.firstSeen[task] },
-		SettleTime:   p.options.SettleTime,
+		SettleTime:   min(p.options.SettleTime, endSettleTime),
 	}
 }
 
@@ -217,7 +217,8 @@ func (p *pass) dropLook() {
 	}
 }
 
-// runsElsewhere reports whether a verdict is that a task which is certainly the backup's is under way.
-func runsElsewhere(verdict evidence.Verdict) bool {
-	return verdict.Kind == evidence.InProgress && verdict.Own && verdict.Task != ""
+// runsElsewhere reports whether a verdict is that a task which is certainly the backup's is under way, other than one that it
+// is known to have had: that of the import before is not followed again.
+func runsElsewhere(verdict evidence.Verdict, before string) bool {
+	return verdict.Kind == evidence.InProgress && verdict.Own && verdict.Task != "" && verdict.Task != before
 }

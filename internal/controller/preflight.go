@@ -204,7 +204,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		case verdict.Kind == evidence.Absent && verdict.Task != "":
 			p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 		case verdict.Kind == evidence.Absent:
-		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict):
+		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, backup.Status.OperationLogID):
 			p.awaits(backup.Spec.BackupID, verdict, judge)
 			p.drop([]*v1alpha1.BackupSync{backup})
 		default:
@@ -234,7 +234,7 @@ func (p *pass) markOthers(look *evidence.Look, judge *evidence.Judge) []change {
 		case evidence.Stored, evidence.Broken:
 			changes = append(changes, p.marks(backup, verdict))
 		case evidence.InProgress:
-			if runsElsewhere(verdict) {
+			if runsElsewhere(verdict, backup.Status.OperationLogID) {
 				changes = append(changes, p.marks(backup, verdict))
 			}
 		}

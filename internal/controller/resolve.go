@@ -205,7 +205,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, los
 		case verdict.Kind == evidence.Absent && backup != nil:
 			absent = append(absent, lostItem{BackupSync: backup, hash: item.Hash})
 		case verdict.Kind == evidence.Absent: // deleted, and never taken
-		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict):
+		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
 		case backup == nil: // there is nothing to write; if it is applied anew, it is looked up
 			p.memory.noteForeign(item.BackupID)
