@@ -25,6 +25,7 @@ import (
 	"log"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -132,6 +133,7 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
+	askDirectly(config)
 	manager, err := newManager(config, f)
 	if err != nil {
 		return err
@@ -186,6 +188,14 @@ func drain(ctx context.Context, reconciler *controller.Reconciler, callTimeout t
 	ctx, cancel := context.WithTimeout(ctx, callTimeout+writesGrace)
 	defer cancel()
 	reconciler.Drain(ctx)
+}
+
+// askDirectly keeps the API server from being asked through the proxy of the environment, which is for CBR. A kubeconfig may name
+// one for the API server.
+func askDirectly(config *rest.Config) {
+	if config.Proxy == nil {
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
 }
 
 func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {

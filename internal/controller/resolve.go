@@ -251,7 +251,9 @@ func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, v
 	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(sent)
 	p.memory.suspects.settled(backup.Spec.BackupID)
 	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		if backupsync.StateOf(version) == backupsync.Imported && !backupsync.Reimport(version) {
+		status := &version.Status
+		foundBefore := status.Outcome == v1alpha1.OutcomeAlreadyImported && status.OperationLogID == "" // by another process, of this call
+		if backupsync.StateOf(version) == backupsync.Imported && !foundBefore && !backupsync.Reimport(version) {
 			return nil
 		}
 		if verdict.Kind == evidence.Broken {
