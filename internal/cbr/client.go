@@ -195,13 +195,13 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 	defer response.Body.Close()
 	// After a 101 the connection is the caller's, and the context does not end a read of it.
 	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
+	if response.StatusCode != http.StatusOK {
+		return c.refused(call.operation, response)
+	}
 	buffer := bodies.Get().(*bytes.Buffer)
 	defer recycle(buffer)
 	_, err = buffer.ReadFrom(io.LimitReader(response.Body, maxResponseBytes+1))
 	body := buffer.Bytes()
-	if response.StatusCode != http.StatusOK {
-		return c.refused(call.operation, response, body)
-	}
 	if err == nil && len(body) > maxResponseBytes {
 		err = fmt.Errorf("the answer is longer than %d bytes", maxResponseBytes)
 	}
@@ -264,25 +264,18 @@ func unanswered(operation Operation, connected bool, err error) *Error {
 }
 
 // refused is the failure that an answer other than 200 stands for.
-func (c *Client) refused(operation Operation, response *http.Response, body []byte) *Error {
-	answer := struct {
-		Code      string `json:"error_code"`
-		Message   string `json:"error_msg"`
-		RequestID string `json:"request_id"`
-	}{}
-	if json.Unmarshal(body, &answer) != nil {
-		answer.Code, answer.Message, answer.RequestID = "", "", ""
-	}
-	class := classify(operation, response.StatusCode, answer.Code)
+func (c *Client) refused(operation Operation, response *http.Response) *Error {
+	said := readRefusal(response.Body)
+	class := classify(operation, response.StatusCode, said)
 	return &Error{
 		Operation:  operation,
 		StatusCode: response.StatusCode,
-		Code:       c.secret.hide(answer.Code),
-		Message:    c.secret.hide(answer.Message),
-		RequestID:  c.secret.hide(requestID(response, answer.RequestID)),
+		Code:       c.secret.hide(said.Code),
+		Message:    c.secret.hide(said.Message),
+		RequestID:  c.secret.hide(requestID(response, said.RequestID)),
 		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		Class:      class,
-		Untouched:  untouched(class, response.StatusCode, answer.Code),
+		Untouched:  untouched(class, response.StatusCode, said.Code),
 	}
 }
 

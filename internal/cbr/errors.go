@@ -19,7 +19,6 @@ package cbr
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -29,32 +28,33 @@ type Class string
 
 // The classes of failures.
 const (
-	// Rejected: CBR refuses the call for what it contains.
+	// Rejected: CBR refuses the call for what it contains, or somebody for its size.
 	Rejected Class = "Rejected"
+	// Quota: a vault or a quota is full, whatever backup is sent.
+	Quota Class = "Quota"
 	// Throttled: too many calls.
 	Throttled Class = "Throttled"
 	// Credentials: the credentials are refused.
 	Credentials Class = "Credentials"
-	// Misdirected: what answered is not the API: wrong endpoint, path or project.
+	// Permission: the credentials are good, but may not do this. A permission takes up to half an hour to work.
+	Permission Class = "Permission"
+	// Refused: the gateway refuses the call as such, whatever item it carries.
+	Refused Class = "Refused"
+	// Misdirected: the gateway knows no such API: wrong endpoint or path, or a cloud that does not offer the call.
 	Misdirected Class = "Misdirected"
+	// Foreign: neither CBR nor the gateway answered, but a proxy or a firewall in between, or another server. It is no word
+	// about the items or the credentials.
+	Foreign Class = "Foreign"
 	// Transient: it may go well later, and nothing was done.
 	Transient Class = "Transient"
 	// Unknown: an import was sent, and what became of it is not known.
 	Unknown Class = "Unknown"
 	// NotFound: the task or backup that was asked for does not exist.
 	NotFound Class = "NotFound"
-	// Quota: a vault or a quota is full, whatever is sent.
-	Quota Class = "Quota"
-	// Permission: the credentials are valid and may not do this.
-	Permission Class = "Permission"
-	// Refused: the gateway refuses the call as such, whatever is in it.
-	Refused Class = "Refused"
-	// Foreign: something between here and the API has answered.
-	Foreign Class = "Foreign"
 )
 
 // Classes are all classes.
-var Classes = []Class{Rejected, Throttled, Credentials, Misdirected, Transient, Unknown, NotFound, Quota, Permission, Refused, Foreign}
+var Classes = []Class{Rejected, Quota, Throttled, Credentials, Permission, Refused, Misdirected, Foreign, Transient, Unknown, NotFound}
 
 // Operation names a call of the API, after the vendor's reference.
 type Operation string
@@ -68,6 +68,9 @@ const (
 	OperationGetBackup   Operation = "ShowBackup"
 )
 
+// byID reports whether an operation asks for one thing by its id, which may not be there.
+func (o Operation) byID() bool { return o == OperationGetTask || o == OperationGetBackup }
+
 // Operations are all operations.
 var Operations = []Operation{OperationImport, OperationListTasks, OperationGetTask, OperationListBackups, OperationGetBackup}
 
@@ -75,13 +78,13 @@ var Operations = []Operation{OperationImport, OperationListTasks, OperationGetTa
 type Error struct {
 	Operation  Operation
 	StatusCode int    // HTTP status, 0 without an answer
-	Code       string // error_code of the answer, "" without one
-	Message    string // error_msg of the answer, without secrets; not cleaned otherwise
+	Code       string // error code of the answer, in whichever shape it came, "" without one
+	Message    string // error message of the answer, without secrets; not cleaned otherwise
 	RequestID  string
 	RetryAfter time.Duration // what the answer asked for, 0 without
 	Class      Class
 	// Untouched says that CBR has certainly taken nothing from an import: it was never sent, or the
-	// gateway turned it away. Otherwise CBR may have taken some of it, whatever it answered.
+	// gateway itself turned it away. Otherwise CBR may have taken some of it, whatever it answered.
 	Untouched bool
 	Err       error // the cause, without an answer or with one that cannot be used
 }
@@ -113,6 +116,25 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// FromCBR reports whether CBR itself answered, by its own code, and not something on the way to it.
+func (e *Error) FromCBR() bool { return fromCBR(e.Code) }
+
+// MayBlameItem reports whether the call may have failed for one of its items, so that the others might go through without it.
+// It is false where the answer tells that every call would fail, and where there was no answer.
+func (e *Error) MayBlameItem() bool {
+	switch e.Class {
+	case Quota, Throttled, Credentials, Refused, Misdirected:
+		return false
+	case Permission:
+		_, gateway := gatewayCode(e.Code)
+		return !gateway // CBR itself may speak of the bucket of one item
+	case Rejected:
+		return true
+	default:
+		return e.StatusCode != 0
+	}
+}
+
 // ClassOf returns the class of an error of this package, Transient for any other.
 func ClassOf(err error) Class {
 	var failure *Error
@@ -124,105 +146,3 @@ func ClassOf(err error) Class {
 
 // IsNotFound says whether CBR answered that the task or backup does not exist.
 func IsNotFound(err error) bool { return err != nil && ClassOf(err) == NotFound }
-
-// classByCode is the class of the codes that have the same one whatever the HTTP status and the operation:
-// "authentication failed" (9998) comes with a 500, "being synchronized" (7302) with a 400.
-// Source: the error codes of the CBR API reference and of API Gateway.
-var classByCode = map[string]Class{
-	"BackupService.8600": Credentials, // account not verified
-	"BackupService.9998": Credentials, // authentication failed
-	"BackupService.7302": Transient,   // the vault is being synchronized
-	"BackupService.0002": Transient,
-	"BackupService.6105": Rejected, // no such vault
-	"BackupService.6302": Rejected, // no such resource
-	"0301":               Credentials,
-	"0302":               Credentials,
-	"0303":               Credentials, // clock off by more than 15 minutes
-	"0305":               Credentials,
-	"0306":               Credentials,
-	"0307":               Credentials, // token must be renewed
-	"0310":               Credentials,
-	"0308":               Throttled,
-	"0101":               Misdirected, // no such API
-	"0613":               Transient,
-}
-
-// gatewayCode returns the number of a code of API Gateway ("APIGW.0301", "APIG.0301"), else "".
-func gatewayCode(code string) string {
-	for _, prefix := range []string{"APIGW.", "APIG."} {
-		if number, found := strings.CutPrefix(code, prefix); found {
-			return number
-		}
-	}
-	return ""
-}
-
-// classify says what kind of failure an answer is: by its code first, by its HTTP status second.
-func classify(operation Operation, status int, code string) Class {
-	if operation != OperationImport && (code == CodeTaskNotFound || code == CodeBackupNotFound) {
-		return NotFound
-	}
-	key := code
-	if number := gatewayCode(code); number != "" {
-		key = number
-	}
-	if class, found := classByCode[key]; found {
-		return class
-	}
-	return classifyStatus(operation, status, code)
-}
-
-func classifyStatus(operation Operation, status int, code string) Class {
-	switch {
-	case status == http.StatusTooManyRequests:
-		return Throttled
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return Credentials
-	case status == http.StatusBadGateway && gatewayCode(code) == "0201":
-		return Transient // the gateway did not reach CBR; with 504 it did
-	case status >= 500 || status == http.StatusRequestTimeout || status/100 == 2:
-		return failedBehind(operation)
-	case status == http.StatusBadRequest, status == http.StatusRequestEntityTooLarge, status == http.StatusRequestURITooLong:
-		return Rejected
-	case status >= 400 && strings.HasPrefix(code, "BackupService."):
-		return Rejected
-	default: // a redirect, or a 4xx that is not CBR's
-		return Misdirected
-	}
-}
-
-// failedBehind is the class of a failure of which nobody knows how far the request got.
-func failedBehind(operation Operation) Class {
-	if operation == OperationImport {
-		return Unknown
-	}
-	return Transient
-}
-
-// untouched says whether an answer proves that nothing of an import was taken: the gateway turned it away
-// with 401, 403, 429 or "no such API". Nothing documents the same of any other answer.
-func untouched(class Class, status int, code string) bool {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return class == Credentials && !strings.HasPrefix(code, "BackupService.")
-	case http.StatusTooManyRequests:
-		return class == Throttled && !strings.HasPrefix(code, "BackupService.")
-	case http.StatusNotFound:
-		return gatewayCode(code) == "0101"
-	default:
-		return false
-	}
-}
-
-// FromCBR reports whether the answer carried a code of CBR's own.
-func (e *Error) FromCBR() bool { return strings.HasPrefix(e.Code, "BackupService.") }
-
-// MayBlameItem reports whether an item of a refused import may be to blame.
-func (e *Error) MayBlameItem() bool {
-	switch e.Class {
-	case Credentials, Permission, Throttled, Quota, Misdirected, Refused:
-		return false
-	default:
-		return e.StatusCode != 0
-	}
-}

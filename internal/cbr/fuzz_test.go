@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,8 +61,6 @@ func (s stub) client(t *testing.T) *cbr.Client {
 // anyStatus maps a number to a status that net/http passes on: three digits.
 func anyStatus(number uint16) int { return int(number % 1000) }
 
-var classes = []cbr.Class{cbr.Rejected, cbr.Throttled, cbr.Credentials, cbr.Misdirected, cbr.Transient, cbr.Unknown, cbr.NotFound}
-
 // soundFailure returns the *cbr.Error that every failed call must return, after checks of what holds for all of them.
 func soundFailure(t *testing.T, operation cbr.Operation, status int, err error) *cbr.Error {
 	t.Helper()
@@ -69,7 +68,7 @@ func soundFailure(t *testing.T, operation cbr.Operation, status int, err error) 
 	if !errors.As(err, &found) {
 		t.Fatalf("got %T %v, want a *cbr.Error", err, err)
 	}
-	if !slices.Contains(classes, found.Class) {
+	if !slices.Contains(cbr.Classes, found.Class) {
 		t.Errorf("unknown class %q", found.Class)
 	}
 	if found.Operation != operation || found.StatusCode != status {
@@ -138,6 +137,8 @@ var answers = []string{
 	`{"error_code":"BackupService.6500","error_msg":"The task does not exist"}`, `{"error_code":"BackupService.6200"}`,
 	`{"error_code":"APIGW.0301","error_msg":"x-auth-token ` + fuzzToken + ` expires","request_id":"` + fuzzToken + `"}`,
 	`{"error_code":"` + fuzzToken + `","error_msg":"\u004dIIFs3cr3tT0kenThatMustNotBeSeenAnywhere=="}`,
+	`{"error":{"code":"BackupService.6200","message":"` + fuzzToken + `"}}`, `{"itemNotFound":{"message":"m","code":404}}`, `{"badRequest":{"code":400}}`,
+	`<html><title>` + fuzzToken + `</title></html>`, `no such page: ` + fuzzToken,
 	`{"error_code":7}`, `{"error_code":"\u0000","error_msg":"` + "\xff\xfe\x00" + `"}`,
 	``, ` `, "\xef\xbb\xbf{}", `null`, `[]`, `{}`, `"text"`, `7`, `{"sync":`, `{"sync":[]}}`, `<html>It works!</html>`,
 	strings.Repeat(`{"sync":[`, 50), `{"sync":` + strings.Repeat(`[`, 200) + strings.Repeat(`]`, 200) + `}`,
@@ -248,10 +249,32 @@ func FuzzDecodeBackups(f *testing.F) {
 // expectNotFoundOnlyByCode: what is not in CBR may be sent. A proxy's 404 must not be taken for that.
 func expectNotFoundOnlyByCode(t *testing.T, status int, body string, err error) {
 	t.Helper()
-	code := field(body, "error_code")
-	if cbr.IsNotFound(err) && (status == http.StatusOK || code != cbr.CodeTaskNotFound && code != cbr.CodeBackupNotFound) {
+	if !cbr.IsNotFound(err) {
+		return
+	}
+	_, openStack := field(body, "itemNotFound").(map[string]any)
+	if status != http.StatusNotFound || body != "" && !openStack && !slices.ContainsFunc(codesIn(body), notFoundCode) {
 		t.Errorf("HTTP %d with %q counts as not found", status, body)
 	}
+}
+
+func notFoundCode(code string) bool {
+	return slices.Contains([]string{"BackupService.6200", "BackupService.6201", "BackupService.6217", "BackupService.6500", "BackupService.6501"}, code)
+}
+
+// codesIn returns all texts that stand in an object, or in an object that is a member of it.
+func codesIn(body string) (codes []string) {
+	var members map[string]any
+	_ = json.Unmarshal([]byte(body), &members)
+	for _, member := range members {
+		inner, _ := member.(map[string]any)
+		for _, value := range append(slices.Collect(maps.Values(inner)), member) {
+			if text, isText := value.(string); isText {
+				codes = append(codes, text)
+			}
+		}
+	}
+	return codes
 }
 
 // Every answer but a 200 has a class, and by it nothing is sent twice and no token is tried again and again.
@@ -300,14 +323,35 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 		fail("documented as " + string(want))
 	}
 	imports, ofCBR := failed.Operation == cbr.OperationImport, strings.HasPrefix(code, "BackupService.")
+	ofGateway := strings.HasPrefix(code, "APIGW.") || strings.HasPrefix(code, "APIG.")
 	switch failed.Class {
 	case cbr.Rejected:
-		if status := failed.StatusCode; !ofCBR && (status == 401 || status == 403 || status == 429 || status >= 500 || status < 400) {
-			fail("what the gateway refuses or fails at says nothing of a backup")
+		if !ofCBR && failed.StatusCode != 413 && failed.StatusCode != 414 {
+			fail("only CBR itself blames a backup")
+		}
+	case cbr.Quota:
+		if !ofCBR {
+			fail("only CBR knows of its vaults")
+		}
+	case cbr.Credentials:
+		if !ofCBR && !ofGateway {
+			fail("something in between knows nothing of the credentials")
+		}
+	case cbr.Permission:
+		if !ofCBR && !ofGateway && (failed.StatusCode != 403 || !strings.HasPrefix(failed.Message, "Policy doesn't allow ")) {
+			fail("something in between knows nothing of permissions")
+		}
+	case cbr.Refused, cbr.Misdirected:
+		if !ofGateway {
+			fail("only the gateway refuses a call as such")
+		}
+	case cbr.Foreign:
+		if failed.StatusCode >= 500 || failed.StatusCode >= 400 && (ofCBR || ofGateway) {
+			fail("who answered is known")
 		}
 	case cbr.NotFound:
-		if imports || code != cbr.CodeTaskNotFound && code != cbr.CodeBackupNotFound {
-			fail("only a read finds nothing, and only CBR can say so")
+		if failed.StatusCode != 404 || !notFoundCode(code) || failed.Operation != cbr.OperationGetTask && failed.Operation != cbr.OperationGetBackup {
+			fail("only a read by an id finds nothing, and only CBR can say so")
 		}
 	case cbr.Unknown:
 		if !imports {
@@ -317,9 +361,9 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 		if imports && !slices.Contains(certainlyTransient, code) {
 			fail("an import that failed behind the gateway may have been taken")
 		}
-	case cbr.Throttled, cbr.Credentials, cbr.Misdirected:
+	case cbr.Throttled:
 	}
-	if failed.Untouched && (ofCBR || !slices.Contains([]int{401, 403, 404, 429}, failed.StatusCode)) {
+	if failed.Untouched && (!ofGateway || !slices.Contains([]int{401, 403, 404, 429}, failed.StatusCode)) {
 		fail("only the gateway can turn a call away before CBR has seen it")
 	}
 	if failed.Untouched && failed.StatusCode == http.StatusNotFound && failed.Class != cbr.Misdirected {
@@ -328,7 +372,8 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 }
 
 // certainlyTransient are the codes by which an import that failed may simply be sent again, after a look.
-var certainlyTransient = []string{"BackupService.7302", "BackupService.0002", "APIGW.0201", "APIG.0201", "APIGW.0613", "APIG.0613", "0613"}
+var certainlyTransient = []string{"BackupService.7302", "BackupService.6203", "BackupService.6125", "BackupService.6130", "BackupService.6110",
+	"BackupService.0002", "APIGW.0201", "APIG.0201", "APIGW.0613", "APIG.0613"}
 
 // documentedClass is the class of a row of the table of errors, if the answer is one.
 func documentedClass(operation cbr.Operation, status int, code string) (cbr.Class, bool) {
