@@ -81,7 +81,7 @@ func classify(operation Operation, status int, said refusal) Class {
 	case status/100 == 2: // a success, but not the one that is documented
 		return failedBehind(operation)
 	case status < 400: // a redirect, which is not followed, or an upgrade that nobody asked for
-		return Foreign
+		return Misdirected
 	case fromCBR(said.Code):
 		return classifyCBR(operation, status, said.Code)
 	case gateway:
@@ -162,18 +162,19 @@ func failedBehind(operation Operation) Class {
 }
 
 // untouched says whether an answer proves that nothing of an import was taken: the gateway itself turned it away with 401,
-// 403, 429 or "no such API". Nothing documents the same of any other answer, and without the gateway's code a proxy may have
-// made it of what it got from CBR.
+// 403 or "no such API", or it is a 429 that is not CBR's own. Nothing documents the same of any other answer, and without the
+// gateway's code a proxy may have made it of what it got from CBR.
 func untouched(class Class, status int, code string) bool {
 	number, gateway := gatewayCode(code)
-	if !gateway {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return class == Throttled && !fromCBR(code)
+	case !gateway:
 		return false
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return class == Credentials || class == Permission
-	case http.StatusTooManyRequests:
-		return class == Throttled
 	case http.StatusNotFound:
 		return number == "0101"
 	default:

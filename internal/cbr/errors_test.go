@@ -48,8 +48,8 @@ var documentedErrors = []struct {
 	{400, []string{"BackupService.6114", "BackupService.6142", "BackupService.7303"}, cbr.Quota, false},
 	{403, []string{"BackupService.6114"}, cbr.Quota, false},
 
-	{429, []string{"APIGW.0308", "APIG.0308", "APIGW.9999"}, cbr.Throttled, true},
-	{429, []string{"BackupService.4711", "Other.1", ""}, cbr.Throttled, false}, // not the gateway's own
+	{429, []string{"APIGW.0308", "APIG.0308", "APIGW.9999", "Other.1", ""}, cbr.Throttled, true},
+	{429, []string{"BackupService.4711"}, cbr.Throttled, false}, // CBR's own
 	{503, []string{"APIGW.0308"}, cbr.Throttled, false},
 	{400, []string{"APIG.0308"}, cbr.Throttled, false},
 

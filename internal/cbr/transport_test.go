@@ -48,8 +48,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			})
 			for operation, call := range operations {
 				got := failure(t, call(t.Context(), client))
-				if got.Class != cbr.Foreign || got.StatusCode != status || got.Untouched {
-					t.Errorf("%s with %d to %q: got %+v, want Foreign", operation, status, target, got)
+				if got.Class != cbr.Misdirected || got.StatusCode != status || got.Untouched {
+					t.Errorf("%s with %d to %q: got %+v, want Misdirected", operation, status, target, got)
 				}
 			}
 		}

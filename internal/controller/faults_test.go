@@ -127,8 +127,7 @@ func together(all ...[]refusal) []TableEntry {
 var _ = Describe("An error that the API documents", func() {
 	DescribeTable("Rejected: is that of one backup, which is sent again when it is mended", rejectedAlone,
 		together(rows(400, "BackupService.9900", "BackupService.7300", "BackupService.7301", "BackupService.6135", "BackupService.6102",
-			"BackupService.6112", "BackupService.6300", "BackupService.6301", "BackupService.7110", "BackupService.6114",
-			"BackupService.6142", "BackupService.7303", "BackupService.4711", ""),
+			"BackupService.6112", "BackupService.6300", "BackupService.6301", "BackupService.7110", "BackupService.4711"),
 			rows(404, "BackupService.6105", "BackupService.6302"), rows(413, "APIGW.0201"), rows(414, "APIG.0201")))
 
 	DescribeTable("Throttled: the project waits as long as it is told to, and nothing was taken",
@@ -158,14 +157,35 @@ var _ = Describe("An error that the API documents", func() {
 			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonCredentialsRejected, says: row.said(), stalled: true,
 				calls: 2, lift: byNewToken}.runs(ctx)
 		},
-		entries(401, "APIGW.0301", "APIGW.0303", "APIGW.0305", "APIGW.0307", ""))
+		entries(401, "APIGW.0301", "APIGW.0303", "APIGW.0305", "APIGW.0307"))
 
-	DescribeTable("Credentials: the gateway is asked once, and again when permissions were given",
+	DescribeTable("Credentials: the gateway is asked once, and again on request",
 		func(ctx context.Context, row refusal) {
 			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonCredentialsRejected, says: row.said(), stalled: true,
 				calls: 2, lift: byRequest}.runs(ctx)
 		},
-		entries(403, "APIGW.0302", "APIGW.0306", "APIGW.0310", ""))
+		entries(403, "APIGW.0306", "APIGW.0310"))
+
+	DescribeTable("Permission: the gateway is asked once, and again when permissions were given",
+		func(ctx context.Context, row refusal) {
+			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonPermissionDenied, says: row.said(), stalled: true,
+				calls: 2, lift: byRequest}.runs(ctx)
+		},
+		entries(403, "APIGW.0302", "APIGW.0802"))
+
+	DescribeTable("Quota: it is nobody's, whatever is sent, and ends by a request at once",
+		func(ctx context.Context, row refusal) {
+			trouble{fault: row.fault(cbrtest.Always), project: v1alpha1.ReasonQuotaExceeded, says: row.said(), stalled: true,
+				backups: v1alpha1.ReasonOutcomeUnknown, calls: 2, lift: byRequest}.runs(ctx)
+		},
+		entries(400, "BackupService.6114", "BackupService.6142", "BackupService.7303"))
+
+	DescribeTable("Foreign: what is in between says nothing of credentials or backups",
+		func(ctx context.Context, row refusal) {
+			trouble{fault: row.fault(1), project: v1alpha1.ReasonEndpointUnavailable, says: row.said(),
+				backups: v1alpha1.ReasonOutcomeUnknown, calls: 2}.runs(ctx)
+		},
+		entries(400, ""), entries(401, ""), entries(403, ""), entries(404, ""))
 
 	DescribeTable("Credentials: CBR's own refusal is looked up before anything is sent again",
 		func(ctx context.Context, row refusal) {

@@ -111,7 +111,7 @@ var _ = Describe("A request to try again", func() {
 
 	It("sends a rejected backup again, once", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{Reject: func(cbr.Backup) *cbrtest.APIError {
-			return &cbrtest.APIError{Status: 400, Code: "BackupService.7303", Message: "the quota is used up"}
+			return &cbrtest.APIError{Status: 400, Code: "BackupService.7300", Message: "the vault cannot be synchronized"}
 		}})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))

@@ -93,7 +93,19 @@ func told(status int, text string) http.HandlerFunc {
 			quoted.WriteByte(character)
 		}
 	}
-	return answer(status, fmt.Sprintf(`{"error_code":"%[1]s","error_msg":"%[1]s","request_id":"%[1]s"}`, quoted.String()))
+	return answer(status, fmt.Sprintf(`{"error_code":"%[2]s%[1]s","error_msg":"%[1]s","request_id":"%[1]s"}`, quoted.String(), codePrefix(status)))
+}
+
+// codePrefix begins a code of CBR's, or of the gateway's where that is to blame the credentials.
+func codePrefix(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "BackupService."
+	case http.StatusUnauthorized:
+		return "APIGW."
+	default:
+		return ""
+	}
 }
 
 // logs are what a process writes about its work.
