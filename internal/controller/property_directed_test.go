@@ -44,8 +44,8 @@ func played(t *testing.T, observe v1alpha1.LookupPolicy, script func(*world)) {
 	})
 }
 
-// pass has a process make a pass. The first request of the given name, if any, has the outcome.
-func (w *world) pass(a *actor, outcome verdict, name string) {
+// pass has a process make a pass. The first request of the given name, if any, has the outcome. It reports whether there was one.
+func (w *world) pass(a *actor, outcome verdict, name string) (met bool) {
 	a.ask()
 	w.begin(a)
 	for range 200 {
@@ -55,16 +55,17 @@ func (w *world) pass(a *actor, outcome verdict, name string) {
 		w.mutex.Unlock()
 		switch {
 		case len(waiting) > 0 && name != "" && strings.HasPrefix(waiting[0].name, name):
-			name = ""
+			name, met = "", true
 			w.open(0, outcome)
 		case len(waiting) > 0:
 			w.open(0, goesWell)
 		case !passing:
-			return
+			return met
 		default:
 			time.Sleep(50 * time.Millisecond) // a retry's back-off
 		}
 	}
+	return met
 }
 
 // One process alone: the answer of a status patch is lost, its retry conflicts with itself, and the cache lags.

@@ -50,6 +50,8 @@ var modelKinds = []string{kindProject, kindBackup, kindSecret}
 // modelServer is an API server in memory, as far as passes can tell it from a real one: versions, preconditions,
 // merge patches, the status subresource, finalizers, and the history of each kind that a watch would show.
 type modelServer struct {
+	watch    func(client.Object)           // sees each version; nil for nobody
+	deny     func(kind, name string) error // refuses writes of the status, as an admission policy does; nil for none
 	mutex    sync.Mutex
 	revision int64
 	uids     int
@@ -242,6 +244,9 @@ func (s *modelServer) store(object client.Object) client.Object {
 	kind, name := kindOf(object), object.GetName()
 	object = objectOf(kind, fieldsOf(object))
 	object.SetResourceVersion(strconv.FormatInt(s.revision, 10))
+	if s.watch != nil {
+		s.watch(object)
+	}
 	gone := object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0
 	if gone {
 		delete(s.objects[kind], name)
@@ -269,6 +274,11 @@ func checkVersion(current client.Object, uid types.UID, version string) error {
 
 // patch applies a merge patch, to the status alone or to everything else alone.
 func (s *modelServer) patch(kind, name string, data []byte, status bool) (client.Object, error) {
+	if status && s.deny != nil {
+		if err := s.deny(kind, name); err != nil {
+			return nil, err
+		}
+	}
 	return s.change(kind, name, func(current client.Object) (client.Object, error) {
 		var changes map[string]any
 		if err := json.Unmarshal(data, &changes); err != nil {

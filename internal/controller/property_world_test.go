@@ -87,6 +87,7 @@ type gate struct {
 type world struct {
 	server  *modelServer
 	cloud   *cbrtest.Cloud
+	audit   *audit
 	alter   func(*Reconciler) // switches rules off
 	observe v1alpha1.LookupPolicy
 	ctx     context.Context
@@ -142,7 +143,9 @@ const (
 )
 
 func newWorld(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler)) *world {
-	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{TaskDuration: 3 * time.Second}), alter: alter, observe: observe, ctx: ctx}
+	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{}), audit: newAudit(), alter: alter, observe: observe, ctx: ctx}
+	w.configure(func(options *cbrtest.Options) { options.TaskDuration = 3 * time.Second })
+	w.server.watch = w.audit.stored
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
 	w.createProject(firstProject)
 	for range backups {
