@@ -160,3 +160,38 @@ func TestPropertyUnseenRival(t *testing.T) {
 		})
 	}
 }
+
+// halted has a process halt with its call on the way, let another one find out that CBR knows nothing of it, and go on.
+func halted(t *testing.T, alter func(*Reconciler)) (twice []string, trace string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := newWorld(ctx, v1alpha1.LookupNever, 2, alter)
+		w.stopAt(w.actors[0], "cloud: POST")
+		w.mutex.Lock()
+		post := w.waiting[0]
+		w.waiting = nil
+		w.mutex.Unlock()
+		w.note("%s is halted", post.actor.name)
+		w.live(w.actors[1], 2*time.Minute)
+		w.note("%s goes on", post.actor.name)
+		post.opened <- goesWell
+		w.finish(w.actors[0])
+		twice, trace = w.cloud.AcceptedTwice(), strings.Join(w.trace, "\n")
+		w.end(cancel)
+	})
+	return twice, trace
+}
+
+// A process that is halted between its record and its call, and goes on when others have looked the record up, sends nothing. The
+// rule has teeth: without it the call goes out.
+func TestPropertyCallOfAHaltedProcess(t *testing.T) {
+	if twice, trace := halted(t, nil); len(twice) > 0 {
+		t.Errorf("accepted twice: %v\n%s", twice, trace)
+	}
+	unchecked := func(r *Reconciler) { r.options.Transports.(*actor).unchecked = true }
+	if twice, trace := halted(t, unchecked); len(twice) == 0 {
+		t.Errorf("without the rule that no call begins late, nothing is found\n%s", trace)
+	}
+}

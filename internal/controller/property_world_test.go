@@ -114,10 +114,12 @@ type actor struct {
 	name       string
 	reconciler *Reconciler
 	caches     map[string]*modelCache
+	unchecked  bool       // whether a call may begin is looked at before its request waits for its turn
 	reading    sync.Mutex // guards the caches, but for what they were written by: passes of two projects read them
 	// guarded by the world's mutex
-	dead  bool
-	lanes [2]*lane // passes of different projects may overlap
+	dead   bool
+	halted bool     // none of its requests has its turn
+	lanes  [2]*lane // passes of different projects may overlap
 }
 
 // lane is the passes of a process over one project.
@@ -365,12 +367,15 @@ var errCloudConnection = errors.New("the connection to the cloud was lost")
 
 // RoundTrip carries a request to the cloud.
 func (a *actor) RoundTrip(request *http.Request) (*http.Response, error) {
+	var body []byte
+	if request.Body != nil && a.unchecked {
+		body, _ = io.ReadAll(request.Body)
+	}
 	outcome := a.enter(request.Context(), "cloud: "+request.Method+" "+request.URL.Path, gateCloud)
 	if connection := httptrace.ContextClientTrace(request.Context()); connection != nil && connection.GotConn != nil {
 		connection.GotConn(httptrace.GotConnInfo{})
 	}
-	var body []byte
-	if request.Body != nil {
+	if request.Body != nil && !a.unchecked {
 		var err error
 		if body, err = io.ReadAll(request.Body); err != nil {
 			return nil, err
