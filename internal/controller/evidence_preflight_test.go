@@ -189,7 +189,7 @@ func TestIdsInCapitalsAreThoseInLowerCase(t *testing.T) {
 
 // A BackupSync that spells the backup in another way, and that the cache does not show, is its owner all the same.
 func TestAnUnseenDuplicateInAnotherSpelling(t *testing.T) {
-	played(t, v1alpha1.LookupNever, func(w *world) {
+	directed(t, v1alpha1.LookupNever, func(w *world) {
 		w.configure(func(options *cbrtest.Options) { options.FoldCase = true })
 		w.actors[1].sees() // b0, b1, b2
 		for number := range 3 {

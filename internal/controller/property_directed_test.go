@@ -29,7 +29,7 @@ import (
 )
 
 // played runs a directed script in a world of its own, and fails the test if a backup was accepted twice.
-func played(t *testing.T, observe v1alpha1.LookupPolicy, script func(*world)) {
+func directed(t *testing.T, observe v1alpha1.LookupPolicy, script func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -70,7 +70,7 @@ func (w *world) pass(a *actor, outcome verdict, name string) (met bool) {
 
 // One process alone: the answer of a status patch is lost, its retry conflicts with itself, and the cache lags.
 func TestPropertyLostAnswerOfAStatusPatch(t *testing.T) {
-	played(t, v1alpha1.LookupNever, func(w *world) {
+	directed(t, v1alpha1.LookupNever, func(w *world) {
 		w.pass(w.actors[0], goesWell, "") // takes over, submits b0, b1, b2
 		w.createBackup()                  // newer than the takeover
 		w.actors[0].sees()
@@ -81,7 +81,7 @@ func TestPropertyLostAnswerOfAStatusPatch(t *testing.T) {
 
 // What a process has seen of CBR before another one made calls says nothing about the time after them.
 func TestPropertyOldSightOfCBR(t *testing.T) {
-	played(t, v1alpha1.LookupBeforeFirstSubmission, func(w *world) {
+	directed(t, v1alpha1.LookupBeforeFirstSubmission, func(w *world) {
 		w.pass(w.actors[0], failsBefore, "patch status of default") // has seen that CBR has none of them
 		w.pass(w.actors[1], goesWell, "")
 		time.Sleep(10 * time.Second)
@@ -98,7 +98,7 @@ func TestPropertyOldSightOfCBR(t *testing.T) {
 // accepted after it, and their BackupSyncs deleted and created anew when nobody waits for the call any more.
 func TestPropertyListDuringACall(t *testing.T) {
 	hasty(t)
-	played(t, v1alpha1.LookupBeforeFirstSubmission, func(w *world) {
+	directed(t, v1alpha1.LookupBeforeFirstSubmission, func(w *world) {
 		w.pass(w.actors[0], arrivesLate, "cloud: POST")
 		w.kill(w.actors[0])
 		w.createBackup()
@@ -125,7 +125,7 @@ func TestPropertyListDuringACall(t *testing.T) {
 // A process whose cache does not show a BackupSync yet must not take it for deleted: the record of its call would go without
 // an outcome.
 func TestPropertyRecordOfAnUnseenBackupSync(t *testing.T) {
-	played(t, v1alpha1.LookupNever, func(w *world) {
+	directed(t, v1alpha1.LookupNever, func(w *world) {
 		w.pass(w.actors[0], goesWell, "") // takes over, submits b0, b1, b2
 		w.createBackup()
 		w.actors[0].sees()
@@ -146,7 +146,7 @@ func TestPropertyUnseenRival(t *testing.T) {
 			if list {
 				hasty(t)
 			}
-			played(t, v1alpha1.LookupNever, func(w *world) {
+			directed(t, v1alpha1.LookupNever, func(w *world) {
 				w.actors[1].sees() // b0, b1, b2
 				for number := range 3 {
 					rival := modelBackup(number)

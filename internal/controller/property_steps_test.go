@@ -279,12 +279,15 @@ func (w *world) batchesOf(size int32) {
 // request asks for another import, of a BackupSync or of all that is stalled in the project.
 func (w *world) request(kind, name string) {
 	w.note("another import is requested at %s %s", kind, name)
-	_, _ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
-		if backup, is := object.(*v1alpha1.BackupSync); is {
-			w.audit.mutex.Lock()
+	concerned := w.server.backups()
+	w.audit.mutex.Lock()
+	for _, backup := range concerned {
+		if kind == kindProject || backup.Name == name {
 			w.audit.requested[fold(backup.Spec.BackupID)] = true
-			w.audit.mutex.Unlock()
 		}
+	}
+	w.audit.mutex.Unlock()
+	_, _ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
 		object.SetAnnotations(map[string]string{v1alpha1.RequestedAtAnnotation: time.Now().String()})
 		return object, nil
 	})

@@ -85,12 +85,14 @@ type gate struct {
 // world is the API server, the cloud and the processes of a run, with what waits for its turn. It lives in a bubble of
 // testing/synctest: its time passes only when the script says so.
 type world struct {
-	server  *modelServer
-	cloud   *cbrtest.Cloud
-	audit   *audit
-	alter   func(*Reconciler) // switches rules off
-	observe v1alpha1.LookupPolicy
-	ctx     context.Context
+	server *modelServer
+	cloud  *cbrtest.Cloud
+	audit  *audit
+
+	behaviour behaviour         // of the cloud
+	alter     func(*Reconciler) // switches rules off
+	observe   v1alpha1.LookupPolicy
+	ctx       context.Context
 
 	mutex   sync.Mutex
 	actors  [2]*actor
@@ -145,11 +147,17 @@ const (
 )
 
 func newWorld(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler)) *world {
+	return newWorldOf(ctx, observe, backups, alter, func(*world) {})
+}
+
+// newWorldOf is newWorld with something that happens before there are backups and processes.
+func newWorldOf(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler), begin func(*world)) *world {
 	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{}), audit: newAudit(), alter: alter, observe: observe, ctx: ctx}
 	w.configure(func(options *cbrtest.Options) { options.TaskDuration = 3 * time.Second })
 	w.server.watch = w.audit.stored
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
 	w.createProject(firstProject)
+	begin(w)
 	for range backups {
 		w.createBackup()
 	}
@@ -172,7 +180,7 @@ func (w *world) createProject(name string) {
 
 // createBackup applies the manifest of another backup.
 func (w *world) createBackup() {
-	w.server.create(modelBackup(w.created))
+	w.server.create(w.behaviour.spell(modelBackup(w.created)))
 	w.note("b%d is created", w.created)
 	w.created++
 }
