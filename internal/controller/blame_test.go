@@ -274,7 +274,8 @@ func TestAPoisonedBackupHoldsUpNoOther(t *testing.T) {
 // When CBR takes it again, it is imported, without a person's help if it is not CBR that has blamed it.
 func TestAPoisonedBackupIsImportedWhenCBRTakesIt(t *testing.T) {
 	for _, refusal := range poisons {
-		if strings.HasPrefix(refusal.Code, "BackupService.") && refusal.Code != "BackupService.7302" && refusal.Code != "BackupService.6125" {
+		own := strings.HasPrefix(refusal.Code, "BackupService.") && refusal.Code != "BackupService.7302" && refusal.Code != "BackupService.6125"
+		if own || refusal.Status == 413 { // a call with one backup that is too large will not become smaller
 			continue
 		}
 		t.Run(told(refusal), func(t *testing.T) {
@@ -301,6 +302,7 @@ func TestWhatIsInProgressInCBRIsSentAgainByItself(t *testing.T) {
 			t.Run(code+", "+concerned, func(t *testing.T) {
 				scripted(t, v1alpha1.LookupNever, 3, func(t *testing.T, w *world) {
 					refusal := cbrtest.APIError{Status: 400, Code: "BackupService." + code}
+					w.editProject(func(spec *v1alpha1.CBRProjectSpec) { limit := int32(3); spec.Retry.Limit = &limit })
 					if concerned == "all" {
 						w.refuseAll(during(10*time.Minute, cbrtest.Imports, refusal))
 					} else {

@@ -82,8 +82,12 @@ func (w *world) hold(id, status string) {
 	w.note("CBR holds %s in status %q", id, status)
 }
 
-// removeInCBR deletes a backup in CBR, as far as it is there.
+// removeInCBR deletes a backup in CBR, if it is there.
 func (w *world) removeInCBR(id string) {
+	there := slices.ContainsFunc(w.cloud.StoredBackups(""), func(stored string) bool { return fold(stored) == fold(id) })
+	if !there {
+		return
+	}
 	w.audit.mutex.Lock()
 	defer w.audit.mutex.Unlock()
 	delete(w.audit.held, fold(id))
