@@ -278,8 +278,9 @@ func (w *world) stuck() string {
 // tellsLittle reports whether the tasks of CBR do not tell whose they are.
 func (b *behaviour) tellsLittle() bool { return b.SharedTasks || b.HideBackup }
 
-// patience is how long everything may take in the end. The longest wait of one step is an hour.
-const patience = 12 * time.Hour
+// patience is how long everything may take in the end. The longest wait of one step is an hour, and where a permission is lacking, for
+// one backup perhaps, a call is made every 15 minutes; two processes that are both active learn from half of them each.
+const patience = 48 * time.Hour
 
 // settleWell heals the cloud and lets everything come to its end: by the processes as they are, or by a new one that is left alone.
 // It returns what does not.
