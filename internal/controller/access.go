@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"time"
 
@@ -118,9 +119,7 @@ func (a *access) standing() standing {
 	switch {
 	case a.obstacle.reason != "":
 		return a.obstacle
-	case a.calls.failures > 0 && !a.calls.borrowed:
-		return a.calls.standing
-	case a.reads.failures > 0:
+	case a.reads.failures > 0 && (a.calls.failures == 0 || a.calls.borrowed || passes(a.calls.class)):
 		return a.reads.standing
 	case a.calls.failures > 0:
 		return a.calls.standing
@@ -128,6 +127,16 @@ func (a *access) standing() standing {
 		return standing{reason: v1alpha1.ReasonUsable, message: usableMessage}
 	default:
 		return standing{}
+	}
+}
+
+// passes reports whether a failure of a class may pass by itself soon.
+func passes(class cbr.Class) bool {
+	switch class {
+	case cbr.Transient, cbr.Unknown, cbr.Foreign, cbr.Throttled:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -220,6 +229,15 @@ func backoff(class cbr.Class, err error, failures int) time.Duration {
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
 }
 
+const lookUpsRefused = "Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can " +
+	"be asked what it has."
+
+// refusesProject reports whether a look-up was refused in the words of an API, if not of CBR's own: so are wrong project ids.
+func refusesProject(err error) bool {
+	var failure *cbr.Error
+	return errors.As(err, &failure) && failure.Code != "" && (failure.StatusCode == http.StatusBadRequest || failure.StatusCode == http.StatusNotFound)
+}
+
 // explain says in a condition's words what a failure means and what to do about it.
 func explain(kind requestKind, class cbr.Class, err error) standing {
 	reason, format := v1alpha1.ReasonEndpointUnavailable,
@@ -243,12 +261,13 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 	case class == cbr.Misdirected:
 		reason, format = v1alpha1.ReasonNotCBR,
 			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID."
+	case class == cbr.Foreign && kind == aRead && refusesProject(err):
+		reason, format = v1alpha1.ReasonRequestsRefused, lookUpsRefused
 	case class == cbr.Foreign:
 		format = "Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and " +
 			"proxies and firewalls."
 	case kind == aRead && (class == cbr.Rejected || class == cbr.NotFound || class == cbr.Refused):
-		reason, format = v1alpha1.ReasonRequestsRefused,
-			"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has."
+		reason, format = v1alpha1.ReasonRequestsRefused, lookUpsRefused
 	case class == cbr.Rejected || class == cbr.Refused:
 		reason, format = v1alpha1.ReasonRequestsRefused,
 			"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again after a pause, and on request."

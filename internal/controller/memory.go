@@ -93,6 +93,7 @@ func (m *memory) tookOver(at, now time.Time) time.Time {
 type refusal struct {
 	err     error
 	members int // of the call
+	through int // how many calls had gone through then
 }
 
 // memories holds the memory of each project. Passes of one project never overlap, so that only the map is locked.

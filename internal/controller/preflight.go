@@ -199,11 +199,12 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 	var changes []change
 	for _, backup := range checked.wanted {
 		verdict := judge.Verdict(p.questionOf(backup))
-		delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
 		switch {
-		case verdict.Kind == evidence.Absent && verdict.Task != "":
-			p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 		case verdict.Kind == evidence.Absent:
+			delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
+			if verdict.Task != "" {
+				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
+			}
 		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, backup.Status.OperationLogID):
 			p.awaits(backup.Spec.BackupID, verdict, judge)
 			p.drop([]*v1alpha1.BackupSync{backup})

@@ -98,12 +98,11 @@ func (p *pass) forgetFailure() {
 	if p.project == nil || calls.failures == 0 || calls.borrowed || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
 		return
 	}
-	switch calls.class {
-	case cbr.Transient, cbr.Unknown, cbr.Foreign, cbr.Throttled:
-		if calls.closed(p.now) {
-			p.wakeAt(calls.until)
-			return
-		}
+	switch {
+	case !passes(calls.class):
+	case calls.closed(p.now):
+		p.wakeAt(calls.until)
+	default:
 		*calls = circuit{}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -285,7 +286,7 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 		return nil
 	}
 	alone, suspects := refused.members == 1, &p.memory.suspects
-	if !blamesItem(refused.err) && !suspects.failed(absent, alone) {
+	if !blamesItem(refused.err) && !suspects.failed(absent, alone, refused.through) {
 		return nil
 	}
 	switch suspects.refused(absent, alone, codeOf(refused.err)) {
@@ -305,6 +306,9 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 func (p *pass) rejects(only lostItem, err error) change {
 	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), describe(err)
 	refusals := p.memory.suspects.failures[fold(only.Spec.BackupID)].alone
+	if cbr.ClassOf(err) == cbr.Transient {
+		limit = math.MaxInt32 // CBR says itself that it is to be tried again
+	}
 	return change{backup: only.BackupSync, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		if blamesItem(err) {
 			return backupsync.Rejected(version, only.hash, said, now)

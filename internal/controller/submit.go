@@ -236,14 +236,24 @@ func (r *round) remember(call submission, err error, ended time.Time) {
 		r.strikes[call.ID] = nil
 		return
 	}
-	settles := r.options.SettleTime
-	if failure != nil && failure.FromCBR() && failure.StatusCode/100 == 4 {
-		settles = min(settles, refusalSettleTime)
-	}
-	r.memory.settles[call.ID] = ended.Add(settles)
-	r.carried(call, ended.Add(settles))
+	settled := r.settledAfter(call, failure, ended)
+	r.memory.settles[call.ID] = settled
+	r.carried(call, settled)
 	if failure != nil && failure.MayBlameItem() {
-		r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items)}
+		r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.suspects.through}
+	}
+}
+
+// settledAfter is when a failed call has settled. Only an answer of CBR's own is the end of the call: a connection may be lost, and a
+// proxy may give up, before the request has arrived.
+func (r *round) settledAfter(call submission, failure *cbr.Error, ended time.Time) time.Time {
+	switch {
+	case failure == nil || !failure.FromCBR():
+		return call.StartTime.Add(r.options.settlesWithin())
+	case failure.StatusCode/100 == 4:
+		return ended.Add(min(r.options.SettleTime, refusalSettleTime))
+	default:
+		return ended.Add(r.options.SettleTime)
 	}
 }
 

@@ -17,6 +17,7 @@ limitations under the License.
 package controller
 
 import (
+	"maps"
 	"slices"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -44,6 +45,8 @@ type suspects struct {
 	// nobodys is the code of refusals that no item seems to be to blame for, "" if there are none. It ends when a call goes
 	// through; until then the search goes on, slowly.
 	nobodys string
+	// since is how many calls had gone through when backups were first refused.
+	since map[string]int
 	// failures are those of calls that nobody may be to blame for, by the ids of their backups.
 	failures map[string]failures
 }
@@ -85,7 +88,7 @@ const (
 
 func newSuspects() suspects {
 	return suspects{byID: map[string]suspicion{}, groups: map[int]*suspectGroup{}, released: map[string]struct{}{},
-		parked: map[string]struct{}{}, failures: map[string]failures{}}
+		parked: map[string]struct{}{}, failures: map[string]failures{}, since: map[string]int{}}
 }
 
 // any reports whether there are suspects.
@@ -104,25 +107,30 @@ func (s *suspects) wentThrough() {
 // unproven reports whether nothing has gone through since a group came under suspicion.
 func (s *suspects) unproven(group *suspectGroup) bool { return group.through == s.through }
 
-// mayBlame is how often calls with a backup must have failed, while others went through, before it is a suspect.
-const mayBlame = 3
+// How often calls with a backup must have failed before it is a suspect: while others went through, and if there were none. To
+// find out then takes no more calls than to try again, but they are smaller when whatever it is has passed.
+const (
+	mayBlame      = 3
+	mayBlameAlone = 6
+)
 
-// failed notes that a call has failed, for a reason that may be anybody's, and that CBR has certainly taken none of these members
-// of it. It reports whether that makes suspects of them.
-func (s *suspects) failed(members []lostItem, alone bool) bool {
+// failed notes that a call has failed, for a reason that may be anybody's, when so many had gone through, and that CBR has
+// certainly taken none of these members of it. It reports whether that makes suspects of them.
+func (s *suspects) failed(members []lostItem, alone bool, through int) bool {
 	suspect := true
 	for _, member := range members {
 		id := fold(member.Spec.BackupID)
 		known := s.failures[id]
 		if known.count == 0 || known.hash != member.hash {
-			known = failures{through: s.through, hash: member.hash}
+			known = failures{through: through, hash: member.hash}
 		}
 		known.count++
 		if alone {
 			known.alone++
 		}
 		s.failures[id] = known
-		if _, already := s.byID[id]; !already && (known.count < mayBlame || known.through == s.through) {
+		enough := known.count >= mayBlame && known.through < s.through || known.count >= mayBlameAlone
+		if _, already := s.byID[id]; !already && !enough {
 			suspect = false
 		}
 	}
@@ -147,12 +155,14 @@ func (s *suspects) refused(members []lostItem, alone bool, code string) finding 
 		return nobodys
 	}
 	through := s.through
-	if whole != nil && whole.code == code {
-		through = whole.through // the search goes on
-	}
 	ids := make([]string, 0, len(members))
 	for _, member := range members {
 		id := fold(member.Spec.BackupID)
+		if first, before := s.since[id]; before {
+			through = min(through, first) // the search goes on
+		} else {
+			s.since[id] = s.through
+		}
 		s.leave(id, code)
 		s.byID[id] = suspicion{hash: member.hash}
 		ids = append(ids, id)
@@ -269,6 +279,7 @@ func (s *suspects) forget(id string) *suspectGroup {
 // other one.
 func (s *suspects) settled(id string) {
 	delete(s.failures, fold(id))
+	delete(s.since, fold(id))
 	delete(s.parked, fold(id))
 	done := s.forget(fold(id))
 	if done == nil {
@@ -282,7 +293,7 @@ func (s *suspects) settled(id string) {
 
 // prune forgets those that are not pending any more, and those that were edited.
 func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
-	if !s.any() {
+	if !s.any() && len(s.since) == 0 {
 		return
 	}
 	declared := make(map[string]*v1alpha1.BackupSync, len(pending))
@@ -292,13 +303,16 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 	for id, suspicion := range s.byID {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != suspicion.hash {
 			s.forget(id)
+			delete(s.since, id)
 		}
 	}
 	for id, failed := range s.failures {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != failed.hash {
 			delete(s.failures, id)
+			delete(s.since, id)
 		}
 	}
+	maps.DeleteFunc(s.since, func(id string, _ int) bool { return declared[id] == nil })
 	for id := range s.parked {
 		if declared[id] == nil {
 			delete(s.parked, id)

@@ -189,12 +189,14 @@ func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 		return p.lost(backup, look, verdict)
 	case !shown || !task.Status.Final():
 		return change{}, false
-	case !look.Tasks.LeavesOpen(question, shared):
+	case task.Status == cbr.TaskSuccess && !look.Tasks.LeavesOpen(question, shared):
 		return p.ended(backup, backupsync.EndOf(&task)), true
 	case verdict.Kind == evidence.Stored:
 		return p.ended(backup, backupsync.Kept(&task)), true
 	case verdict.Kind == evidence.Broken:
 		return p.broken(backup, verdict.Status), true
+	case !look.Tasks.LeavesOpen(question, shared):
+		return p.ended(backup, backupsync.EndOf(&task)), true
 	case look.Lacks(backup.Spec.BackupID) && p.settledSinceEnd(id):
 		return p.ended(backup, backupsync.Unaccounted(&task)), true
 	default:

@@ -141,8 +141,8 @@ type PollQuery struct {
 	Narrowed bool
 }
 
-// Poll looks at known tasks, and at the backups of those whose end leaves it open what became of a backup (Leaves). It costs
-// less than Collect, and proves no absence. With an error comes what was seen before.
+// Poll looks at known tasks, and at the backups of those that have not simply succeeded. It costs less than Collect, and proves no
+// absence. With an error comes what was seen before.
 func Poll(ctx context.Context, source Source, query PollQuery) (*Look, error) {
 	look := &Look{Began: query.Began, Backups: NewInventory(query.Pages)}
 	look.Backups.Narrowed = query.Narrowed
@@ -154,17 +154,20 @@ func Poll(ctx context.Context, source Source, query PollQuery) (*Look, error) {
 	if look.Tasks, err = PollTasks(ctx, source, ids, query.Since); err != nil {
 		return look, err
 	}
-	of := map[string]int{} // how many backups a task has
+	var asked []string
 	for _, question := range query.Questions {
-		of[question.TaskID]++
-	}
-	var open []string
-	for _, question := range query.Questions {
-		if look.Tasks.Forgotten(question.TaskID) || look.Tasks.LeavesOpen(question, of[question.TaskID] > 1) {
-			open = append(open, question.BackupID)
+		if look.Tasks.Forgotten(question.TaskID) || look.Tasks.asksFor(question) {
+			asked = append(asked, question.BackupID)
 		}
 	}
-	return look, look.Backups.Read(ctx, source, open)
+	return look, look.Backups.Read(ctx, source, asked)
+}
+
+// asksFor reports whether the backup is to be asked for when its task has ended: it may be there although the task failed, and the
+// end of another backup's task tells nothing.
+func (l *TaskList) asksFor(question Question) bool {
+	task, shown := l.Task(question.TaskID)
+	return shown && task.Status.Final() && (task.Status != cbr.TaskSuccess || l.LeavesOpen(question, false))
 }
 
 // LeavesOpen reports whether the end of a backup's task does not tell what became of the backup: it names another one, it
