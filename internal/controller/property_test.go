@@ -227,7 +227,8 @@ func (w *world) unsettled() string {
 		if backupsync.StateOf(backup) != backupsync.Imported {
 			return fmt.Sprintf("%s is lost: %s", backup.Name, readyOf(backup.Status.Conditions).Reason)
 		}
-		if ids := w.cloud.OperationLogIDs(backup.Spec.BackupID); !slices.Contains(ids, backup.Status.OperationLogID) {
+		found := backup.Status.Outcome == v1alpha1.OutcomeAlreadyImported && backup.Status.OperationLogID == "" // without a look at old tasks
+		if ids := w.cloud.OperationLogIDs(backup.Spec.BackupID); !found && !slices.Contains(ids, backup.Status.OperationLogID) {
 			return fmt.Sprintf("%s names the task %q, not %v", backup.Name, backup.Status.OperationLogID, ids)
 		}
 	}

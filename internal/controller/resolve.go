@@ -286,10 +286,11 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 		return nil
 	}
 	alone, suspects := refused.members == 1, &p.memory.suspects
-	if !blamesItem(refused.err) && !suspects.failed(absent, alone, refused.through) {
+	blamed := blamesItem(refused.err)
+	if !blamed && !suspects.failed(absent, alone, refused.through) {
 		return nil
 	}
-	switch suspects.refused(absent, alone, codeOf(refused.err)) {
+	switch suspects.refused(absent, alone, blamed, codeOf(refused.err)) {
 	case nobodys:
 		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.access.calls.closed(now) {
 			p.memory.access.refuseAll(refused.err, now)

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -203,7 +204,23 @@ func (r *round) note(call submission, err error, ended time.Time) {
 		r.memory.access.succeeded(aCall)
 		return
 	}
-	r.halt = r.memory.access.failed(aCall, err, ended) || r.nobodys(err, ended)
+	if !r.theirs(call, err) {
+		r.halt = r.memory.access.failed(aCall, err, ended) || r.nobodys(err, ended)
+	}
+}
+
+// theirs reports whether a failure speaks of the members of a call alone: others have gone through since theirs first failed. One
+// denial of CBR's own, while calls go well, may be theirs too.
+func (r *round) theirs(call submission, err error) bool {
+	var failure *cbr.Error
+	if !errors.As(err, &failure) || !failure.MayBlameItem() {
+		return false
+	}
+	if failure.Class == cbr.Permission && r.memory.access.calls.proven && r.memory.suspects.denials == 0 {
+		r.memory.suspects.denials++
+		return true
+	}
+	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.memory.suspects.outlived(item.BackupID) })
 }
 
 // nobodys reports whether a refusal is one of those that no item is to blame for.

@@ -47,6 +47,8 @@ type suspects struct {
 	nobodys string
 	// since is how many calls had gone through when backups were first refused.
 	since map[string]int
+	// denials counts the calls that CBR has denied since one went through.
+	denials int
 	// failures are those of calls that nobody may be to blame for, by the ids of their backups.
 	failures map[string]failures
 }
@@ -97,7 +99,7 @@ func (s *suspects) any() bool { return len(s.byID) > 0 || len(s.failures) > 0 ||
 // wentThrough notes that CBR has taken a call.
 func (s *suspects) wentThrough() {
 	s.through++
-	s.nobodys = ""
+	s.nobodys, s.denials = "", 0
 	for id := range s.parked {
 		s.released[id] = struct{}{}
 	}
@@ -137,9 +139,9 @@ func (s *suspects) failed(members []lostItem, alone bool, through int) bool {
 	return suspect
 }
 
-// refused notes that a call was refused with a code, and that CBR has certainly taken none of these members of it; one that was
-// in the call alone may be to blame.
-func (s *suspects) refused(members []lostItem, alone bool, code string) finding {
+// refused notes that a call was refused with a code, and that CBR has certainly taken none of these members of it. One that was in
+// the call alone is to blame if CBR itself says so, or if others go through.
+func (s *suspects) refused(members []lostItem, alone, blamed bool, code string) finding {
 	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
 	number := s.byID[fold(members[0].Spec.BackupID)].group
 	whole := s.groups[number]
@@ -169,6 +171,9 @@ func (s *suspects) refused(members []lostItem, alone bool, code string) finding 
 	}
 	if alone {
 		s.forget(ids[0])
+		if !blamed && through == s.through {
+			return goesOn // it may be the way to CBR
+		}
 		return guilty
 	}
 	s.halve(ids, code, through)
@@ -327,6 +332,12 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 func (s *suspects) waits(backupID string) bool {
 	_, parked := s.parked[fold(backupID)]
 	return parked
+}
+
+// outlived reports whether calls have gone through since those with a backup first failed.
+func (s *suspects) outlived(backupID string) bool {
+	failed, known := s.failures[fold(backupID)]
+	return known && failed.through < s.through
 }
 
 // frail reports whether calls with a backup have failed: those without it go first.
