@@ -124,6 +124,12 @@ func (s *simulator) serveCalls(writer http.ResponseWriter, request *http.Request
 	_ = json.NewEncoder(writer).Encode(calls)
 }
 
+// serveStored shows the backups of a project, whatever lists show of them and calls are refused.
+func (s *simulator) serveStored(writer http.ResponseWriter, request *http.Request) {
+	writer.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(writer).Encode(s.cloud.Appearances(request.URL.Query().Get("project")))
+}
+
 // Recent returns the last calls, the newest first.
 func (l ledger) Recent() []cbrtest.Call {
 	recent := slices.Clone(l.calls[max(0, len(l.calls)-50):])

@@ -16,7 +16,8 @@ limitations under the License.
 
 // Command cbrsim is the in-memory CBR of internal/cbr/cbrtest as a process, for demonstrations and black-box
 // tests. It serves the API, a ledger of what it was sent at /_ledger (JSON) and / (HTML), the single calls at /_calls
-// (JSON, ?operation= for those of one operation), and calls under /_admin/ to steer it.
+// (JSON, ?operation= for those of one operation), the backups that it holds at /_stored (JSON, ?project= for another
+// project than the first), and calls under /_admin/ to steer it.
 package main
 
 import (

@@ -195,6 +195,19 @@ func TestShowsCalls(t *testing.T) {
 	}
 }
 
+func TestShowsWhatIsStored(t *testing.T) {
+	sim := start(t, "--task-duration", "0s", "--project-id", cbrtest.ProjectID+",other", "--refusal", `{"calls":"reads"}`)
+	if _, err := client(t, sim.url, "other", cbrtest.Token, "").ImportBackups(t.Context(), cbrtest.Backups(1)); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{"": 0, "?project=other": 1} {
+		var got []cbrtest.Appearance
+		if _, text := send(t, http.MethodGet, sim.url+"/_stored"+query, ""); json.Unmarshal([]byte(text), &got) != nil || got == nil || len(got) != want {
+			t.Errorf("%q: %s", query, text)
+		}
+	}
+}
+
 func TestPageShowsWhatWasAcceptedTwice(t *testing.T) {
 	sim := start(t, "--token", "secret-token")
 	for range 2 {

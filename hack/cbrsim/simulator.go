@@ -46,6 +46,7 @@ func newSimulator(options cbrtest.Options) *simulator {
 	s.extra.HandleFunc("GET /_ledger", s.serveLedger)
 	s.extra.HandleFunc("GET /_ledger/{$}", s.servePage)
 	s.extra.HandleFunc("GET /_calls", s.serveCalls)
+	s.extra.HandleFunc("GET /_stored", s.serveStored)
 	s.extra.HandleFunc("GET /{$}", s.servePage)
 	s.extra.HandleFunc("POST /_admin/faults", steer(s.injectFaults))
 	s.extra.HandleFunc("DELETE /_admin/faults", s.clearFaults)

@@ -134,6 +134,28 @@ func (b *storedBackup) at(now time.Time) *storedBackup {
 
 func (b *storedBackup) visible(now time.Time) bool { return b.at(now) != nil }
 
+// Appearance says from when on a backup is to be seen in a status.
+type Appearance struct {
+	ID     string    `json:"id"`
+	Status string    `json:"status"`
+	Since  time.Time `json:"since"`
+}
+
+// Appearances returns the backups of a project (ProjectID if "") as they were, are and will be to be seen by whoever may see
+// all, those that were removed left out: what a test holds statements against. A backup has several where an import
+// replaces what a failed one left.
+func (c *Cloud) Appearances(projectID string) []Appearance {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	shown := []Appearance{}
+	for _, each := range c.project(cmp.Or(projectID, ProjectID)).backups {
+		for version := each; version != nil && !version.removed; version = version.before {
+			shown = append(shown, Appearance{ID: version.ID, Status: version.Status, Since: version.since})
+		}
+	}
+	return shown
+}
+
 // StoredBackups returns the ids of the backups of a project (ProjectID if "") that can be seen now, sorted.
 func (c *Cloud) StoredBackups(projectID string) []string {
 	c.mutex.Lock()

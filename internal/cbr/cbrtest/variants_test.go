@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
@@ -221,4 +223,21 @@ func TestImportReplacesABackupInError(t *testing.T) {
 		mustImport(t, server.Client(t), backup)
 		expect(80, want)
 	}
+}
+
+func TestAppearancesTellFromWhenOnABackupIsThere(t *testing.T) {
+	clock, backup := clockAt(start), cbrtest.Backup(1)
+	outcome := cbrtest.Outcome{Status: cbr.TaskFailed, Duration: time.Second}
+	server := cbrtest.NewServer(t, cbrtest.Options{Clock: clock, FailedInError: true, VisibleAfter: 5 * time.Second,
+		Refusals:    []cbrtest.Refusal{cbrtest.NotPermitted(cbrtest.Reads, time.Time{})},
+		TaskOutcome: func(cbr.Backup) cbrtest.Outcome { return outcome }})
+	mustImport(t, server.Client(t), backup)
+	outcome = cbrtest.Outcome{Duration: 9 * time.Second}
+	mustImport(t, server.Client(t), backup)
+	server.AddBackups("", cbr.StoredBackup{ID: "removed"})
+	server.RemoveBackups("", "removed")
+	NewWithT(t).Expect(server.Appearances("")).To(ConsistOf(
+		cbrtest.Appearance{ID: backup.ID, Status: "error", Since: start.Add(5 * time.Second)},
+		cbrtest.Appearance{ID: backup.ID, Status: "available", Since: start.Add(9 * time.Second)},
+	))
 }

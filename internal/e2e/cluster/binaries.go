@@ -97,7 +97,10 @@ func lastChange(root string) (time.Time, error) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		if entry.IsDir() && entry.Name() == "e2e" { // no part of the binaries
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") && entry.Name() != "go.mod" || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		info, err := entry.Info()
@@ -106,7 +109,7 @@ func lastChange(root string) (time.Time, error) {
 		}
 		return err
 	}
-	for _, part := range []string{"main.go", "api", filepath.Join("internal", "cbr"), filepath.Join("internal", "controller"), filepath.Join("hack", "cbrsim")} {
+	for _, part := range []string{"main.go", "go.mod", "api", "internal", filepath.Join("hack", "cbrsim")} {
 		if err := filepath.WalkDir(filepath.Join(root, part), note); err != nil {
 			return time.Time{}, fmt.Errorf("look for changed sources: %w", err)
 		}

@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -58,6 +59,7 @@ type Cluster struct {
 	StartTimeout time.Duration
 
 	controlPlane *controlPlane
+	mutex        sync.Mutex // of processes
 	processes    []*Process
 }
 
@@ -110,7 +112,7 @@ func newClient(config *rest.Config) (client.Client, error) {
 // end well; nothing is left running in any case.
 func (c *Cluster) Stop(ctx context.Context) error {
 	var errs []error
-	for _, process := range slices.Backward(c.processes) {
+	for _, process := range slices.Backward(c.started()) {
 		bounded, cancel := context.WithTimeout(ctx, stopGrace)
 		errs = append(errs, process.Stop(bounded))
 		cancel()
@@ -119,6 +121,13 @@ func (c *Cluster) Stop(ctx context.Context) error {
 		errs = append(errs, c.controlPlane.stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.Dir))...)
+}
+
+// started returns the processes that were started, the latest last.
+func (c *Cluster) started() []*Process {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return slices.Clone(c.processes)
 }
 
 // Child names a process of the cluster.
@@ -130,7 +139,7 @@ type Child struct {
 // Children returns the processes that run, in the order in which they should be stopped.
 func (c *Cluster) Children() ([]Child, error) {
 	var children []Child
-	for _, process := range slices.Backward(c.processes) {
+	for _, process := range slices.Backward(c.started()) {
 		if process.Running() {
 			children = append(children, Child{Name: process.Name, PID: process.PID()})
 		}

@@ -40,7 +40,7 @@ type Process struct {
 	err     error // valid once done is closed
 }
 
-// startProcess starts a process that Stop will end. Its log is called after it.
+// startProcess starts a process that Stop will end. Its log is called after it. It may be called from several goroutines.
 func (c *Cluster) startProcess(ctx context.Context, name, path string, arguments ...string) (*Process, error) {
 	p := &Process{Name: name, LogFile: filepath.Join(c.Dir, name+".log"), done: make(chan struct{})}
 	log, err := os.Create(p.LogFile)
@@ -54,7 +54,9 @@ func (c *Cluster) startProcess(ctx context.Context, name, path string, arguments
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+	c.mutex.Lock()
 	c.processes = append(c.processes, p)
+	c.mutex.Unlock()
 	go func() {
 		p.err = p.command.Wait()
 		close(p.done)

@@ -132,6 +132,27 @@ func (s *Simulator) Calls(ctx context.Context, operation string) ([]Call, error)
 	return calls, nil
 }
 
+// Appearance says from when on the simulator shows a backup in a status.
+type Appearance struct {
+	ID     string    `json:"id"`
+	Status string    `json:"status"`
+	Since  time.Time `json:"since"`
+}
+
+// Stored asks the simulator for the backups of its default project as they were, are and will be to be seen, whatever its
+// lists leave out and whatever calls it refuses.
+func (s *Simulator) Stored(ctx context.Context) ([]Appearance, error) {
+	answer, err := s.call(ctx, http.MethodGet, "/_stored", nil)
+	if err != nil {
+		return nil, fmt.Errorf("read what is stored: %w", err)
+	}
+	var stored []Appearance
+	if err := json.Unmarshal(answer, &stored); err != nil {
+		return nil, fmt.Errorf("read what is stored: %w", err)
+	}
+	return stored, nil
+}
+
 // Steer posts a body as JSON to one of the simulator's calls under /_admin/, "faults" for one.
 func (s *Simulator) Steer(ctx context.Context, what string, body any) error {
 	text, err := json.Marshal(body)
