@@ -1,0 +1,350 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/uuid"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/e2e/cluster"
+)
+
+// parallelScenarios is how many scenarios run at the same time. They mostly wait, whatever the number of processors.
+const parallelScenarios = "6"
+
+// TestMain lets more tests run at the same time than there are processors, unless -parallel says otherwise.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallelScenarios); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// bed is what the scenarios of TestEvidence share: an API server and a manager, which works for all of them.
+type bed struct {
+	kubernetes *cluster.Cluster
+	watcher    client.WithWatch
+	simulator  string // path of the binary
+	manager    *cluster.Manager
+}
+
+// newBed starts an API server and a manager that waits for seconds where production waits for a minute.
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard())
+	g, ctx := NewWithT(t), t.Context()
+	root, err := cluster.ModuleRoot()
+	g.Expect(err).NotTo(HaveOccurred())
+	if _, err := cluster.Assets(root); err != nil && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	folder := t.TempDir()
+	managerPath, err := cluster.Binary(ctx, root, folder, "manager", ".")
+	g.Expect(err).NotTo(HaveOccurred())
+	simulatorPath, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
+	g.Expect(err).NotTo(HaveOccurred())
+	b := &bed{simulator: simulatorPath}
+	b.kubernetes, err = cluster.Start(ctx, root)
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { b.end(g) })
+	g.Expect(b.kubernetes.Install(ctx)).To(Succeed())
+	b.watcher, err = client.NewWithWatch(b.kubernetes.Config, client.Options{Scheme: b.kubernetes.Client.Scheme()})
+	g.Expect(err).NotTo(HaveOccurred())
+	b.manager, err = b.kubernetes.StartManager(ctx, "manager", managerPath,
+		"--leader-elect=false", "--call-timeout=3s", "--settle-time=4s", "--zap-log-level=debug")
+	g.Expect(err).NotTo(HaveOccurred())
+	return b
+}
+
+// end stops everything. The manager must have had the roles that it needs, and no panic.
+func (b *bed) end(g *GomegaWithT) {
+	defer func() { g.Expect(b.kubernetes.Stop(context.Background())).To(Succeed()) }()
+	if b.manager == nil {
+		return
+	}
+	log, err := b.manager.Log()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(b.manager.Running()).To(BeTrue(), cluster.Tail(b.manager.LogFile, 5))
+	for _, word := range []string{"is forbidden", "panic"} {
+		g.Expect(strings.Contains(log, word)).To(BeFalse(), "the log holds %q", word)
+	}
+}
+
+// run is one scenario under way, with a namespace and a cloud of its own.
+type run struct {
+	*GomegaWithT
+	*testing.T
+	bed       *bed
+	scenario  scenario
+	namespace string
+	cloud     *cluster.Simulator
+	recorder  *recorder
+	manifests []*v1alpha1.BackupSync
+	numbers   map[string]int // of the manifests, by their names
+	outages   []outage
+}
+
+// newRun starts the cloud of a scenario, and creates the namespace and the project.
+func (b *bed) newRun(ctx context.Context, t *testing.T, s scenario) *run {
+	t.Helper()
+	r := &run{GomegaWithT: NewWithT(t), T: t, bed: b, scenario: s, numbers: map[string]int{}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "evidence-"}}
+	r.Expect(b.kubernetes.Client.Create(ctx, namespace)).To(Succeed())
+	r.namespace = namespace.Name
+	var err error
+	r.cloud, err = b.kubernetes.StartSimulator(ctx, r.namespace, b.simulator, append([]string{"--latency=20ms", "--task-duration=1s"}, s.cloud...)...)
+	r.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { r.end(context.WithoutCancel(ctx)) })
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.Cleanup(stop)
+	r.recorder, err = record(watching, b.watcher, r.namespace)
+	r.Expect(err).NotTo(HaveOccurred())
+	r.makeManifests(ctx)
+	r.createProject(ctx)
+	return r
+}
+
+func (r *run) createProject(ctx context.Context) {
+	r.Helper()
+	for _, object := range []client.Object{
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}},
+		&v1alpha1.CBRProject{
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "default"},
+			Spec: v1alpha1.CBRProjectSpec{
+				Endpoint:    r.cloud.URL,
+				ProjectID:   cbrtest.ProjectID,
+				Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
+				Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(0.5), MaxWait: seconds(5)},
+				Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
+				Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
+			},
+		},
+	} {
+		r.Expect(r.bed.kubernetes.Client.Create(ctx, object)).To(Succeed())
+	}
+}
+
+// makeManifests makes all BackupSyncs of the scenario: several backups of each of 20 machines. It tells the cloud which
+// of them it does not take.
+func (r *run) makeManifests(ctx context.Context) {
+	r.Helper()
+	rejects := map[string]cbrtest.APIError{}
+	for number := range population {
+		id := uuid.NewString()
+		if r.scenario.id != nil {
+			id = r.scenario.id(number)
+		}
+		name := fmt.Sprintf("backup-%03d", number)
+		r.numbers[name] = number
+		r.manifests = append(r.manifests, &v1alpha1.BackupSync{
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: name},
+			Spec: v1alpha1.BackupSyncSpec{
+				ProjectRef: v1alpha1.ProjectReference{Name: "default"},
+				BackupID:   id, BackupName: fmt.Sprintf("nightly_%d", number), BucketName: "vmware-backups", ImagePath: "chains/" + id,
+				ResourceID: fmt.Sprintf("96f7512d-239d-3f31-80cf-d1ce041d%04d", number%20), ResourceName: "erp-01", CreatedAt: 1772388000,
+			},
+		})
+		if refusal, found := r.scenario.refused[number]; found {
+			rejects[id] = refusal
+		}
+	}
+	r.steer(ctx, "rejects", rejects)
+}
+
+// apply creates some of the manifests, all at once.
+func (r *run) apply(ctx context.Context, from, to int) {
+	r.Helper()
+	var creating errgroup.Group
+	creating.SetLimit(8)
+	for _, manifest := range r.manifests[from:to] {
+		creating.Go(func() error { return r.bed.kubernetes.Client.Create(ctx, manifest.DeepCopy()) })
+	}
+	r.Expect(creating.Wait()).To(Succeed())
+}
+
+// deleteAll deletes all BackupSyncs, and waits until they are gone.
+func (r *run) deleteAll(ctx context.Context) {
+	r.Helper()
+	r.Expect(r.bed.kubernetes.Client.DeleteAllOf(ctx, &v1alpha1.BackupSync{}, client.InNamespace(r.namespace))).To(Succeed())
+	r.await(ctx, "all to be deleted", func(g Gomega) { g.Expect(r.list(ctx, g)).To(BeEmpty()) })
+}
+
+// request asks for another try at the project, as a person does.
+func (r *run) request(ctx context.Context) {
+	r.Helper()
+	r.patchProject(ctx, func(project *v1alpha1.CBRProject) {
+		project.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: time.Now().Format(time.RFC3339)}
+	})
+}
+
+// editProject changes something of the project's spec that matters little.
+func (r *run) editProject(ctx context.Context) {
+	r.Helper()
+	r.patchProject(ctx, func(project *v1alpha1.CBRProject) { project.Spec.Poll.OverdueAfter = seconds(900) })
+}
+
+func (r *run) patchProject(ctx context.Context, change func(*v1alpha1.CBRProject)) {
+	r.Helper()
+	project := r.project(ctx, r)
+	changed := project.DeepCopy()
+	change(changed)
+	r.Expect(r.bed.kubernetes.Client.Patch(ctx, changed, client.MergeFrom(project))).To(Succeed())
+}
+
+func (r *run) steer(ctx context.Context, what string, body any) {
+	r.Helper()
+	r.Expect(r.cloud.Steer(ctx, what, body)).To(Succeed())
+}
+
+// beginOutage notes that the cloud refuses what is needed from now on, until the returned function is called.
+func (r *run) beginOutage() (end func()) {
+	from := time.Now()
+	return func() { r.outages = append(r.outages, outage{from: from, to: time.Now()}) }
+}
+
+// expecter is what both Gomega and run are.
+type expecter interface {
+	Expect(actual any, extra ...any) Assertion
+}
+
+func (r *run) list(ctx context.Context, g expecter) []v1alpha1.BackupSync {
+	var list v1alpha1.BackupSyncList
+	g.Expect(r.bed.kubernetes.Client.List(ctx, &list, client.InNamespace(r.namespace))).To(Succeed())
+	return list.Items
+}
+
+// counts counts the BackupSyncs by the reason of Ready.
+func (r *run) counts(ctx context.Context, g expecter) map[string]int {
+	counts := map[string]int{}
+	for _, backup := range r.list(ctx, g) {
+		counts[readyOf(backup.Status.Conditions).Reason]++
+	}
+	return counts
+}
+
+func (r *run) project(ctx context.Context, g expecter) *v1alpha1.CBRProject {
+	project := &v1alpha1.CBRProject{}
+	g.Expect(r.bed.kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: "default"}, project)).To(Succeed())
+	return project
+}
+
+func (r *run) projectReady(ctx context.Context, g expecter) metav1.Condition {
+	return readyOf(r.project(ctx, g).Status.Conditions)
+}
+
+func (r *run) ledger(ctx context.Context, g expecter) *cluster.Ledger {
+	ledger, err := r.cloud.Ledger(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	return ledger
+}
+
+// await waits until something is so; the scenario ends if it is not a little before its time is over.
+func (r *run) await(ctx context.Context, what string, so func(g Gomega)) {
+	r.Helper()
+	end, _ := ctx.Deadline()
+	left := max(time.Until(end)-2*time.Second, 0)
+	r.Eventually(so).WithContext(ctx).WithTimeout(left).WithPolling(200*time.Millisecond).Should(Succeed(), "waiting for %s", what)
+}
+
+// pause lets time go by in which the operator may do something wrong.
+func (r *run) pause(ctx context.Context, length time.Duration) {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// check fails the test, but lets it go on.
+func (r *run) check(ok bool, format string, arguments ...any) {
+	r.Helper()
+	if !ok {
+		r.Errorf(format, arguments...)
+	}
+}
+
+func (r *run) expectation() expectation {
+	expected := expectation{refused: map[string]bool{}, anew: r.scenario.anew, reasons: r.scenario.reasons, outages: r.outages}
+	for number := range r.scenario.refused {
+		expected.refused[evidence.Fold(r.manifests[number].Spec.BackupID)] = true
+	}
+	return expected
+}
+
+// expectReasons checks that the project has said why it waited.
+func (r *run) expectReasons() {
+	r.Helper()
+	said := r.recorder.projectReasons()
+	r.check(len(r.scenario.mustSay) == 0 || slices.ContainsFunc(said, func(reason string) bool { return slices.Contains(r.scenario.mustSay, reason) }),
+		"the project has said %q, none of which is of %q", said, r.scenario.mustSay)
+}
+
+// end shows what is needed to understand a failure, and stops the cloud.
+func (r *run) end(ctx context.Context) {
+	if r.Failed() {
+		r.explain(ctx)
+	}
+	r.check(r.cloud.Kill() == nil, "the simulator could not be stopped")
+}
+
+// explain logs the ledger, the statuses and the end of the manager's log, as far as they are of this scenario.
+func (r *run) explain(ctx context.Context) {
+	g := NewGomega(func(message string, _ ...int) { r.Log(message) })
+	if ledger, err := r.cloud.Ledger(ctx); err == nil {
+		r.Logf("ledger: %d calls, %d backups taken, twice %d; answers %v", ledger.SyncCalls, len(ledger.Backups), len(ledger.AcceptedTwice), ledger.Answers)
+	}
+	r.Logf("reasons: %v", r.counts(ctx, g))
+	for _, backup := range r.list(ctx, g) {
+		if ready := readyOf(backup.Status.Conditions); ready.Status != metav1.ConditionTrue {
+			r.Logf("%s (%s): %s %s: %s", backup.Name, backup.Spec.BackupID, ready.Status, ready.Reason, ready.Message)
+			break
+		}
+	}
+	project := r.project(ctx, g)
+	r.Logf("project: %+v, %d recorded calls, scope %q", project.Status.Conditions, len(project.Status.Journal.Submissions), project.Status.Journal.TaskScope)
+	r.Logf("the project has said %q", r.recorder.projectReasons())
+	log, err := r.bed.manager.Log()
+	if err != nil {
+		r.Log(err)
+	}
+	var lines []string
+	for line := range strings.SplitSeq(log, "\n") {
+		if strings.Contains(line, r.namespace) {
+			lines = append(lines, strings.ToValidUTF8(line[:min(len(line), 500)], ""))
+		}
+	}
+	r.Logf("log of the manager, %d lines:\n%s", len(lines), strings.Join(lines[max(0, len(lines)-40):], "\n"))
+}

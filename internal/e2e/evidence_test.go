@@ -1,0 +1,269 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/cbr/evidence"
+)
+
+const (
+	// population is how many backups each scenario imports.
+	population = 200
+	// fewestCalls is how many calls they take if nothing goes wrong.
+	fewestCalls = population / cbr.MaxImportItems
+	// scenarioTimeout is how long a scenario may take.
+	scenarioTimeout = 58 * time.Second
+	// outageTime is how long calls are refused: several of the pauses that grow from a second.
+	outageTime = 8 * time.Second
+)
+
+// scenario is a cloud that behaves in a way that is not excluded, and what the operator must make of it: each of 200
+// backups is taken once and imported, and no status ever says what is not so.
+type scenario struct {
+	name string
+	// cloud are the flags of the simulator.
+	cloud []string
+	// id makes the id of a backup; a UUID if nil.
+	id func(number int) string
+	// batch is batch.maxSize of the project; 50 if 0.
+	batch int32
+	// refused are the backups that the cloud does not take at first, by their numbers, and how it answers.
+	refused map[int]cbrtest.APIError
+	// doubtful are the backups that need not be imported, by their numbers. They are never taken twice either.
+	doubtful map[int]bool
+	// reasons are those of the project that are true at some time, besides Pending and Usable; it must say one of mustSay.
+	reasons, mustSay []string
+	// anew says that BackupSyncs are deleted and created again.
+	anew bool
+	// calls is the most sync calls that it may take; the fewest that are possible if 0.
+	calls int
+	// play does what happens in the scenario; nil applies all manifests.
+	play func(ctx context.Context, r *run)
+}
+
+// unavailable are the reasons of a project whose way to the cloud is cut.
+var unavailable = []string{v1alpha1.ReasonEndpointUnavailable, v1alpha1.ReasonNotCBR}
+
+var scenarios = []scenario{
+	{name: "tasks name nothing", cloud: []string{"--hide-task-backup", "--hide-task-resource"}},
+	{name: "tasks name nothing, and an answer is lost", cloud: []string{"--hide-task-backup", "--hide-task-resource"}, play: loseAnAnswer, reasons: unavailable},
+	{name: "a call has one task", cloud: []string{"--shared-tasks"}},
+	{name: "a call has one task, which names its first backup, and an answer is lost", cloud: []string{"--shared-tasks", "--name-first"},
+		play: loseAnAnswer, reasons: unavailable},
+	// It shows them after 3 s, and the operator waits for 4 s after a call whose answer was lost. In production that is 60 s.
+	{name: "tasks are shown late", cloud: []string{"--visible-after=3s"}},
+	{name: "tasks are shown late, and an answer is lost", cloud: []string{"--visible-after=3s"}, play: loseAnAnswer, reasons: unavailable},
+	{name: "ids are in capitals, the cloud answers in lower case, and an answer is lost", cloud: []string{"--fold-case"},
+		id: func(int) string { return strings.ToUpper(uuid.NewString()) }, play: loseAnAnswer, reasons: unavailable},
+	{name: "an id is no UUID, and the cloud refuses to look for it", cloud: []string{"--require-uuids"},
+		id: func(number int) string {
+			if number == 60 {
+				return "erp-01." + uuid.NewString()
+			}
+			return uuid.NewString()
+		},
+		doubtful: map[int]bool{60: true}, calls: fewestCalls + 1},
+	{name: "one backup is answered 403 and one 500", batch: 10,
+		refused: map[int]cbrtest.APIError{
+			33:  {Status: 403, Code: "BackupService.5403", Message: "Access to the bucket is denied"},
+			121: {Status: 500, Code: "BackupService.9910", Message: "Internal error"},
+		},
+		reasons: append([]string{v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 30,
+		play: isolate},
+	{name: "the quota is raised after a while", cloud: []string{fmt.Sprintf("--quota=%d", population/2)},
+		reasons: []string{v1alpha1.ReasonQuotaExceeded}, mustSay: []string{v1alpha1.ReasonQuotaExceeded}, calls: 40, play: raiseTheQuota},
+	// Waiting alone would take 15 minutes: so often the operator tries again by itself. A person need not wait.
+	{name: "a permission to import is granted after a while, and a person asks for another try", cloud: []string{denied("ImportBackup")},
+		reasons: []string{v1alpha1.ReasonPermissionDenied}, mustSay: []string{v1alpha1.ReasonPermissionDenied}, calls: fewestCalls + 8,
+		play: func(ctx context.Context, r *run) { grantThePermission(ctx, r, r.request) }},
+	{name: "the permission to read is granted after a while, and a person edits the project", cloud: []string{denied("reads")},
+		reasons: []string{v1alpha1.ReasonPermissionDenied}, mustSay: []string{v1alpha1.ReasonPermissionDenied}, calls: fewestCalls,
+		play: func(ctx context.Context, r *run) { grantThePermission(ctx, r, r.editProject) }},
+	{name: "reads are refused for a while",
+		reasons: []string{v1alpha1.ReasonRequestsRefused}, mustSay: []string{v1alpha1.ReasonRequestsRefused}, calls: fewestCalls + 2,
+		play: refuse(map[string]any{"calls": "reads", "status": 400, "shape": "openstack", "message": "Invalid project"})},
+	{name: "a proxy answers everything with 403 for a while", reasons: unavailable, mustSay: unavailable, calls: fewestCalls + 8,
+		play: refuse(map[string]any{"status": 403, "shape": "html"})},
+	{name: "a proxy answers everything with 502 for a while", reasons: unavailable, mustSay: unavailable, calls: fewestCalls + 8,
+		play: refuse(map[string]any{"status": 502, "shape": "html"})},
+	{name: "all is deleted and applied anew while an outcome is unknown", cloud: []string{"--task-duration=4s"}, anew: true,
+		play: applyAnew, reasons: unavailable},
+	{name: "all is deleted and applied anew while an outcome is unknown and a task names nothing", anew: true, play: applyAnew, reasons: unavailable,
+		cloud: []string{"--task-duration=6s", "--shared-tasks", "--hide-task-backup", "--hide-task-resource"}},
+}
+
+// TestEvidence runs all scenarios against one manager, several at the same time: none may disturb another.
+func TestEvidence(t *testing.T) {
+	b := newBed(t)
+	for _, each := range scenarios {
+		t.Run(each.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), scenarioTimeout)
+			defer cancel()
+			r := b.newRun(ctx, t, each)
+			if each.play == nil {
+				r.apply(ctx, 0, population)
+			} else {
+				each.play(ctx, r)
+			}
+			r.expectDone(ctx)
+			r.expectTruth(ctx)
+		})
+	}
+}
+
+// loseAnAnswer lets the cloud take a call whose answer is lost.
+func loseAnAnswer(ctx context.Context, r *run) {
+	r.steer(ctx, "faults", map[string]any{"operation": cbr.OperationImport, "skip": 1, "closeAfter": true})
+	r.apply(ctx, 0, population)
+	r.await(ctx, "a backup whose outcome is unknown", func(g Gomega) {
+		g.Expect(r.counts(ctx, g)).To(HaveKey(v1alpha1.ReasonOutcomeUnknown))
+	})
+}
+
+// isolate waits until all is imported but what the cloud does not take. Then it takes that too, and a person asks for it.
+func isolate(ctx context.Context, r *run) {
+	r.apply(ctx, 0, population)
+	r.await(ctx, "all others to be imported", func(g Gomega) {
+		g.Expect(r.counts(ctx, g)).To(HaveKeyWithValue(v1alpha1.ReasonImported, population-len(r.scenario.refused)))
+	})
+	r.steer(ctx, "rejects", map[string]any{})
+	r.request(ctx)
+}
+
+// denied is the flag of a cloud that does not permit some calls.
+func denied(calls string) string {
+	return fmt.Sprintf(`--refusal={"calls":%q,"status":403,"message":"Policy doesn't allow {action} to be performed."}`, calls)
+}
+
+// grantThePermission lifts the refusals that the cloud began with, once the project tells of them and has done so for a while.
+func grantThePermission(ctx context.Context, r *run, ask func(context.Context)) {
+	lift := r.beginOutage()
+	r.apply(ctx, 0, population)
+	r.await(ctx, "the project's reason", func(g Gomega) {
+		g.Expect(r.projectReady(ctx, g).Reason).To(Equal(v1alpha1.ReasonPermissionDenied))
+	})
+	r.pause(ctx, outageTime/2)
+	lift()
+	r.steer(ctx, "options", map[string]any{"refusals": []any{}})
+	ask(ctx)
+}
+
+// raiseTheQuota does so once the project has told for a while that it is used up.
+func raiseTheQuota(ctx context.Context, r *run) {
+	r.apply(ctx, 0, population)
+	r.await(ctx, "the quota to be used up", func(g Gomega) {
+		g.Expect(r.ledger(ctx, g).Backups).To(HaveLen(population / 2))
+	})
+	lift := r.beginOutage()
+	r.await(ctx, "the project's reason", func(g Gomega) {
+		g.Expect(r.projectReady(ctx, g).Reason).To(Equal(v1alpha1.ReasonQuotaExceeded))
+		g.Expect(r.counts(ctx, g)).To(Equal(map[string]int{v1alpha1.ReasonImported: population / 2, v1alpha1.ReasonQueued: population / 2}))
+	})
+	r.pause(ctx, outageTime/2)
+	lift()
+	r.steer(ctx, "options", map[string]any{"quota": 0})
+}
+
+// refuse lets calls be refused for a while, in the middle of the import.
+func refuse(refusal map[string]any) func(context.Context, *run) {
+	return func(ctx context.Context, r *run) {
+		r.apply(ctx, 0, population/2)
+		r.await(ctx, "the first backups to be taken", func(g Gomega) {
+			g.Expect(r.ledger(ctx, g).Backups).NotTo(BeEmpty())
+		})
+		r.steer(ctx, "options", map[string]any{"refusals": []any{refusal}})
+		lift := r.beginOutage()
+		r.apply(ctx, population/2, population)
+		r.pause(ctx, outageTime)
+		lift()
+		r.steer(ctx, "options", map[string]any{"refusals": []any{}})
+	}
+}
+
+// applyAnew loses two answers, and then deletes and creates all BackupSyncs, as "kubectl delete -f" and "apply -f" do.
+func applyAnew(ctx context.Context, r *run) {
+	r.steer(ctx, "faults", map[string]any{"operation": cbr.OperationImport, "skip": 1, "times": 2, "closeAfter": true})
+	r.apply(ctx, 0, population)
+	r.await(ctx, "backups whose outcome is unknown", func(g Gomega) {
+		g.Expect(r.counts(ctx, g)).To(HaveKey(v1alpha1.ReasonOutcomeUnknown))
+		g.Expect(r.ledger(ctx, g).Backups).To(HaveLen(population))
+	})
+	r.deleteAll(ctx)
+	r.apply(ctx, 0, population)
+}
+
+// expectDone waits until all is imported that can be, and the project says so.
+func (r *run) expectDone(ctx context.Context) {
+	r.Helper()
+	r.await(ctx, "everything to be imported", func(g Gomega) {
+		missing := map[string]int{}
+		for _, each := range r.list(ctx, g) {
+			if ready := readyOf(each.Status.Conditions); ready.Status != metav1.ConditionTrue && !r.scenario.doubtful[r.numbers[each.Name]] {
+				missing[ready.Reason]++
+			}
+		}
+		g.Expect(missing).To(BeEmpty(), "the reasons of those that are not imported")
+		project := r.project(ctx, g)
+		g.Expect(project.Status.Backups).NotTo(BeNil())
+		g.Expect(project.Status.Backups.Imported).To(BeNumerically(">=", population-len(r.scenario.doubtful)))
+		g.Expect(len(project.Status.Journal.Submissions)).To(BeNumerically("<=", len(r.scenario.doubtful)))
+		g.Expect(readyOf(project.Status.Conditions).Reason).To(Equal(v1alpha1.ReasonUsable))
+	})
+}
+
+// expectTruth holds the ledger and all that the statuses have ever said against each other.
+func (r *run) expectTruth(ctx context.Context) {
+	r.Helper()
+	history, err := historyOf(ctx, r.cloud)
+	r.Expect(err).NotTo(HaveOccurred())
+	taken := map[string]int{}
+	for _, each := range history.ledger.Backups {
+		taken[evidence.Fold(each.BackupID)] += each.Accepted
+	}
+	times := map[int]int{}
+	for number, backup := range r.manifests {
+		count := taken[evidence.Fold(backup.Spec.BackupID)]
+		if count == 0 && r.scenario.doubtful[number] {
+			count = 1
+		}
+		times[count]++
+	}
+	r.check(times[1] == population, "the backups by how often they were taken: %v", times)
+	most := cmp.Or(r.scenario.calls, fewestCalls)
+	r.check(history.ledger.SyncCalls <= most, "%d sync calls, at most %d are needed", history.ledger.SyncCalls, most)
+	untruths := r.recorder.untruths(history, r.expectation())
+	for _, untruth := range untruths[:min(len(untruths), 10)] {
+		r.check(false, "untrue: %s", untruth)
+	}
+	r.check(len(untruths) <= 10, "untrue: %d statements in all", len(untruths))
+	r.expectReasons()
+}
