@@ -55,7 +55,7 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 	KUBEBUILDER_ASSETS=$(K8S) go test -race ./internal/e2e/...
 
 .PHONY: torture
-torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer.
+torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer, TORTURE_SEED=N for the cloud of another run.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
 .PHONY: bench

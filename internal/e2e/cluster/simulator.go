@@ -165,6 +165,14 @@ func (s *Simulator) Steer(ctx context.Context, what string, body any) error {
 	return nil
 }
 
+// ClearFaults forgets the faults that were set and that no call has met yet.
+func (s *Simulator) ClearFaults(ctx context.Context) error {
+	if _, err := s.call(ctx, http.MethodDelete, "/_admin/faults", nil); err != nil {
+		return fmt.Errorf("clear the faults of the simulator: %w", err)
+	}
+	return nil
+}
+
 func (s *Simulator) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, s.URL+path, bytes.NewReader(body))
 	if err != nil {

@@ -14,15 +14,19 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package torture_test kills, halts and doubles real managers while they import, and then counts what the simulated CBR
-// has accepted. TORTURE sets how long it goes on, "5m" for one; a minute by default.
+// Package torture_test kills, halts and doubles real managers while they import into a simulated CBR that behaves in a way
+// drawn at random and is disturbed now and then. Then it counts what that has accepted. TORTURE sets how long it goes on, "5m"
+// for one; a minute by default. TORTURE_SEED repeats what was drawn in another run.
 package torture_test
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,6 +41,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -46,10 +51,16 @@ const (
 	waves = 40
 	// backupsPerSecond makes 2,000 backups of a run of five minutes.
 	backupsPerSecond = 7
-	settleTimeout    = 3 * time.Minute
+	// settleTimeout is enough for the retry of a failed import, which comes after a minute, and for the pauses after failures.
+	settleTimeout = 4 * time.Minute
+	// awaitCallTimeout is how long a leader may make no call before it is halted all the same.
+	awaitCallTimeout = 10 * time.Second
+	// startTimeout is how long the cluster may take to start, and a phase to end once its time is over.
+	startTimeout = 3 * time.Minute
 )
 
-// The managers of all phases look lost calls up after seconds. A call takes up to half a second.
+// The managers of all phases look lost calls up after seconds. The cloud shows what it has taken within 3 s, and carries
+// a call out half a second after its sender has given up at the latest.
 var impatient = []string{"--call-timeout=3s", "--settle-time=6s"}
 
 // arena is what the phases of the torture share.
@@ -57,6 +68,7 @@ type arena struct {
 	*GomegaWithT
 	kubernetes *cluster.Cluster
 	simulator  *cluster.Simulator
+	cloud      cloud
 	manager    string // path of the binary
 	until      time.Time
 	random     *rand.Rand
@@ -72,15 +84,35 @@ func TestTorture(t *testing.T) {
 			t.Fatalf("TORTURE: %v", err)
 		}
 	}
-	a := newArena(t)
-	ctx := t.Context()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("TORTURE_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("TORTURE_SEED: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), duration+settleTimeout+startTimeout)
+	defer cancel()
 	total := max(int(duration.Seconds())*backupsPerSecond, 400)
+	a := newArena(ctx, t, seed, total)
 	a.project(ctx)
-	feeding, stopFeeding := context.WithCancel(ctx)
-	defer stopFeeding()
-	var feeder errgroup.Group
-	feeder.Go(func() error { return a.feed(feeding, total, duration/waves) })
+	a.torture(ctx, seed, total, duration)
+	start := time.Now()
+	a.settle(ctx, total)
+	t.Logf("%d backups in %s, settled in %s: %v", total, duration, time.Since(start).Round(time.Second), a.counts)
+}
 
+// torture goes through all phases, while backups are added and the cloud is disturbed.
+func (a *arena) torture(ctx context.Context, seed uint64, total int, duration time.Duration) {
+	disturbing, calm := context.WithCancel(ctx)
+	defer calm()
+	var beside errgroup.Group
+	beside.Go(func() error { return a.feed(ctx, total, duration/waves) })
+	var disturbances map[string]int
+	beside.Go(func() (err error) {
+		disturbances, err = disturb(disturbing, rand.New(rand.NewPCG(seed, 1)), a.simulator)
+		return err
+	})
 	start := time.Now()
 	a.until = start.Add(duration * 50 / 100)
 	a.killAtRandom(ctx)
@@ -88,13 +120,12 @@ func TestTorture(t *testing.T) {
 	a.haltLeaders(ctx)
 	a.until = start.Add(duration)
 	a.runTwoAtOnce(ctx)
-
-	a.Expect(feeder.Wait()).To(Succeed())
-	a.settle(ctx, total)
-	t.Logf("%d backups in %s: %v", total, time.Since(start).Round(time.Second), a.counts)
+	calm()
+	a.Expect(beside.Wait()).To(Succeed())
+	maps.Copy(a.counts, disturbances)
 }
 
-func newArena(t *testing.T) *arena {
+func newArena(ctx context.Context, t *testing.T, seed uint64, total int) *arena {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard())
 	g := NewWithT(t)
@@ -103,29 +134,31 @@ func newArena(t *testing.T) *arena {
 	if _, err := cluster.Assets(root); err != nil && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
-	folder, seed := t.TempDir(), uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	folder := t.TempDir()
 	a := &arena{GomegaWithT: g, counts: map[string]int{}, random: rand.New(rand.NewPCG(seed, 0))}
-	a.manager, err = cluster.Binary(t.Context(), root, folder, "manager", ".")
+	a.cloud = draw(a.random, total)
+	t.Logf("TORTURE_SEED=%d: %s", seed, &a.cloud)
+	a.manager, err = cluster.Binary(ctx, root, folder, "manager", ".")
 	g.Expect(err).NotTo(HaveOccurred())
-	simulator, err := cluster.Binary(t.Context(), root, folder, "cbrsim", "./hack/cbrsim")
+	simulator, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
 	g.Expect(err).NotTo(HaveOccurred())
-	a.kubernetes, err = cluster.Start(t.Context(), root)
+	a.kubernetes, err = cluster.Start(ctx, root)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() {
 		if t.Failed() {
+			a.explain(context.WithoutCancel(ctx), t)
 			t.Logf("log of the last manager:\n%s", cluster.Tail(a.kubernetes.Dir+fmt.Sprintf("/manager-%d.log", a.started), 20))
 		}
-		g.Expect(a.kubernetes.Stop(context.Background())).To(Succeed())
+		g.Expect(a.kubernetes.Stop(context.WithoutCancel(ctx))).To(Succeed())
 	})
-	g.Expect(a.kubernetes.Install(t.Context())).To(Succeed())
-	a.simulator, err = a.kubernetes.StartSimulator(t.Context(), "cbrsim", simulator, "--latency=400ms", "--task-duration=2s")
+	g.Expect(a.kubernetes.Install(ctx)).To(Succeed())
+	a.simulator, err = a.kubernetes.StartSimulator(ctx, "cbrsim", simulator, a.cloud.flags...)
 	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(a.cloud.setUp(ctx, a.simulator)).To(Succeed())
 	return a
 }
 
-// project creates a project of small calls, so that there are many, which does not look before it submits: that would
-// hide what the other rules are for.
+// project creates a project of small calls, so that there are many. Failed imports are not tried again by themselves.
 func (a *arena) project(ctx context.Context) {
 	second := &metav1.Duration{Duration: time.Second}
 	for _, object := range []client.Object{
@@ -137,7 +170,8 @@ func (a *arena) project(ctx context.Context) {
 				Endpoint:     a.simulator.URL,
 				ProjectID:    cbrtest.ProjectID,
 				Credentials:  v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-				LookupPolicy: v1alpha1.LookupNever,
+				LookupPolicy: a.cloud.policy,
+				Retry:        v1alpha1.Retry{Limit: new(int32)},
 				Batch:        v1alpha1.Batch{MaxSize: 5, Window: &metav1.Duration{Duration: 100 * time.Millisecond}, MaxWait: second},
 				Limits:       v1alpha1.Limits{SyncCallsPerMinute: 100000},
 				Poll:         v1alpha1.Poll{Interval: second},
@@ -154,7 +188,7 @@ func (a *arena) feed(ctx context.Context, total int, interval time.Duration) err
 	defer ticker.Stop()
 	for created := 0; created < total; {
 		for range (total + waves - 1) / waves {
-			if err := a.kubernetes.Client.Create(ctx, backup(created)); err != nil {
+			if err := a.kubernetes.Client.Create(ctx, a.backup(created)); err != nil {
 				return fmt.Errorf("create backup %d: %w", created, err)
 			}
 			if created++; created == total {
@@ -170,14 +204,15 @@ func (a *arena) feed(ctx context.Context, total int, interval time.Duration) err
 	return nil
 }
 
-func backup(number int) *v1alpha1.BackupSync {
+// backup makes a BackupSync: one of several backups of one of 30 machines.
+func (a *arena) backup(number int) *v1alpha1.BackupSync {
 	return &v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("backup-%05d", number)},
 		Spec: v1alpha1.BackupSyncSpec{
 			ProjectRef: v1alpha1.ProjectReference{Name: "default"},
-			BackupID:   fmt.Sprintf("1f9e6b47-7655-4a19-b563-%012d", number),
+			BackupID:   a.cloud.id(number),
 			BackupName: fmt.Sprintf("nightly_%d", number), BucketName: "vmware-backups", ImagePath: fmt.Sprintf("chains/%d", number),
-			ResourceID: "96f7512d-239d-3f31-80cf-d1ce041df9a6", ResourceName: "erp-01", CreatedAt: 1772388000,
+			ResourceID: fmt.Sprintf("96f7512d-239d-3f31-80cf-d1ce041d%04d", number%30), ResourceName: "erp-01", CreatedAt: 1772388000,
 		},
 	}
 }
@@ -191,12 +226,7 @@ func (a *arena) start(ctx context.Context, arguments ...string) *cluster.Manager
 
 // pause lets a random time go by.
 func (a *arena) pause(ctx context.Context, shortest, longest time.Duration) {
-	timer := time.NewTimer(shortest + time.Duration(a.random.Int64N(int64(longest-shortest))))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	wait(ctx, shortest+time.Duration(a.random.Int64N(int64(longest-shortest))))
 }
 
 func (a *arena) over() bool { return !time.Now().Before(a.until) }
@@ -230,15 +260,17 @@ func (a *arena) haltLeaders(ctx context.Context) {
 	a.counts["kills"] += 2
 }
 
-// awaitCall waits until a sync call arrives.
+// awaitCall waits until a sync call arrives, or for some seconds: the managers may wait too, for a cloud that is disturbed.
 func (a *arena) awaitCall(ctx context.Context) {
 	before, err := a.simulator.Ledger(ctx)
 	a.Expect(err).NotTo(HaveOccurred())
-	a.Eventually(func(g Gomega) {
+	for end := time.Now().Add(awaitCallTimeout); time.Now().Before(end) && !a.over() && wait(ctx, 20*time.Millisecond); {
 		now, err := a.simulator.Ledger(ctx)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(now.SyncCalls > before.SyncCalls || a.over()).To(BeTrue())
-	}, 30*time.Second, 20*time.Millisecond).Should(Succeed())
+		a.Expect(err).NotTo(HaveOccurred())
+		if now.SyncCalls > before.SyncCalls {
+			return
+		}
+	}
 }
 
 // runTwoAtOnce has two managers work at the same time, without leader election, and kills one or the other.
@@ -253,23 +285,116 @@ func (a *arena) runTwoAtOnce(ctx context.Context) {
 	}
 }
 
-// settle waits until all is imported, and holds the ledger against the statuses.
+// settle waits until each backup has come to its end, and holds the ledger against the statuses.
 func (a *arena) settle(ctx context.Context, total int) {
 	a.Eventually(func(g Gomega) {
-		g.Expect(a.reasons(ctx, g)).To(Equal(map[string]int{v1alpha1.ReasonImported: total}))
+		if twice := a.twice(ctx, g); len(twice) > 0 {
+			StopTrying(fmt.Sprintf("accepted twice, and more: %v", twice[:min(len(twice), 3)])).Now()
+		}
+		g.Expect(a.wrong(a.list(ctx, g))).To(BeEmpty(), "the reasons, where they are not what the cloud makes of the backups")
 		project := &v1alpha1.CBRProject{}
 		g.Expect(a.kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "default"}, project)).To(Succeed())
 		g.Expect(project.Status.Journal.Submissions).To(BeEmpty())
 	}, settleTimeout, time.Second).Should(Succeed())
 	ledger, err := a.simulator.Ledger(ctx)
 	a.Expect(err).NotTo(HaveOccurred())
-	a.Expect(ledger.AcceptedTwice).To(BeEmpty())
-	accepted := ledger.Accepted()
-	a.Expect(accepted).To(HaveLen(total))
-	for _, backup := range a.list(ctx, a) {
-		a.Expect(accepted[backup.Spec.BackupID].OperationLogIDs).To(Equal([]string{backup.Status.OperationLogID}), backup.Name)
+	backups := a.list(ctx, a)
+	a.Expect(backups).To(HaveLen(total))
+	accepted := map[string]cluster.LedgerBackup{}
+	for _, each := range ledger.Backups {
+		accepted[evidence.Fold(each.BackupID)] = each
 	}
+	a.Expect(a.miscounted(backups, accepted)).To(BeEmpty(), "backups that were not accepted as often as they should")
+	a.Expect(a.misnamed(backups, accepted)).To(BeEmpty(), "backups whose status names a task that is not theirs")
 	a.counts["sync calls"] = ledger.SyncCalls
+}
+
+// wrong counts the backups by the reason of Ready, where that is not one in which they should end.
+func (a *arena) wrong(backups []v1alpha1.BackupSync) map[string]int {
+	wrong := map[string]int{}
+	for _, backup := range backups {
+		var reason string
+		if ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			reason = ready.Reason
+		}
+		if kind := a.kind(backup.Spec.BackupID); !slices.Contains(kind.ends, reason) {
+			wrong[reason+" of those that "+kind.what]++
+		}
+	}
+	return wrong
+}
+
+// kind is what the cloud does with a backup, and how it ends then.
+type kind struct {
+	what        string
+	ends        []string
+	least, most int // how often it is accepted
+}
+
+func (a *arena) kind(id string) kind {
+	_, refused := a.cloud.refused[id]
+	switch {
+	case refused:
+		return kind{what: "are refused", ends: []string{v1alpha1.ReasonRejected}}
+	case a.cloud.failing[id]:
+		// One that has failed is sent again if the answer was lost and its task names nothing: CBR does not have it then.
+		return kind{what: "fail", ends: []string{v1alpha1.ReasonOperationFailed, v1alpha1.ReasonBackupUnusable}, least: 1, most: 9}
+	default:
+		return kind{what: "are imported", ends: []string{v1alpha1.ReasonImported}, least: 1, most: 1}
+	}
+}
+
+// twice returns what was accepted more often than it ever may be: waiting does not help there.
+func (a *arena) twice(ctx context.Context, g Gomega) []cluster.LedgerBackup {
+	ledger, err := a.simulator.Ledger(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	return slices.DeleteFunc(ledger.Backups, func(each cluster.LedgerBackup) bool {
+		return each.Accepted <= a.kind(a.cloud.spelt(each.BackupID)).most
+	})
+}
+
+// miscounted tells how often backups were accepted, where that is wrong.
+func (a *arena) miscounted(backups []v1alpha1.BackupSync, accepted map[string]cluster.LedgerBackup) []string {
+	var found []string
+	for _, backup := range backups {
+		each, kind := accepted[evidence.Fold(backup.Spec.BackupID)], a.kind(backup.Spec.BackupID)
+		if each.Accepted < kind.least || each.Accepted > kind.most {
+			found = append(found, fmt.Sprintf("%s, of those that %s, %d times: %v", backup.Spec.BackupID, kind.what, each.Accepted, each.OperationLogIDs))
+		}
+	}
+	return found
+}
+
+// misnamed tells which statuses name a task that is not the backup's. One that was found in CBR may name none.
+func (a *arena) misnamed(backups []v1alpha1.BackupSync, accepted map[string]cluster.LedgerBackup) []string {
+	var found []string
+	for _, backup := range backups {
+		tasks := accepted[evidence.Fold(backup.Spec.BackupID)].OperationLogIDs
+		if id := backup.Status.OperationLogID; id != "" && !slices.Contains(tasks, id) {
+			found = append(found, fmt.Sprintf("%s: %s, not of %v", backup.Name, id, tasks))
+		}
+	}
+	return found
+}
+
+// explain logs what is needed to understand a failure.
+func (a *arena) explain(ctx context.Context, t *testing.T) {
+	ledger, err := a.simulator.Ledger(ctx)
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	t.Logf("%d calls, %d backups accepted, twice or more %d; answers %v", ledger.SyncCalls, len(ledger.Backups), len(ledger.AcceptedTwice), ledger.Answers)
+	project, err := a.kubernetes.Kubectl(ctx, "get", "cbrproject", "--namespace", namespace, "--output=jsonpath={.items[*].status}")
+	t.Logf("project: %s %v", project, err)
+	backups := a.list(ctx, NewGomega(func(message string, _ ...int) { t.Log(message) }))
+	t.Logf("reasons that are wrong: %v", a.wrong(backups))
+	for _, backup := range backups {
+		if ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady); ready != nil && len(a.wrong([]v1alpha1.BackupSync{backup})) > 0 {
+			t.Logf("one of them: %s, task %q: %s %s", backup.Spec.BackupID, backup.Status.OperationLogID, ready.Reason, ready.Message)
+			return
+		}
+	}
 }
 
 func (a *arena) list(ctx context.Context, g interface {
@@ -278,14 +403,4 @@ func (a *arena) list(ctx context.Context, g interface {
 	var list v1alpha1.BackupSyncList
 	g.Expect(a.kubernetes.Client.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
 	return list.Items
-}
-
-func (a *arena) reasons(ctx context.Context, g Gomega) map[string]int {
-	counts := map[string]int{}
-	for _, backup := range a.list(ctx, g) {
-		if ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-			counts[ready.Reason]++
-		}
-	}
-	return counts
 }
