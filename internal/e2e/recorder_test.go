@@ -18,6 +18,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -50,31 +53,36 @@ type recorder struct {
 	backups  []version[*v1alpha1.BackupSync]
 	projects []version[*v1alpha1.CBRProject]
 	broken   error // of a watch
-	watching sync.WaitGroup
 }
 
 // record watches a namespace until the context ends.
 func record(ctx context.Context, watcher client.WithWatch, namespace string) (*recorder, error) {
 	r := &recorder{}
 	for _, list := range []client.ObjectList{&v1alpha1.BackupSyncList{}, &v1alpha1.CBRProjectList{}} {
-		events, err := watcher.Watch(ctx, list, client.InNamespace(namespace))
+		if err := watcher.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("list %T: %w", list, err)
+		}
+		source := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return watcher.Watch(ctx, list, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
+		}}
+		// An API server ends watches as it likes, for one when CRDs change: this one goes on from the version that it has seen.
+		events, err := toolswatch.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), source)
 		if err != nil {
 			return nil, fmt.Errorf("watch %T: %w", list, err)
 		}
-		r.watching.Go(func() { r.follow(ctx, events) })
+		go r.follow(ctx, events)
 	}
 	return r, nil
 }
 
-func (r *recorder) follow(ctx context.Context, events watch.Interface) {
-	defer events.Stop()
+func (r *recorder) follow(ctx context.Context, events *toolswatch.RetryWatcher) {
 	for event := range events.ResultChan() {
 		r.add(event)
 	}
 	if ctx.Err() == nil {
 		r.mutex.Lock()
 		defer r.mutex.Unlock()
-		r.broken = fmt.Errorf("a watch has ended: what came then was not seen")
+		r.broken = errors.New("a watch has ended: what came then was not seen")
 	}
 }
 
@@ -217,7 +225,8 @@ func untrueOf(seen version[*v1alpha1.BackupSync], cloud cloudHistory, expected e
 	if status.SentHash != "" && status.SentHash != backupsync.Hash(&backup.Spec) {
 		say("sentHash %s is not that of what was sent", status.SentHash)
 	}
-	if status.Outcome == v1alpha1.OutcomeImported && status.SentHash == "" {
+	// Of a task that was started for a BackupSync that is gone, nobody knows what was sent.
+	if status.Outcome == v1alpha1.OutcomeImported && status.SentHash == "" && !expected.anew {
 		say("Imported, but never sent: sentHash is absent")
 	}
 	if status.ObservedGeneration != -1 && status.ObservedGeneration != backup.Generation {
