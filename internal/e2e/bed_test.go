@@ -146,7 +146,7 @@ func (r *run) createProject(ctx context.Context) {
 				Endpoint:    r.cloud.URL,
 				ProjectID:   cbrtest.ProjectID,
 				Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-				Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(0.5), MaxWait: seconds(5)},
+				Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(1), MaxWait: seconds(10)},
 				Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
 				Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
 			},
