@@ -36,6 +36,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
@@ -323,12 +324,23 @@ func (r *run) end(ctx context.Context) {
 	r.check(r.cloud.Kill() == nil, "the simulator could not be stopped")
 }
 
+// described tells calls: when each came, how many backups it had, and what became of it.
+func described(calls []cluster.Call) string {
+	var text strings.Builder
+	for _, call := range calls {
+		fmt.Fprintf(&text, "%s %d->%d (HTTP %d), ", call.Time.Format("05.0"), call.Backups, call.Accepted, call.Status)
+	}
+	return text.String()
+}
+
 // explain logs the ledger, the statuses and the end of the manager's log, as far as they are of this scenario.
 func (r *run) explain(ctx context.Context) {
 	g := NewGomega(func(message string, _ ...int) { r.Log(message) })
 	if ledger, err := r.cloud.Ledger(ctx); err == nil {
 		r.Logf("ledger: %d calls, %d backups taken, twice %d; answers %v", ledger.SyncCalls, len(ledger.Backups), len(ledger.AcceptedTwice), ledger.Answers)
 	}
+	calls, err := r.cloud.Calls(ctx, string(cbr.OperationImport))
+	r.Logf("sync calls: %s %v", described(calls), err)
 	r.Logf("reasons: %v", r.counts(ctx, g))
 	for _, backup := range r.list(ctx, g) {
 		if ready := readyOf(backup.Status.Conditions); ready.Status != metav1.ConditionTrue {

@@ -74,7 +74,8 @@ var unavailable = []string{v1alpha1.ReasonEndpointUnavailable, v1alpha1.ReasonNo
 
 var scenarios = []scenario{
 	{name: "tasks name nothing", cloud: []string{"--hide-task-backup", "--hide-task-resource"}},
-	{name: "tasks name nothing, and an answer is lost", cloud: []string{"--hide-task-backup", "--hide-task-resource"}, play: loseAnAnswer, reasons: unavailable},
+	{name: "tasks name nothing, and an answer is lost", cloud: []string{"--hide-task-backup", "--hide-task-resource"},
+		play: loseAnAnswer, reasons: unavailable, calls: fewestCalls + 2},
 	{name: "a call has one task", cloud: []string{"--shared-tasks"}},
 	{name: "a call has one task, which names its first backup, and an answer is lost", cloud: []string{"--shared-tasks", "--name-first"},
 		play: loseAnAnswer, reasons: unavailable},
@@ -91,13 +92,15 @@ var scenarios = []scenario{
 			return uuid.NewString()
 		},
 		doubtful: map[int]bool{60: true}, calls: fewestCalls + 1},
-	{name: "one backup is answered 403 and one 500", batch: 10,
+	{name: "one backup is answered 403 by a firewall, and one 500", batch: 10,
 		refused: map[int]cbrtest.APIError{
-			33:  {Status: 403, Code: "BackupService.5403", Message: "Access to the bucket is denied"},
+			33:  {Status: 403, Shape: cbrtest.ShapeHTML},
 			121: {Status: 500, Code: "BackupService.9910", Message: "Internal error"},
 		},
-		reasons: append([]string{v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 30,
-		play: isolate},
+		reasons: append([]string{v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 30, play: isolate},
+	{name: "one backup is answered 403 by the cloud", batch: 10,
+		refused: map[int]cbrtest.APIError{33: {Status: 403, Code: "BackupService.5403", Message: "Access to the bucket is denied"}},
+		reasons: append([]string{v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 20, play: isolate},
 	// Waiting alone would take one to two minutes at first, and 15 later.
 	{name: "the quota is raised after a while, and a person asks for another try", cloud: []string{fmt.Sprintf("--quota=%d", population/2)},
 		reasons: []string{v1alpha1.ReasonQuotaExceeded}, mustSay: []string{v1alpha1.ReasonQuotaExceeded}, calls: 40, play: raiseTheQuota},
