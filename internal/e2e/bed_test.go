@@ -208,9 +208,20 @@ func (r *run) waitOn(context.Context) {}
 // request asks for another try at the project, as a person does.
 func (r *run) request(ctx context.Context) {
 	r.Helper()
-	r.patchProject(ctx, func(project *v1alpha1.CBRProject) {
-		project.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: time.Now().Format(time.RFC3339)}
-	})
+	r.patchProject(ctx, func(project *v1alpha1.CBRProject) { project.Annotations = anotherTry() })
+}
+
+// requestBackup asks for another try of one backup.
+func (r *run) requestBackup(ctx context.Context, number int) {
+	r.Helper()
+	backup := r.manifests[number].DeepCopy()
+	changed := backup.DeepCopy()
+	changed.Annotations = anotherTry()
+	r.Expect(r.bed.kubernetes.Client.Patch(ctx, changed, client.MergeFrom(backup))).To(Succeed())
+}
+
+func anotherTry() map[string]string {
+	return map[string]string{v1alpha1.RequestedAtAnnotation: time.Now().Format(time.RFC3339)}
 }
 
 // editProject changes something of the project's spec that matters little.

@@ -92,15 +92,15 @@ var scenarios = []scenario{
 			return uuid.NewString()
 		},
 		doubtful: map[int]bool{60: true}, calls: fewestCalls + 1},
-	{name: "one backup is answered 403 by a firewall, and one 500", batch: 10,
+	{name: "one backup is answered 403 by a firewall, and one 500", batch: 4,
 		refused: map[int]cbrtest.APIError{
 			33:  {Status: 403, Shape: cbrtest.ShapeHTML},
 			121: {Status: 500, Code: "BackupService.9910", Message: "Internal error"},
 		},
-		reasons: append([]string{v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 30, play: isolate},
-	{name: "one backup is answered 403 by the cloud", batch: 10,
+		reasons: append([]string{v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/4 + 20, play: isolate},
+	{name: "one backup is answered 403 by the cloud", batch: 4,
 		refused: map[int]cbrtest.APIError{33: {Status: 403, Code: "BackupService.5403", Message: "Access to the bucket is denied"}},
-		reasons: append([]string{v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/10 + 20, play: isolate},
+		reasons: append([]string{v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonRequestsRefused}, unavailable...), calls: population/4 + 10, play: isolate},
 	// Waiting alone would take one to two minutes at first, and 15 later.
 	{name: "the quota is raised after a while, and a person asks for another try", cloud: []string{fmt.Sprintf("--quota=%d", population/2)},
 		reasons: []string{v1alpha1.ReasonQuotaExceeded}, mustSay: []string{v1alpha1.ReasonQuotaExceeded}, calls: 40, play: raiseTheQuota},
@@ -167,8 +167,14 @@ func isolate(ctx context.Context, r *run) {
 	r.await(ctx, "all others to be imported", func(g Gomega) {
 		g.Expect(r.counts(ctx, g)).To(HaveKeyWithValue(v1alpha1.ReasonImported, population-len(r.scenario.refused)))
 	})
+	r.await(ctx, "the others to be blamed", func(g Gomega) {
+		counts := r.counts(ctx, g)
+		g.Expect(counts[v1alpha1.ReasonRejected]+counts[v1alpha1.ReasonRetryScheduled]).To(Equal(len(r.scenario.refused)), "%v", counts)
+	})
 	r.steer(ctx, "rejects", map[string]any{})
-	r.request(ctx)
+	for number := range r.scenario.refused {
+		r.requestBackup(ctx, number)
+	}
 }
 
 // denied is the flag of a cloud that does not permit some calls.

@@ -267,9 +267,9 @@ func reasonUntrue(reason, id string, at time.Time, cloud cloudHistory, expected 
 		if broken, instead := since(cloud.broken, id, at); !broken {
 			return reason + ", though the cloud has it in status error " + instead
 		}
-	case v1alpha1.ReasonRejected:
+	case v1alpha1.ReasonRejected, v1alpha1.ReasonRetryScheduled:
 		if !expected.refused[id] {
-			return "Rejected, though the cloud takes it"
+			return reason + ", though the cloud takes it"
 		}
 	case v1alpha1.ReasonOperationRunning, v1alpha1.ReasonAwaitingTask:
 		if cloud.first.IsZero() || cloud.first.After(at) {
