@@ -120,6 +120,9 @@ var scenarios = []scenario{
 	// Waiting alone would take one to two minutes.
 	{name: "reads are refused for a while, and a person asks for another try",
 		reasons: []string{v1alpha1.ReasonRequestsRefused}, mustSay: []string{v1alpha1.ReasonRequestsRefused},
+		play: refuse(map[string]any{"calls": "reads", "status": 400, "code": "BackupService.9900", "message": "Parameter error"}, (*run).request)},
+	{name: "reads are refused in the words of OpenStack, as with a wrong project id, and a person asks for another try",
+		reasons: append([]string{v1alpha1.ReasonRequestsRefused}, unavailable...), mustSay: append([]string{v1alpha1.ReasonRequestsRefused}, unavailable...),
 		play: refuse(map[string]any{"calls": "reads", "status": 400, "shape": "openstack", "message": "Invalid project"}, (*run).request)},
 	{name: "a proxy answers everything with 403 for a while", reasons: unavailable, mustSay: unavailable, calls: fewestCalls + 8,
 		play: refuse(map[string]any{"status": 403, "shape": "html"}, (*run).waitOn)},

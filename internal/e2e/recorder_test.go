@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +118,8 @@ type cloudHistory struct {
 	usable map[string]time.Time
 	broken map[string]time.Time
 	first  time.Time // when it took the first backups, zero if never
+	// refusals are when calls came that it refused, in whatever way; what is not found is not refused.
+	refusals []time.Time
 }
 
 func historyOf(ctx context.Context, cloud *cluster.Simulator) (cloudHistory, error) {
@@ -139,13 +142,26 @@ func historyOf(ctx context.Context, cloud *cluster.Simulator) (cloudHistory, err
 	if err != nil {
 		return h, err
 	}
-	calls, err := cloud.Calls(ctx, string(cbr.OperationImport))
+	calls, err := cloud.Calls(ctx, "")
 	for _, call := range calls {
 		if call.Accepted > 0 && h.first.IsZero() {
 			h.first = call.Time
 		}
+		if call.Status >= http.StatusBadRequest && call.Status != http.StatusNotFound {
+			h.refusals = append(h.refusals, call.Time)
+		}
 	}
 	return h, err
+}
+
+// noticed returns the part of an outage in which the operator could know of it: none if it has asked for nothing.
+func (h *cloudHistory) noticed(whole outage) outage {
+	for _, at := range h.refusals {
+		if !at.Before(whole.from) && at.Before(whole.to) {
+			return outage{from: at, to: whole.to}
+		}
+	}
+	return outage{from: whole.to, to: whole.to}
 }
 
 // since reports whether something was so at a time, and tells when it began.
@@ -172,7 +188,7 @@ type expectation struct {
 // outage is a time in which the cloud refuses what the operator needs.
 type outage struct{ from, to time.Time }
 
-// inTime is how long a project may go on being Ready after the cloud has begun to refuse.
+// inTime is how long a project may go on being Ready after the first call that the cloud has refused.
 const inTime = 5 * time.Second
 
 // untruths returns all that the statuses have said and that was not so, a line for each, the same lines once.
@@ -191,7 +207,8 @@ func (r *recorder) untruths(cloud cloudHistory, expected expectation) []string {
 			found = append(found, fmt.Sprintf("%s CBRProject: %s", each.at.Format(time.TimeOnly), untruth))
 		}
 	}
-	for _, each := range expected.outages {
+	for _, whole := range expected.outages {
+		each := cloud.noticed(whole)
 		if ready := r.readyDuring(each); ready > inTime {
 			found = append(found, fmt.Sprintf("CBRProject: Ready was True for %s of the %s from %s on, in which the cloud refused what is needed",
 				ready.Round(time.Millisecond), each.to.Sub(each.from).Round(time.Millisecond), each.from.Format(time.TimeOnly)))
