@@ -18,7 +18,6 @@ package e2e_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -41,17 +40,6 @@ import (
 	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
-
-// parallelScenarios is how many scenarios run at the same time. They mostly wait, whatever the number of processors.
-const parallelScenarios = "6"
-
-// TestMain lets more tests run at the same time than there are processors, unless -parallel says otherwise.
-func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallelScenarios); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
 
 // bed is what the scenarios of TestEvidence share: an API server and a manager, which works for all of them.
 type bed struct {
