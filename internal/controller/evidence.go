@@ -35,6 +35,8 @@ type knowledge struct {
 	settled map[string]time.Time
 	// waits are the backups that cannot be sent for what CBR shows, by folded id.
 	waits map[string]pause
+	// askedAt is when CBR is next asked again about some of them.
+	askedAt time.Time
 	// tasks are those that answers have named, by id.
 	tasks map[string]namedTask
 	// firstSeen is when tasks were first seen of which CBR does not say when they were created.
@@ -182,7 +184,7 @@ func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence
 	if next.since.IsZero() {
 		next.since = now
 	}
-	next.until = now.Add(p.askAgain(now.Sub(next.since)))
+	next.until = p.memory.evidence.together(now, now.Add(p.askAgain(now.Sub(next.since))))
 	next.awaits, next.overdue, next.unclear = verdict.Kind == evidence.InProgress, "", ""
 	switch {
 	case verdict.Kind == evidence.Unknown:
@@ -194,6 +196,15 @@ func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence
 	}
 	p.memory.evidence.waits[id] = next
 	p.wakeAt(next.until)
+}
+
+// together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
+// so that what waits for the same goes in the same call.
+func (k *knowledge) together(now, at time.Time) time.Time {
+	if !k.askedAt.After(now) || k.askedAt.After(at) {
+		k.askedAt = at
+	}
+	return k.askedAt
 }
 
 // askAgain is when CBR is asked again about what was open for a while.
