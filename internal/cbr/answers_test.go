@@ -81,7 +81,7 @@ func TestImportPassesOnWhatWasAnswered(t *testing.T) {
 				{"backup_id":"a","operation_log_id":"t1"}]}`,
 			[]cbr.Import{{BackupID: "a", OperationLogID: "t1"}}},
 	} {
-		got, err := answering(t, test.body).ImportBackups(t.Context(), cbrtest.Backups(1))
+		got, err := answering(t, test.body).ImportBackups(t.Context(), cbrtest.Backups(cbr.MaxImportItems))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

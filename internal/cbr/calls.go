@@ -23,16 +23,18 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-)
 
-var errNoList = errors.New("the list that the API documents is missing")
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // ImportBackups asks CBR to import 1 to MaxImportItems backups with one call of ImportBackup, and returns what
 // CBR says it has accepted, in no particular order. Ids that CBR left out, that were not asked for, or that came
-// without a usable task id are for the caller to notice: they are passed on or missing as in the answer.
+// without a usable task id are for the caller to notice: they are passed on or missing as in the answer. An answer of more
+// elements than were sent is none.
 //
 // The call is not idempotent as far as is known. It is sent once; the Error's Class and Untouched say
 // what may have become of it. See BeginBefore for calls that must not be sent late.
@@ -45,23 +47,18 @@ func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import,
 	if err != nil {
 		return nil, &Error{Operation: OperationImport, Class: Rejected, Untouched: true, Err: err}
 	}
-	var answer struct {
-		Sync *[]json.RawMessage `json:"sync"`
-	}
-	call := request{operation: OperationImport, method: http.MethodPost, segments: []string{"backups", "sync"}, body: body}
-	if err := c.do(ctx, call, &answer); err != nil {
+	var answer Page[Import]
+	err = c.do(ctx, request{operation: OperationImport, method: http.MethodPost, segments: []string{"backups", "sync"}, body: body,
+		read: func(s *stream) (err error) {
+			answer, err = readPage(s, "sync", len(backups), (*Import).read)
+			return err
+		}})
+	if err != nil {
 		return nil, err
 	}
-	if answer.Sync == nil {
-		return nil, &Error{Operation: OperationImport, StatusCode: http.StatusOK, Class: Unknown, Err: errNoList}
-	}
-	accepted := make([]Import, 0, len(*answer.Sync))
-	for _, item := range decodeEach[Import](*answer.Sync) {
-		if item.BackupID != "" && safeSegment(item.OperationLogID) && !c.secret.betrays(item.OperationLogID) {
-			accepted = append(accepted, item)
-		}
-	}
-	return accepted, nil
+	return slices.DeleteFunc(answer.Items, func(item Import) bool {
+		return item.BackupID == "" || !safeSegment(item.OperationLogID) || c.secret.betrays(item.OperationLogID)
+	}), nil
 }
 
 // Page is one page of a list.
@@ -93,7 +90,8 @@ type OperationLogsQuery struct {
 
 // ListOperationLogs returns a page of tasks (ListOpLogs). Their order is not documented.
 func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery) (Page[OperationLog], error) {
-	values := c.pageQuery(query.Limit)
+	limit := pageLimit(query.Limit)
+	values := c.pageQuery(limit)
 	values.Set("offset", strconv.Itoa(query.Offset))
 	if query.OperationType != "" {
 		values.Set("operation_type", query.OperationType)
@@ -107,38 +105,33 @@ func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery
 	if !query.StartTime.IsZero() {
 		values.Set("start_time", queryTime(query.StartTime))
 	}
-	var answer struct {
-		List  *[]json.RawMessage `json:"operation_logs"`
-		Count count              `json:"count"`
-	}
-	call := request{operation: OperationListTasks, method: http.MethodGet, segments: []string{"operation-logs"}, query: values}
-	if err := c.do(ctx, call, &answer); err != nil {
+	var page Page[OperationLog]
+	err := c.do(ctx, request{operation: OperationListTasks, method: http.MethodGet, segments: []string{"operation-logs"}, query: values,
+		read: func(s *stream) (err error) {
+			page, err = readPage(s, "operation_logs", limit, (*OperationLog).read)
+			return err
+		}})
+	if err != nil {
 		return Page[OperationLog]{}, err
 	}
-	if answer.List == nil {
-		return Page[OperationLog]{}, &Error{Operation: OperationListTasks, StatusCode: http.StatusOK, Class: Transient, Err: errNoList}
+	for i := range page.Items {
+		c.clean(&page.Items[i])
 	}
-	tasks := decodeEach[OperationLog](*answer.List)
-	for i := range tasks {
-		c.clean(&tasks[i])
-	}
-	return Page[OperationLog]{Items: tasks, Size: len(*answer.List), Count: int(answer.Count)}, nil
+	return page, nil
 }
 
 // GetOperationLog returns a task by its id (ShowOpLog). IsNotFound tells that CBR does not know it, which
 // says nothing of the backup: tasks are kept for about 30 days.
 func (c *Client) GetOperationLog(ctx context.Context, id string) (OperationLog, error) {
-	var answer struct {
-		Log *OperationLog `json:"operation_log"`
-	}
-	if err := c.get(ctx, OperationGetTask, "operation-logs", id, &answer); err != nil {
+	var task OperationLog
+	if err := c.get(ctx, OperationGetTask, "operation-logs", id, "operation_log", task.read); err != nil {
 		return OperationLog{}, err
 	}
-	if answer.Log == nil || (answer.Log.ID != "" && answer.Log.ID != id) {
+	if task.ID != "" && task.ID != id {
 		return OperationLog{}, unexpected(OperationGetTask)
 	}
-	c.clean(answer.Log)
-	return *answer.Log, nil
+	c.clean(&task)
+	return task, nil
 }
 
 // clean makes the texts of a task fit to be kept, and drops an id that is none.
@@ -165,22 +158,28 @@ type BackupsQuery struct {
 // ListBackups returns a page of the project's backups (ListBackups). Whoever looks for some backups reads the pages of all,
 // as the API cannot select by id: nothing else of them is decoded.
 func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[ListedBackup], error) {
-	values := c.pageQuery(query.Limit)
+	limit := pageLimit(query.Limit)
+	values := c.pageQuery(limit)
 	switch {
 	case query.Marker != "":
 		values.Set("marker", query.Marker)
 	case query.Offset > 0: // 0 is left out: one page of the reference wants 1 at least
 		values.Set("offset", strconv.Itoa(query.Offset))
 	}
-	var answer listedBackups
-	call := request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values}
-	if err := c.do(ctx, call, &answer); err != nil {
+	var page Page[ListedBackup]
+	err := c.do(ctx, request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values,
+		read: func(s *stream) (err error) {
+			page, err = readPage(s, "backups", limit, (*ListedBackup).read)
+			return err
+		}})
+	if err != nil {
 		return Page[ListedBackup]{}, err
 	}
-	for i := range answer.Items {
-		answer.Items[i].Status = c.cleanStatus(answer.Items[i].Status)
+	page.Items = slices.DeleteFunc(page.Items, func(backup ListedBackup) bool { return backup.ID == "" })
+	for i := range page.Items {
+		page.Items[i].Status = c.cleanStatus(page.Items[i].Status)
 	}
-	return Page[ListedBackup](answer), nil
+	return page, nil
 }
 
 // cleanStatus makes a status fit to be kept and shown. The documented ones are.
@@ -204,24 +203,32 @@ func (c *Client) ListBackupIDs(ctx context.Context, query BackupsQuery) (Page[st
 // GetBackup returns a backup by its id (ShowBackup), which the answer may spell in other case. IsNotFound tells that CBR
 // does not have it.
 func (c *Client) GetBackup(ctx context.Context, id string) (StoredBackup, error) {
-	var answer struct {
-		Backup *StoredBackup `json:"backup"`
-	}
-	if err := c.get(ctx, OperationGetBackup, "backups", id, &answer); err != nil {
+	var backup StoredBackup
+	if err := c.get(ctx, OperationGetBackup, "backups", id, "backup", backup.read); err != nil {
 		return StoredBackup{}, err
 	}
-	if answer.Backup == nil || !strings.EqualFold(answer.Backup.ID, id) {
+	if !strings.EqualFold(backup.ID, id) {
 		return StoredBackup{}, unexpected(OperationGetBackup)
 	}
-	answer.Backup.Status = string(c.cleanStatus(BackupStatus(answer.Backup.Status)))
-	return *answer.Backup, nil
+	backup.Status = string(c.cleanStatus(BackupStatus(backup.Status)))
+	return backup, nil
 }
 
-func (c *Client) get(ctx context.Context, operation Operation, collection, id string, answer any) error {
+// get asks for one thing by its id, which stands in a member of the answer.
+func (c *Client) get(ctx context.Context, operation Operation, collection, id, member string, read func(*stream) error) error {
 	if !safeSegment(id) {
 		return &Error{Operation: operation, Class: Rejected, Untouched: true, Err: fmt.Errorf("id %q cannot be part of a URL", id)}
 	}
-	return c.do(ctx, request{operation: operation, method: http.MethodGet, segments: []string{collection, id}}, answer)
+	return c.do(ctx, request{operation: operation, method: http.MethodGet, segments: []string{collection, id},
+		read: func(s *stream) error {
+			_, err := s.document(member, func() error {
+				if s.PeekKind() != jsontext.KindBeginObject {
+					return s.orElse(errNotAnObject)
+				}
+				return read(s)
+			})
+			return err
+		}})
 }
 
 func unexpected(operation Operation) *Error {
@@ -229,12 +236,17 @@ func unexpected(operation Operation) *Error {
 		Err: errors.New("the answer does not hold what was asked for")}
 }
 
+// pageLimit is the number of elements to ask for.
+func pageLimit(limit int) int {
+	if limit < 1 || limit > MaxPageSize {
+		return MaxPageSize
+	}
+	return limit
+}
+
 // pageQuery always sends a limit, as its default is not documented for every list, and the enterprise project: what a list
 // shows without one is not documented.
 func (c *Client) pageQuery(limit int) url.Values {
-	if limit < 1 || limit > MaxPageSize {
-		limit = MaxPageSize
-	}
 	values := url.Values{"limit": {strconv.Itoa(limit)}}
 	if id := c.config.EnterpriseProjectID; id != "" {
 		values.Set("enterprise_project_id", id)

@@ -17,9 +17,9 @@ limitations under the License.
 package cbr
 
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,9 +35,6 @@ import (
 
 // DefaultTimeout bounds a call, from its start to the last byte of its answer.
 const DefaultTimeout = 60 * time.Second
-
-// maxResponseBytes bounds what is read of an answer, after decompression: a page of 1,000 tasks takes about 1 MB.
-const maxResponseBytes = 16 << 20
 
 // Config says where a Client sends its calls and how they are authenticated.
 type Config struct {
@@ -122,6 +119,7 @@ type request struct {
 	segments  []string // below /v3/{project_id}
 	query     url.Values
 	body      []byte
+	read      func(*stream) error // reads the answer; what it read counts only if it returns no error
 }
 
 // ErrTooLate says that a call was not sent, as its time to begin was over.
@@ -153,8 +151,8 @@ func (b *lateBody) Read(buffer []byte) (int, error) {
 	return b.Reader.Read(buffer)
 }
 
-// do makes a call and decodes its answer, a JSON object, into result. Anything but a 200 that decodes is an *Error.
-func (c *Client) do(ctx context.Context, call request, result any) error {
+// do makes a call and reads its answer. Anything but a 200 that can be read is an *Error.
+func (c *Client) do(ctx context.Context, call request) error {
 	if c.config.Pace != nil && call.method == http.MethodGet {
 		if err := c.config.Pace(ctx); err != nil {
 			return &Error{Operation: call.operation, Class: Transient, Untouched: true, Err: err}
@@ -163,7 +161,7 @@ func (c *Client) do(ctx context.Context, call request, result any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	start := time.Now()
-	failure := c.exchange(ctx, call, result)
+	failure := c.exchange(ctx, call)
 	if c.config.Observe != nil {
 		observed := Call{Operation: call.operation, StatusCode: http.StatusOK, Duration: time.Since(start)}
 		if failure != nil {
@@ -177,7 +175,7 @@ func (c *Client) do(ctx context.Context, call request, result any) error {
 	return nil
 }
 
-func (c *Client) exchange(ctx context.Context, call request, result any) *Error {
+func (c *Client) exchange(ctx context.Context, call request) *Error {
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -198,34 +196,22 @@ func (c *Client) exchange(ctx context.Context, call request, result any) *Error 
 	if response.StatusCode != http.StatusOK {
 		return c.refused(call.operation, response)
 	}
-	buffer := bodies.Get().(*bytes.Buffer)
-	defer recycle(buffer)
-	_, err = buffer.ReadFrom(io.LimitReader(response.Body, maxResponseBytes+1))
-	body := buffer.Bytes()
-	if err == nil && len(body) > maxResponseBytes {
-		err = fmt.Errorf("the answer is longer than %d bytes", maxResponseBytes)
-	}
-	if err == nil {
-		err = decode(body, result)
-	}
-	if err != nil {
+	if err := readAnswer(response.Body, call.read); err != nil {
 		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")),
 			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.hideError(err))}
 	}
 	return nil
 }
 
-// bodies are the buffers of answers: a long list is read in pages of hundreds of kilobytes. What is decoded is copied.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// buffers gather what arrives in small pieces: the decoder asks for 4 KB at a time.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
 
-// maxRecycledBytes keeps the memory of an unusually long answer from being held for short ones.
-const maxRecycledBytes = 2 << 20
-
-func recycle(buffer *bytes.Buffer) {
-	if buffer.Cap() <= maxRecycledBytes {
-		buffer.Reset()
-		bodies.Put(buffer)
-	}
+func readAnswer(body io.Reader, read func(*stream) error) error {
+	buffer := buffers.Get().(*bufio.Reader)
+	defer buffers.Put(buffer)
+	buffer.Reset(body)
+	defer buffer.Reset(nil)
+	return read(newStream(buffer))
 }
 
 func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, error) {
@@ -298,35 +284,4 @@ func retryAfter(header string, now time.Time) time.Duration {
 		wait = date.Sub(now)
 	}
 	return min(max(wait, 0), maxRetryAfter)
-}
-
-var errNotAnObject = errors.New("not a JSON object")
-
-// decodeObject decodes a JSON object; null, a list or a bare value is not one.
-func decodeObject(body []byte, result any) error {
-	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
-		return errNotAnObject
-	}
-	return json.Unmarshal(body, result)
-}
-
-// decode decodes an answer: by its own method, if it has one.
-func decode(body []byte, result any) error {
-	if own, has := result.(interface{ decode(body []byte) error }); has {
-		return own.decode(body)
-	}
-	return decodeObject(body, result)
-}
-
-// decodeEach decodes the elements of a list, passing over those that are not what they should be: one odd
-// element must not make the others unreadable.
-func decodeEach[T any](elements []json.RawMessage) []T {
-	decoded := make([]T, 0, len(elements))
-	for _, element := range elements {
-		var value T
-		if decodeObject(element, &value) == nil {
-			decoded = append(decoded, value)
-		}
-	}
-	return decoded
 }

@@ -106,7 +106,7 @@ func beginning(text string) string {
 	for end > maxText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end]
+	return strings.Clone(text[:end]) // what is kept must not keep the rest
 }
 
 // QuietLog returns a writer for the log of the standard library without what net/http tells there of servers: it

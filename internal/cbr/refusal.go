@@ -69,10 +69,10 @@ func readRefusal(body io.Reader) refusal {
 // {"error_code","error_msg"}, {"code","message"}, {"error": {"code","message"}}, {"badRequest": {"message","code"}}.
 func parseRefusal(body []byte) (said refusal, isObject bool) {
 	var members map[string]json.RawMessage
-	if decodeObject(body, &members) != nil {
+	if json.Unmarshal(body, &members) != nil || members == nil {
 		return refusal{}, false
 	}
-	statements := statementsOf(body)
+	statements := statementsOf(bytes.TrimSpace(body))
 	for _, name := range slices.Sorted(maps.Keys(members)) { // the same one wins each time
 		statements = append(statements, statementsOf(members[name])...)
 	}
@@ -106,7 +106,7 @@ func statementsOf(object []byte) []statement {
 		Title        scalar `json:"title"`
 		RequestID    scalar `json:"request_id"`
 	}
-	if decodeObject(object, &fields) != nil {
+	if !bytes.HasPrefix(object, []byte("{")) || json.Unmarshal(object, &fields) != nil {
 		return nil
 	}
 	return []statement{

@@ -98,39 +98,6 @@ type OperationLog struct {
 	ExtraInfo     ExtraInfo  `json:"extra_info"`
 }
 
-// UnmarshalJSON reads a task. A field that is not what it should be is left empty: what the others say still counts, and
-// a task that exists must not go unseen for it.
-func (l *OperationLog) UnmarshalJSON(data []byte) error {
-	type plain OperationLog
-	if json.Unmarshal(data, (*plain)(l)) == nil {
-		return nil
-	}
-	*l = OperationLog{}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		return err
-	}
-	for name, field := range map[string]any{
-		"id": &l.ID, "operation_type": &l.OperationType, "status": &l.Status, "error_info": &l.ErrorInfo,
-		"created_at": &l.CreatedAt, "started_at": &l.StartedAt, "ended_at": &l.EndedAt, "updated_at": &l.UpdatedAt,
-		"extra_info": &l.ExtraInfo,
-	} {
-		_ = json.Unmarshal(fields[name], field)
-	}
-	return nil
-}
-
-// count is the number of items of a list; one that cannot be read is as good as none.
-type count int
-
-// UnmarshalJSON reads a count.
-func (c *count) UnmarshalJSON(data []byte) error {
-	if json.Unmarshal(data, (*int)(c)) != nil {
-		*c = 0
-	}
-	return nil
-}
-
 // ErrorInfo says why a task failed.
 type ErrorInfo struct {
 	Code    string `json:"code"`
@@ -139,20 +106,29 @@ type ErrorInfo struct {
 
 // ExtraInfo is the detail of a task.
 type ExtraInfo struct {
-	Backup struct {
-		ID   string `json:"backup_id"`
-		Name string `json:"backup_name"`
-	} `json:"backup"`
-	Resource struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-		Type string `json:"type"`
-	} `json:"resource"`
-	Sync struct {
-		SyncBackups   int `json:"sync_backup_num"`
-		DeleteBackups int `json:"delete_backup_num"`
-		FailedBackups int `json:"err_sync_backup_num"`
-	} `json:"sync"`
+	Backup   TaskBackup   `json:"backup"`
+	Resource TaskResource `json:"resource"`
+	Sync     TaskCounts   `json:"sync"`
+}
+
+// TaskBackup is the backup that a task speaks of.
+type TaskBackup struct {
+	ID   string `json:"backup_id"`
+	Name string `json:"backup_name"`
+}
+
+// TaskResource is the resource that a task speaks of.
+type TaskResource struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+// TaskCounts are the numbers of backups that a sync task has dealt with.
+type TaskCounts struct {
+	SyncBackups   int `json:"sync_backup_num"`
+	DeleteBackups int `json:"delete_backup_num"`
+	FailedBackups int `json:"err_sync_backup_num"`
 }
 
 // BackupStatus is the state of a backup that CBR has. It may hold a value that is not listed here.
@@ -185,13 +161,6 @@ func (s BackupStatus) Usable() bool {
 	return s == BackupAvailable || s == BackupRestoring || s == BackupWaitingRestore
 }
 
-// UnmarshalJSON reads a status. One that is no text is left empty, which is a status like any unknown one: the backup is there.
-func (s *BackupStatus) UnmarshalJSON(data []byte) error {
-	*s = ""
-	_ = json.Unmarshal(data, (*string)(s))
-	return nil
-}
-
 // ListedBackup is what is kept of a backup in a list.
 type ListedBackup struct {
 	ID     string       `json:"id"`
@@ -212,20 +181,39 @@ type StoredBackup struct {
 // A time that cannot be read is the zero time: an odd one must not make a whole answer unreadable.
 type Time struct{ time.Time }
 
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05.999999999-0700"}
-
 // UnmarshalJSON reads one of CBR's time formats.
 func (t *Time) UnmarshalJSON(data []byte) error {
 	var text string
 	_ = json.Unmarshal(data, &text) // leaves "" for what is no text, which no layout fits
-	text = strings.TrimSpace(text)
-	for _, layout := range timeLayouts {
-		if parsed, err := time.Parse(layout, text); err == nil {
-			t.Time = parsed.UTC()
-			return nil
-		}
-	}
+	t.parse(text)
 	return nil
+}
+
+func (t *Time) parse(text string) {
+	t.Time = time.Time{}
+	text = strings.TrimSpace(text)
+	if text == "" || len(text) > maxTimeBytes {
+		return
+	}
+	if parsed, err := time.Parse(timeLayout(text), text); err == nil {
+		t.Time = parsed.UTC()
+	}
+}
+
+// maxTimeBytes is more than the longest time takes.
+const maxTimeBytes = 64
+
+// timeLayout returns the format of a time, which shows at its end. To try all of them on what is no time takes memory.
+func timeLayout(text string) string {
+	length := len(text)
+	switch {
+	case strings.HasSuffix(text, "Z"), length > 6 && text[length-3] == ':' && strings.ContainsRune("+-", rune(text[length-6])):
+		return time.RFC3339Nano
+	case length > len("2019-03-26T") && strings.ContainsRune("+-", rune(text[length-5])):
+		return "2006-01-02T15:04:05.999999999-0700"
+	default:
+		return "2006-01-02T15:04:05.999999999"
+	}
 }
 
 // queryTime is the format of start_time and end_time in ListOpLogs.
