@@ -18,9 +18,7 @@ package cbr
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 )
 
 const tokenHeader = "X-Auth-Token"
@@ -35,27 +33,6 @@ type Credential interface {
 // Token is an IAM token, sent in the header X-Auth-Token.
 type Token struct {
 	value *string // a pointer: formatting a struct that holds a Token does not follow it
-}
-
-// Why a text is not a token. The messages do not repeat the text.
-var (
-	ErrEmptyToken   = errors.New("the token is empty")
-	ErrInvalidToken = errors.New("the token contains white space or characters that cannot be in an HTTP header")
-)
-
-// NewToken makes a Token of a Secret's content: white space around it is trimmed, as a trailing newline is
-// common there; anything but printable ASCII inside is refused.
-func NewToken(content []byte) (Token, error) {
-	value := strings.TrimSpace(string(content))
-	if value == "" {
-		return Token{}, ErrEmptyToken
-	}
-	for i := range len(value) {
-		if value[i] <= ' ' || value[i] >= 0x7f {
-			return Token{}, ErrInvalidToken
-		}
-	}
-	return Token{value: &value}, nil
 }
 
 // Authorize sets the token's header.
