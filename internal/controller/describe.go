@@ -22,7 +22,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,15 +56,13 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 // cause names why a call got no answer, in words that stay the same from call to call.
 func cause(err error) string {
 	var resolution *net.DNSError
-	var verification *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
 	var timeout net.Error
+	if said := tlsCause(err); said != "" {
+		return said
+	}
 	switch {
 	case errors.As(err, &resolution):
 		return "the host name of the endpoint cannot be resolved"
-	case errors.As(err, &verification), errors.As(err, &authority), errors.As(err, &hostname):
-		return "the endpoint's TLS certificate is not trusted"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, syscall.ECONNRESET):
@@ -70,4 +72,102 @@ func cause(err error) string {
 	default:
 		return "the connection failed"
 	}
+}
+
+// tlsCause names why no TLS connection came about, "" if the reason is another.
+func tlsCause(err error) string {
+	var record tls.RecordHeaderError
+	var alert *net.OpError
+	switch said := certificateCause(err); {
+	case said != "":
+		return said
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the endpoint speaks plain HTTP, it is no TLS"
+	case errors.As(err, &record):
+		return "what the endpoint speaks is no TLS"
+	case errors.As(err, &alert) && alert.Op == tlsAlertOperation:
+		return alertCause(alert.Err)
+	case err != nil && strings.Contains(err.Error(), tlsOldVersion):
+		return oldTLS
+	default:
+		return ""
+	}
+}
+
+// How crypto/tls tells what it has no types for. A test with real servers holds them to it.
+const (
+	tlsAlertOperation  = "remote error"
+	tlsOldVersion      = "tls: server selected unsupported protocol version"
+	tlsAlertVersion    = "tls: protocol version not supported"
+	tlsAlertParameters = "tls: handshake failure"
+	tlsAlertSecurity   = "tls: insufficient security level"
+)
+
+const oldTLS = "the endpoint speaks no version of TLS that is secure: TLS 1.2 or later is needed"
+
+// alertCause names why the endpoint ended a handshake. The texts of alerts are few and fixed.
+func alertCause(alert error) string {
+	switch text := alert.Error(); text {
+	case tlsAlertVersion:
+		return oldTLS
+	case tlsAlertParameters, tlsAlertSecurity:
+		return "the endpoint found no TLS parameters in common, or asks for a client certificate"
+	default:
+		return "the endpoint refused the TLS connection: " + strings.TrimPrefix(text, "tls: ")
+	}
+}
+
+// certificateCause names what is wrong with the endpoint's certificate, "" if nothing is.
+func certificateCause(err error) string {
+	var verification *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	errors.As(err, &verification)
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		return whose(invalid.Cert, verification) + validityCause(invalid.Cert, time.Now())
+	case errors.As(err, &hostname) && hostname.Certificate != nil:
+		return "the endpoint's TLS certificate is for " + namesOf(hostname.Certificate) + ", not for " + backupsync.Quote(hostname.Host)
+	case errors.As(err, &authority):
+		return "the endpoint's TLS certificate is not trusted: its issuer is unknown"
+	case verification != nil, errors.As(err, &invalid):
+		return "the endpoint's TLS certificate is not trusted"
+	default:
+		return ""
+	}
+}
+
+// whose tells whether a certificate is the endpoint's own. That of an authority may stand in the trusted bundle.
+func whose(certificate *x509.Certificate, failed *tls.CertificateVerificationError) string {
+	if failed != nil && len(failed.UnverifiedCertificates) > 0 && !certificate.Equal(failed.UnverifiedCertificates[0]) {
+		return "the certificate of the authority behind the endpoint's TLS certificate"
+	}
+	return "the endpoint's TLS certificate"
+}
+
+// validityCause names why a certificate is out of its time.
+func validityCause(certificate *x509.Certificate, now time.Time) string {
+	if now.Before(certificate.NotBefore) {
+		return " is not valid before " + certificate.NotBefore.UTC().Format(time.DateOnly)
+	}
+	return " expired on " + certificate.NotAfter.UTC().Format(time.DateOnly)
+}
+
+// maxNames is how many of a certificate's names are told.
+const maxNames = 3
+
+// namesOf tells whom a certificate is for.
+func namesOf(certificate *x509.Certificate) string {
+	names := slices.Clone(certificate.DNSNames)
+	for _, address := range certificate.IPAddresses {
+		names = append(names, address.String())
+	}
+	switch {
+	case len(names) == 0:
+		return "no host by a subject alternative name"
+	case len(names) > maxNames:
+		names = append(names[:maxNames], "others")
+	}
+	return backupsync.Quote(strings.Join(names, ", "))
 }

@@ -94,8 +94,9 @@ func TestCause(t *testing.T) {
 	}{
 		"no such host":        {dialed(&net.DNSError{Err: "no such host", Name: "cbr.example.com", IsNotFound: true}), "the host name of the endpoint cannot be resolved"},
 		"slow name service":   {dialed(&net.DNSError{Err: "timeout", IsTimeout: true}), "the host name of the endpoint cannot be resolved"},
-		"unknown authority":   {dialed(x509.UnknownAuthorityError{}), "the endpoint's TLS certificate is not trusted"},
-		"another host's":      {dialed(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "cbr.example.com"}), "the endpoint's TLS certificate is not trusted"},
+		"unknown authority":   {dialed(x509.UnknownAuthorityError{}), "the endpoint's TLS certificate is not trusted: its issuer is unknown"},
+		"another failure":     {dialed(x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}), "the endpoint's TLS certificate is not trusted"},
+		"another host's":      {dialed(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "cbr.example.com"}), "the endpoint's TLS certificate is for no host by a subject alternative name, not for cbr.example.com"},
 		"expired certificate": {dialed(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}), "the endpoint's TLS certificate is not trusted"},
 		"connection refused":  {dialed(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection refused"},
 		"connection reset":    {dialed(os.NewSyscallError("read", syscall.ECONNRESET)), "connection reset"},
