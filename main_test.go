@@ -42,7 +42,11 @@ func TestTheAPIServerIsAskedDirectly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := client.Get(config.Host)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, config.Host, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.Do(request)
 	if err == nil {
 		_ = answer.Body.Close()
 	}

@@ -33,8 +33,7 @@ import (
 
 // ImportBackups asks CBR to import 1 to MaxImportItems backups with one call of ImportBackup, and returns what
 // CBR says it has accepted, in no particular order. Ids that CBR left out, that were not asked for, or that came
-// without a usable task id are for the caller to notice: they are passed on or missing as in the answer. An answer of more
-// elements than were sent is none.
+// without a usable task id are for the caller to notice: they are passed on or missing as in the answer.
 //
 // The call is not idempotent as far as is known. It is sent once; the Error's Class and Untouched say
 // what may have become of it. See BeginBefore for calls that must not be sent late.
@@ -50,7 +49,7 @@ func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import,
 	var answer Page[Import]
 	err = c.do(ctx, request{operation: OperationImport, method: http.MethodPost, segments: []string{"backups", "sync"}, body: body,
 		read: func(s *stream) (err error) {
-			answer, err = readPage(s, "sync", len(backups), (*Import).read)
+			answer, err = readPage(s, "sync", maxAnswered, (*Import).read)
 			return err
 		}})
 	if err != nil {
@@ -60,6 +59,9 @@ func (c *Client) ImportBackups(ctx context.Context, backups []Backup) ([]Import,
 		return item.BackupID == "" || !safeSegment(item.OperationLogID) || c.secret.betrays(item.OperationLogID)
 	}), nil
 }
+
+// maxAnswered bounds what is read of an answer: ids may come twice, or some that nobody has asked for.
+const maxAnswered = 10 * MaxImportItems
 
 // Page is one page of a list.
 type Page[T any] struct {

@@ -326,7 +326,7 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 	ofGateway := strings.HasPrefix(code, "APIGW.") || strings.HasPrefix(code, "APIG.")
 	switch failed.Class {
 	case cbr.Rejected:
-		if !ofCBR && failed.StatusCode != 413 && failed.StatusCode != 414 {
+		if !ofCBR && failed.StatusCode != http.StatusRequestEntityTooLarge && failed.StatusCode != http.StatusRequestURITooLong {
 			fail("only CBR itself blames a backup")
 		}
 	case cbr.Quota:
@@ -338,7 +338,7 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 			fail("something in between knows nothing of the credentials")
 		}
 	case cbr.Permission:
-		if !ofCBR && !ofGateway && (failed.StatusCode != 403 || !strings.HasPrefix(failed.Message, "Policy doesn't allow ")) {
+		if !ofCBR && !ofGateway && (failed.StatusCode != http.StatusForbidden || !strings.HasPrefix(failed.Message, "Policy doesn't allow ")) {
 			fail("something in between knows nothing of permissions")
 		}
 	case cbr.Refused, cbr.Misdirected:
@@ -350,7 +350,7 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 			fail("who answered is known")
 		}
 	case cbr.NotFound:
-		if failed.StatusCode != 404 || !notFoundCode(code) || failed.Operation != cbr.OperationGetTask && failed.Operation != cbr.OperationGetBackup {
+		if failed.StatusCode != http.StatusNotFound || !notFoundCode(code) || failed.Operation != cbr.OperationGetTask && failed.Operation != cbr.OperationGetBackup {
 			fail("only a read by an id finds nothing, and only CBR can say so")
 		}
 	case cbr.Unknown:
@@ -363,7 +363,7 @@ func checkClass(t *testing.T, failed *cbr.Error, code string) {
 		}
 	case cbr.Throttled:
 	}
-	tooMany := failed.StatusCode == 429 && !failed.FromCBR()
+	tooMany := failed.StatusCode == http.StatusTooManyRequests && !failed.FromCBR()
 	if failed.Untouched && !tooMany && (!ofGateway || !slices.Contains([]int{401, 403, 404}, failed.StatusCode)) {
 		fail("only the gateway can turn a call away before CBR has seen it")
 	}

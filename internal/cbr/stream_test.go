@@ -19,6 +19,7 @@ package cbr
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -134,8 +135,8 @@ func patientTask(fields map[string]json.RawMessage) OperationLog {
 	}
 }
 
-// comparable reports whether both ways must read a body alike: no name comes twice, no text is invalid, and no limit is touched.
-func comparable(body []byte) bool {
+// readAlike reports whether both ways must read a body alike: no name comes twice, no text is invalid, and no limit is touched.
+func readAlike(body []byte) bool {
 	return jsontext.Value(bytes.ToLower(bytes.ToUpper(body))).IsValid() == jsontext.Value(body).IsValid() && len(body) < maxTokenBytes &&
 		bytes.Count(body, []byte("{"))+bytes.Count(body, []byte("[")) < maxDepth && bytes.Count(body, []byte(",")) < MaxPageSize
 }
@@ -151,7 +152,7 @@ func expectAlike[T interface {
 	switch {
 	case err == nil && !json.Valid(body):
 		t.Errorf("%q is read as %+v, but is no JSON", body, got)
-	case !comparable(body) || !jsontext.Value(body).IsValid() && json.Valid(body):
+	case !readAlike(body) || !jsontext.Value(body).IsValid() && json.Valid(body):
 	case (err == nil) != readable:
 		t.Errorf("%q: %v, but readable is %t", body, err, readable)
 	case readable && (!slices.Equal(any(got.Items).([]T), want.Items) || got.Size != want.Size || got.Count != want.Count):
@@ -174,7 +175,7 @@ func TestPagesThatAreNotBelieved(t *testing.T) {
 		`{"backups":[],"backups":[{"id":"a"}]}`: errRepeated, `{"backups":null,"Backups":[]}`: errNoList, `{"backups":[],"BACKUPS":null}`: errRepeated,
 		`{"backups":[{"id":"a"}]}{}`: errTrailing, `{"backups":[{"id":"a"}]} 7`: errTrailing, `{"count":1}`: errMissing, `[]`: errNotAnObject,
 	} {
-		if page, err := readPage(newStream(strings.NewReader(body)), "backups", MaxPageSize, (*ListedBackup).read); err != want {
+		if page, err := readPage(newStream(strings.NewReader(body)), "backups", MaxPageSize, (*ListedBackup).read); !errors.Is(err, want) {
 			t.Errorf("%s: got %+v, %v; want %v", body, page, err, want)
 		}
 	}

@@ -229,50 +229,67 @@ func backoff(class cbr.Class, err error, failures int) time.Duration {
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
 }
 
-const lookUpsRefused = "Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can " +
-	"be asked what it has."
-
 // refusesProject reports whether a look-up was refused in the words of an API, if not of CBR's own: so are wrong project ids.
 func refusesProject(err error) bool {
 	var failure *cbr.Error
 	return errors.As(err, &failure) && failure.Code != "" && (failure.StatusCode == http.StatusBadRequest || failure.StatusCode == http.StatusNotFound)
 }
 
+// explanation is what a condition says of failures, around what was answered.
+type explanation struct{ reason, format string }
+
+// unavailable is that of classes that are not among the explanations.
+var unavailable = explanation{v1alpha1.ReasonEndpointUnavailable,
+	"CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
+
+// lookUpsRefused is that of look-ups that are refused for what they are.
+var lookUpsRefused = explanation{v1alpha1.ReasonRequestsRefused,
+	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has."}
+
+var callsRefused = explanation{v1alpha1.ReasonRequestsRefused,
+	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again after a pause, and on request."}
+
+// explanations are those of failures by their class, readExplanations those of look-ups where they differ.
+var (
+	explanations = map[cbr.Class]explanation{
+		cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
+			"CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically."},
+		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
+			"The credentials lack a permission (%s). Grant those of the README; they take effect after 15 to 30 minutes. It is tried again every 15 minutes, and on request."},
+		cbr.Throttled: {v1alpha1.ReasonThrottled,
+			"CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace."},
+		cbr.Quota: {v1alpha1.ReasonQuotaExceeded,
+			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes or on request."},
+		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
+			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it."},
+		cbr.Foreign: {v1alpha1.ReasonEndpointUnavailable,
+			"Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and proxies and firewalls."},
+		cbr.Rejected: callsRefused,
+		cbr.Refused:  callsRefused,
+	}
+	readExplanations = map[cbr.Class]explanation{
+		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
+			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID."},
+		cbr.Rejected: lookUpsRefused,
+		cbr.Refused:  lookUpsRefused,
+		cbr.NotFound: lookUpsRefused,
+	}
+)
+
 // explain says in a condition's words what a failure means and what to do about it.
 func explain(kind requestKind, class cbr.Class, err error) standing {
-	reason, format := v1alpha1.ReasonEndpointUnavailable,
-		"CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."
-	switch {
-	case class == cbr.Credentials:
-		reason, format = v1alpha1.ReasonCredentialsRejected,
-			"CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically."
-	case class == cbr.Permission:
-		reason, format = v1alpha1.ReasonPermissionDenied,
-			"The credentials lack a permission (%s). Grant those of the README; they take effect after 15 to 30 minutes. It is tried again every 15 minutes, and on request."
-	case class == cbr.Throttled:
-		reason, format = v1alpha1.ReasonThrottled,
-			"CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace."
-	case class == cbr.Quota:
-		reason, format = v1alpha1.ReasonQuotaExceeded,
-			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes or on request."
-	case class == cbr.Misdirected && kind == aCall:
-		reason, format = v1alpha1.ReasonNotCBR,
-			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it."
-	case class == cbr.Misdirected:
-		reason, format = v1alpha1.ReasonNotCBR,
-			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID."
-	case class == cbr.Foreign && kind == aRead && refusesProject(err):
-		reason, format = v1alpha1.ReasonRequestsRefused, lookUpsRefused
-	case class == cbr.Foreign:
-		format = "Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and " +
-			"proxies and firewalls."
-	case kind == aRead && (class == cbr.Rejected || class == cbr.NotFound || class == cbr.Refused):
-		reason, format = v1alpha1.ReasonRequestsRefused, lookUpsRefused
-	case class == cbr.Rejected || class == cbr.Refused:
-		reason, format = v1alpha1.ReasonRequestsRefused,
-			"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again after a pause, and on request."
+	said, known := explanations[class]
+	if !known {
+		said = unavailable
 	}
-	return standing{reason: reason, message: fmt.Sprintf(format, describe(err))}
+	if kind == aRead {
+		if ofReads, differs := readExplanations[class]; differs {
+			said = ofReads
+		} else if class == cbr.Foreign && refusesProject(err) {
+			said = lookUpsRefused
+		}
+	}
+	return standing{reason: said.reason, message: fmt.Sprintf(said.format, describe(err))}
 }
 
 // describe tells a failure without anything that changes from call to call: no request id, no time, no port.

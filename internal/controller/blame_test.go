@@ -383,7 +383,7 @@ func TestARefusalOfAllEndsThePass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			scripted(t, v1alpha1.LookupNever, 2, func(t *testing.T, w *world) {
 				a := w.actors[0]
-				w.reach(a, "cloud: POST", failsBefore)
+				w.reach(a, failsBefore)
 				w.pass(a, goesWell, "")
 				time.Sleep(5 * propertySettle)
 				w.refuseAll(during(time.Hour, cbrtest.AllCalls, refusalNamed(name)))

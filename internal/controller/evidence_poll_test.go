@@ -167,23 +167,23 @@ func TestAStatusThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 			w.refuse("bad", cbrtest.APIError{Status: 400, Code: "BackupService.9900"})
 			w.declare("bad", "bad", "vm-bad")
 			w.live(a, time.Minute)
-			w.denyStatus("bad")
+			w.denyStatus()
 			w.request(kindProject, firstProject)
 		},
 		"of one that is suspended": func(w *world, a *actor) {
-			w.denyStatus("bad")
+			w.denyStatus()
 			suspended := modelBackup(w.created)
 			suspended.Name, suspended.Spec.Suspend = "bad", true
 			w.server.create(suspended)
 			w.live(a, time.Minute)
 		},
 		"of one that is accepted": func(w *world, a *actor) {
-			w.denyStatus("bad")
+			w.denyStatus()
 			w.declare("bad", "bad", "vm-bad")
 			w.live(a, time.Minute)
 		},
 		"of one that is rejected": func(w *world, a *actor) {
-			w.denyStatus("bad")
+			w.denyStatus()
 			w.refuse("bad", cbrtest.APIError{Status: 400, Code: "BackupService.9900"})
 			w.declare("bad", "bad", "vm-bad")
 			w.live(a, time.Minute)
@@ -206,10 +206,10 @@ func TestAStatusThatCannotBeWrittenHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// denyStatus has an admission policy refuse the status of a BackupSync.
-func (w *world) denyStatus(denied string) {
+// denyStatus has an admission policy refuse the status of the BackupSync bad.
+func (w *world) denyStatus() {
 	w.server.deny = func(kind, name string) error {
-		if kind != kindBackup || name != denied {
+		if kind != kindBackup || name != "bad" {
 			return nil
 		}
 		return apierrors.NewForbidden(resourceOf(kindBackup), name, fmt.Errorf("admission webhook %q denied the request", "policy"))

@@ -178,7 +178,7 @@ func TestIdsInCapitalsAreThoseInLowerCase(t *testing.T) {
 			scripted(t, v1alpha1.LookupNever, 1, func(t *testing.T, w *world) {
 				w.configure(keep)
 				w.declare("up", upper, "vm-1")
-				w.reach(w.actors[0], "cloud: POST", answerLost)
+				w.reach(w.actors[0], answerLost)
 				if !w.liveUntil(w.actors[0], 5*time.Minute, w.allImported) {
 					t.Errorf("they are %v", w.reasons())
 				}
@@ -234,7 +234,7 @@ func inEachCloud(t *testing.T, policy v1alpha1.LookupPolicy, backups int, takes 
 func TestABackupSyncAppliedAgainWaitsForTheTaskThatMayBeItsOwn(t *testing.T) {
 	inEachCloud(t, v1alpha1.LookupBeforeFirstSubmission, 2, 30*time.Second, func(t *testing.T, w *world) {
 		a := w.actors[0]
-		w.reach(a, "cloud: POST", goesWell)
+		w.reach(a, goesWell)
 		w.recreate(0)
 		w.recreate(1)
 		if !w.liveUntil(a, 30*time.Minute, w.allImported) {

@@ -49,7 +49,7 @@ func TestALostCallIsNotGivenTheTaskOfAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inEachCloud(t, v1alpha1.LookupBeforeFirstSubmission, 0, 30*time.Second, func(t *testing.T, w *world) {
 				w.declare("monday", itemOf(0).ID, "vm-1")
-				w.reach(w.actors[0], "cloud: POST", goesWell)
+				w.reach(w.actors[0], goesWell)
 				w.configure(func(o *cbrtest.Options) { o.TaskDuration = 40 * time.Second })
 				w.declare("tuesday", itemOf(1).ID, "vm-1")
 				w.loseTheNext(lost.outcome)
@@ -108,7 +108,7 @@ func TestALostCallIsSentAgainOnlyAsFarAsItWasNotTaken(t *testing.T) {
 func TestALostCallWhoseTasksWaitIsNotSentAgain(t *testing.T) {
 	inEachCloud(t, v1alpha1.LookupNever, 3, 50*time.Second, func(t *testing.T, w *world) {
 		w.configure(func(o *cbrtest.Options) { o.StartTimeIsStart = true })
-		w.reach(w.actors[0], "cloud: POST", answerLost)
+		w.reach(w.actors[0], answerLost)
 		if !w.liveUntil(w.actors[0], 30*time.Minute, w.allImported) {
 			t.Errorf("half an hour later they are %v", w.reasons())
 		}
@@ -122,7 +122,7 @@ func TestSettlingCountsFromTheEndOfTheCall(t *testing.T) {
 			t.Run(fmt.Sprintf("shown after %s, another process %t", visible, restarted), func(t *testing.T) {
 				scripted(t, v1alpha1.LookupNever, 2, func(t *testing.T, w *world) {
 					w.configure(func(o *cbrtest.Options) { o.VisibleAfter, o.TaskDuration = visible, 30*time.Second })
-					w.reach(w.actors[0], "cloud: POST", arrivesLate)
+					w.reach(w.actors[0], arrivesLate)
 					if restarted {
 						w.restart(0)
 					}
@@ -255,7 +255,7 @@ func TestAnUnreadableIDOfARefusedCallHoldsUpNoOther(t *testing.T) {
 func TestALostCallAmongManyTasks(t *testing.T) {
 	scripted(t, v1alpha1.LookupNever, 2, func(t *testing.T, w *world) {
 		w.configure(func(o *cbrtest.Options) { o.MaxPage = 2 })
-		w.reach(w.actors[0], "cloud: POST", failsBefore)
+		w.reach(w.actors[0], failsBefore)
 		for number := range 300 {
 			w.importElsewhere(t, cbrtest.Backup(500+number))
 		}
@@ -272,7 +272,7 @@ func TestALostCallIsNotJudgedByAListThatMoves(t *testing.T) {
 		for number := range 8 {
 			w.importElsewhere(t, cbrtest.Backup(500+number))
 		}
-		w.reach(w.actors[0], "cloud: POST", answerLost)
+		w.reach(w.actors[0], answerLost)
 		w.live(w.actors[0], 20*time.Minute)
 		w.configure(func(o *cbrtest.Options) { o.ListShift = 0 })
 		if !w.liveUntil(w.actors[0], time.Hour, w.allImported) {

@@ -141,17 +141,16 @@ func (w *world) untilDue(actors ...*actor) time.Duration {
 	return wait
 }
 
-// reach has a process make passes, of which all goes well, up to the end of the one with a request of the given name, which has the
-// outcome.
-func (w *world) reach(a *actor, name string, outcome verdict) {
+// reach has a process make passes, of which all goes well, up to the end of the one with a sync call, which has the outcome.
+func (w *world) reach(a *actor, outcome verdict) {
 	for range 20 {
 		a.sees()
-		if w.pass(a, outcome, name) {
+		if w.pass(a, outcome, "cloud: POST") {
 			return
 		}
 		time.Sleep(300 * time.Millisecond)
 	}
-	w.audit.found("%s makes no request %s", a.name, name)
+	w.audit.found("%s makes no sync call", a.name)
 }
 
 // stopAt has a process make passes up to a request of the given name, which waits.
@@ -311,7 +310,7 @@ func (w *world) importElsewhere(t *testing.T, items ...cbr.Backup) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := httptest.NewRequest(http.MethodPost, "/v3/"+cbrtest.ProjectID+"/backups/sync", bytes.NewReader(body))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v3/"+cbrtest.ProjectID+"/backups/sync", bytes.NewReader(body))
 	request.Header.Set("X-Auth-Token", cbrtest.Token)
 	request.Header.Set("Content-Type", "application/json")
 	answer := httptest.NewRecorder()

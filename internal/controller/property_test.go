@@ -246,7 +246,7 @@ func (w *world) unsettled() string {
 // happened; "" if it does not.
 func violation(t *testing.T, script []move, observe v1alpha1.LookupPolicy, alter func(*Reconciler)) string {
 	t.Helper()
-	return played(t, script, observe, alter, func(w *world) {}, (*world).settle)
+	return played(t, script, observe, alter, func(*world) {}, (*world).settle)
 }
 
 // wildViolation is violation in a cloud of some behaviour, by all that the audit finds, and with the end that a world comes to when

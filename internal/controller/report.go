@@ -84,7 +84,7 @@ func (p *pass) probeReads(ctx context.Context) error {
 	if ready, err := p.connect(ctx, aRead); !ready {
 		return err
 	}
-	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: 1})
+	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize})
 	if ctx.Err() == nil && p.heardRead(err, "Look-ups still fail", 1) {
 		p.again() // what has waited for them
 	}

@@ -302,7 +302,7 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 		}
 	}
 	_, unwritten := r.write(ctx, changes)
-	r.submitted(call, changes, now.Time)
+	r.submitted(changes, now.Time)
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
@@ -348,7 +348,7 @@ func (r *round) strike(call submission, open []string) {
 }
 
 // submitted notes what was accepted, and when.
-func (r *round) submitted(call submission, accepted []change, now time.Time) {
+func (r *round) submitted(accepted []change, now time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for _, change := range accepted {

@@ -143,21 +143,50 @@ func (s *suspects) failed(members []lostItem, alone bool, through int) bool {
 // the call alone is to blame if CBR itself says so, or if others go through.
 func (s *suspects) refused(members []lostItem, alone, blamed bool, code string) finding {
 	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
-	number := s.byID[fold(members[0].Spec.BackupID)].group
-	whole := s.groups[number]
-	unproven := alone && whole != nil && s.unproven(whole) && whole.code == code
 	excused := s.nobodys != "" && s.nobodys == code // all have been refused, and are so still
+	if alone {
+		if found, known := s.refusedAlone(fold(members[0].Spec.BackupID), excused, code); known {
+			return found
+		}
+	}
+	ids, through := s.doubt(members, code)
 	switch {
-	case unproven && whole.second:
-		s.acquit(append(s.idsOf(whole.other), fold(members[0].Spec.BackupID)), code)
-		return nobodys
-	case unproven && whole.other != 0 && s.tries(number, whole):
-		return goesOn
-	case excused && alone:
+	case !alone:
+		s.halve(ids, code, through)
+	case blamed || through < s.through:
+		s.forget(ids[0])
+		return guilty
+	default: // it may be the way to CBR
+		s.forget(ids[0])
+	}
+	if excused {
 		return nobodys
 	}
-	through := s.through
-	ids := make([]string, 0, len(members))
+	return goesOn
+}
+
+// refusedAlone returns what the refusal of a single backup tells if nothing has gone through since it came under suspicion, and
+// whether it tells that.
+func (s *suspects) refusedAlone(id string, excused bool, code string) (finding, bool) {
+	number := s.byID[id].group
+	group := s.groups[number]
+	switch {
+	case group == nil || !s.unproven(group) || group.code != code:
+		return nobodys, excused
+	case group.second:
+		s.acquit(append(s.idsOf(group.other), id), code)
+		return nobodys, true
+	case group.other != 0 && s.tries(number, group):
+		return goesOn, true
+	default:
+		return nobodys, excused
+	}
+}
+
+// doubt takes backups out of their groups, and returns their ids and how many calls had gone through when the first of them
+// was first refused.
+func (s *suspects) doubt(members []lostItem, code string) (ids []string, through int) {
+	through = s.through
 	for _, member := range members {
 		id := fold(member.Spec.BackupID)
 		if first, before := s.since[id]; before {
@@ -169,18 +198,7 @@ func (s *suspects) refused(members []lostItem, alone, blamed bool, code string) 
 		s.byID[id] = suspicion{hash: member.hash}
 		ids = append(ids, id)
 	}
-	if alone {
-		s.forget(ids[0])
-		if !blamed && through == s.through {
-			return goesOn // it may be the way to CBR
-		}
-		return guilty
-	}
-	s.halve(ids, code, through)
-	if excused {
-		return nobodys
-	}
-	return goesOn
+	return ids, through
 }
 
 // idsOf returns the backups of a group.
