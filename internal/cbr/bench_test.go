@@ -63,11 +63,11 @@ func benchmarkList(b *testing.B, body string, list func(*cbr.Client) int) {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) { _, _ = writer.Write([]byte(body)) }))
 	b.Cleanup(server.Close)
-	carrier, err := (&cbr.Transports{}).For("")
+	network, err := (&cbr.Transports{}).For("")
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, transport := range map[string]http.RoundTripper{"memory": stub{status: http.StatusOK, body: body}, "network": carrier} {
+	for name, transport := range map[string]http.RoundTripper{"memory": stub{status: http.StatusOK, body: body}, "network": network} {
 		client, err := cbr.NewClient(cbr.Config{Endpoint: server.URL, ProjectID: cbrtest.ProjectID, Credential: token, Transport: transport})
 		if err != nil {
 			b.Fatal(err)

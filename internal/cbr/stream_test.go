@@ -135,8 +135,8 @@ func patientTask(fields map[string]json.RawMessage) OperationLog {
 	}
 }
 
-// readAlike reports whether both ways must read a body alike: no name comes twice, no text is invalid, and no limit is touched.
-func readAlike(body []byte) bool {
+// bothAlike reports whether both ways must read a body alike: no name comes twice, no text is invalid, and no limit is touched.
+func bothAlike(body []byte) bool {
 	return jsontext.Value(bytes.ToLower(bytes.ToUpper(body))).IsValid() == jsontext.Value(body).IsValid() && len(body) < maxTokenBytes &&
 		bytes.Count(body, []byte("{"))+bytes.Count(body, []byte("[")) < maxDepth && bytes.Count(body, []byte(",")) < MaxPageSize
 }
@@ -152,7 +152,7 @@ func expectAlike[T interface {
 	switch {
 	case err == nil && !json.Valid(body):
 		t.Errorf("%q is read as %+v, but is no JSON", body, got)
-	case !readAlike(body) || !jsontext.Value(body).IsValid() && json.Valid(body):
+	case !bothAlike(body) || !jsontext.Value(body).IsValid() && json.Valid(body):
 	case (err == nil) != readable:
 		t.Errorf("%q: %v, but readable is %t", body, err, readable)
 	case readable && (!slices.Equal(any(got.Items).([]T), want.Items) || got.Size != want.Size || got.Count != want.Count):
