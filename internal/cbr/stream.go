@@ -17,7 +17,6 @@ limitations under the License.
 package cbr
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -273,7 +272,7 @@ func (s *stream) folded(quoted []byte) []byte {
 	switch {
 	case len(quoted) > maxNameBytes:
 		return nil
-	case !bytes.ContainsFunc(quoted, unusual):
+	case !unusual(quoted):
 		return quoted[1 : len(quoted)-1]
 	}
 	s.scratch, _ = jsontext.AppendUnquote(s.scratch[:0], quoted)
@@ -286,8 +285,15 @@ func (s *stream) folded(quoted []byte) []byte {
 	return s.scratch[name:]
 }
 
-// unusual reports whether a character of a name does not stand for itself.
-func unusual(r rune) bool { return r == '\\' || r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' }
+// unusual reports whether a name has characters that do not stand for themselves.
+func unusual(name []byte) bool {
+	for _, c := range name {
+		if c == '\\' || c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
+}
 
 // fold returns the same character for all cases of a letter, of which some have three.
 func fold(r rune) rune {
