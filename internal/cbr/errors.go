@@ -119,6 +119,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // FromCBR reports whether CBR itself answered, by its own code, and not something on the way to it.
 func (e *Error) FromCBR() bool { return fromCBR(e.Code) }
 
+// FromGateway reports whether the answer carried a code of the gateway's.
+func (e *Error) FromGateway() bool {
+	_, gateway := gatewayCode(e.Code)
+	return gateway
+}
+
 // MayBlameItem reports whether the call may have failed for one of its items, so that the others might go through without it.
 // It is false where the answer tells that every call would fail, and where there was no answer.
 func (e *Error) MayBlameItem() bool {

@@ -201,7 +201,7 @@ func TestMoreElementsThanWereAskedFor(t *testing.T) {
 
 func TestLimitsOfAnAnswer(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
-		"a long text":  {`{"backups":[],"other":"` + strings.Repeat("x", 300<<10) + `"}`, "a part of it is longer than"},
+		"a long text":  {`{"backups":[],"other":"` + strings.Repeat("x", 10<<20) + `"}`, "a part of it is longer than"},
 		"depth":        {`{"backups":[],"other":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "nested more than"},
 		"values":       {`{"backups":[{` + strings.Repeat(`"id":"a",`, 40_000) + `"id":"b"}]}`, "more than 32000 values"},
 		"depth of ids": {`{"backups":[{"id":` + strings.Repeat(`{"id":`, 40) + `0` + strings.Repeat("}", 40) + `}]}`, "nested more than"},

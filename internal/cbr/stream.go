@@ -30,7 +30,7 @@ import (
 // Limits of an answer, by which no answer takes more than 64 MiB. A page of 1,000 tasks or backups takes about 1 MB.
 const (
 	maxResponseBytes = 12 << 20         // after decompression
-	maxTokenBytes    = 64 << 10         // of a text or number, and of white space: as much must be held at a time
+	maxTokenBytes    = 4 << 20          // of a text or number, and of white space: as much must be held at a time, twice over
 	maxTextBytes     = 8 << 10          // of a text that is kept: of a longer one its beginning
 	maxDigits        = 20               // of a number that is kept
 	maxNameBytes     = 128              // of a name that is looked at

@@ -27,7 +27,7 @@ import (
 
 func TestGathering(t *testing.T) {
 	suspected := newSuspects()
-	suspected.refused([]lostItem{{BackupSync: &v1alpha1.BackupSync{}}, {BackupSync: &v1alpha1.BackupSync{}}}, false, true, "code")
+	suspected.refused([]lostItem{{BackupSync: &v1alpha1.BackupSync{}}, {BackupSync: &v1alpha1.BackupSync{}}}, false, true, 0, "code")
 	for name, test := range map[string]struct {
 		count    int
 		suspects suspects

@@ -266,7 +266,7 @@ func TestHalvingFindsTheCulprits(t *testing.T) {
 						known.settled(c.Spec.BackupID)
 					}
 				default:
-					switch known.refused(sentOf(call), len(call) == 1, true, "code") {
+					switch known.refused(sentOf(call), len(call) == 1, true, through, "code") {
 					case guilty:
 						rejected[call[0].Name] = true
 						known.settled(call[0].Spec.BackupID)
@@ -304,7 +304,7 @@ func TestAnEditEndsASuspicion(t *testing.T) {
 	for _, c := range candidates {
 		c.Spec.BackupID = c.Name
 	}
-	known.refused(sentOf(candidates), false, true, "code")
+	known.refused(sentOf(candidates), false, true, 0, "code")
 	free, groups := known.separate(candidates, nil, 50)
 	g.Expect(free).To(BeEmpty())
 	g.Expect(groups).To(HaveExactElements(HaveLen(2)), "the other half waits")
@@ -324,7 +324,7 @@ func TestASuspectDoesNotWaitForNobody(t *testing.T) {
 	for _, c := range candidates {
 		c.Spec.BackupID = c.Name
 	}
-	known.refused(sentOf(candidates), false, true, "code")
+	known.refused(sentOf(candidates), false, true, 0, "code")
 	_, groups := known.separate(candidates, nil, 50)
 	first := groups[0]
 	others := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return slices.Contains(first, c) })

@@ -290,7 +290,7 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 	if !blamed && !suspects.failed(absent, alone, refused.through) {
 		return nil
 	}
-	switch suspects.refused(absent, alone, blamed, codeOf(refused.err)) {
+	switch suspects.refused(absent, alone, blamed, refused.through, codeOf(refused.err)) {
 	case nobodys:
 		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.access.calls.closed(now) {
 			p.memory.access.refuseAll(refused.err, now)

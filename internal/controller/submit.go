@@ -261,16 +261,16 @@ func (r *round) remember(call submission, err error, ended time.Time) {
 	}
 }
 
-// settledAfter is when a failed call has settled. Only an answer of CBR's own is the end of the call: a connection may be lost, and a
-// proxy may give up, before the request has arrived.
+// settledAfter is when a failed call has settled. An answer of CBR's own is the end of the call, and so is a refusal by the gateway.
+// But a connection may be lost, and the gateway or a proxy may give up, before the request has arrived.
 func (r *round) settledAfter(call submission, failure *cbr.Error, ended time.Time) time.Time {
 	switch {
-	case failure == nil || !failure.FromCBR():
-		return call.StartTime.Add(r.options.settlesWithin())
-	case failure.StatusCode/100 == 4:
+	case failure != nil && failure.FromCBR() && failure.StatusCode/100 == 4:
 		return ended.Add(min(r.options.SettleTime, refusalSettleTime))
-	default:
+	case failure != nil && (failure.FromCBR() || failure.FromGateway() && failure.StatusCode/100 == 4):
 		return ended.Add(r.options.SettleTime)
+	default:
+		return call.StartTime.Add(r.options.settlesWithin())
 	}
 }
 

@@ -45,8 +45,8 @@ type suspects struct {
 	// nobodys is the code of refusals that no item seems to be to blame for, "" if there are none. It ends when a call goes
 	// through; until then the search goes on, slowly.
 	nobodys string
-	// since is how many calls had gone through when backups were first refused.
-	since map[string]int
+	// history is that of the refusals of backups.
+	history map[string]history
 	// denials counts the calls that CBR has denied since one went through.
 	denials int
 	// failures are those of calls that nobody may be to blame for, by the ids of their backups.
@@ -59,6 +59,12 @@ type failures struct {
 	alone   int32 // of them, those of calls with this backup alone
 	through int   // how many calls had gone through at the first
 	hash    string
+}
+
+// history is that of the refusals of a backup since it was last taken, or its item edited.
+type history struct {
+	through int // how many calls had gone through at the first
+	times   int
 }
 
 // suspicion says in which group a backup is.
@@ -74,9 +80,9 @@ type suspectGroup struct {
 	other int
 	// second says that other is a single backup that was refused, and that this one tells whether it is to blame.
 	second bool
-	// code is that of the refusals, through how many calls had gone through at the first of them.
-	code    string
-	through int
+	// code is that of the refusals, through how many calls had gone through at the first of them, times how often it was refused.
+	code           string
+	through, times int
 }
 
 // finding is what a refusal tells.
@@ -90,7 +96,7 @@ const (
 
 func newSuspects() suspects {
 	return suspects{byID: map[string]suspicion{}, groups: map[int]*suspectGroup{}, released: map[string]struct{}{},
-		parked: map[string]struct{}{}, failures: map[string]failures{}, since: map[string]int{}}
+		parked: map[string]struct{}{}, failures: map[string]failures{}, history: map[string]history{}}
 }
 
 // any reports whether there are suspects.
@@ -108,6 +114,10 @@ func (s *suspects) wentThrough() {
 
 // unproven reports whether nothing has gone through since a group came under suspicion.
 func (s *suspects) unproven(group *suspectGroup) bool { return group.through == s.through }
+
+// goesAlone reports whether a group is the only one that is sent of those since whose refusal nothing has gone through: after the
+// second, which may well be the fault of others in it.
+func (s *suspects) goesAlone(group *suspectGroup) bool { return s.unproven(group) && group.times > 1 }
 
 // How often calls with a backup must have failed before it is a suspect: while others went through, and if there were none. To
 // find out then takes no more calls than to try again, but they are smaller when whatever it is has passed.
@@ -139,9 +149,9 @@ func (s *suspects) failed(members []lostItem, alone bool, through int) bool {
 	return suspect
 }
 
-// refused notes that a call was refused with a code, and that CBR has certainly taken none of these members of it. One that was in
-// the call alone is to blame if CBR itself says so, or if others go through.
-func (s *suspects) refused(members []lostItem, alone, blamed bool, code string) finding {
+// refused notes that a call was refused with a code, when so many had gone through, and that CBR has certainly taken none of these
+// members of it. One that was in the call alone is to blame if CBR itself says so, or if others go through.
+func (s *suspects) refused(members []lostItem, alone, blamed bool, through int, code string) finding {
 	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
 	excused := s.nobodys != "" && s.nobodys == code // all have been refused, and are so still
 	if alone {
@@ -149,11 +159,11 @@ func (s *suspects) refused(members []lostItem, alone, blamed bool, code string) 
 			return found
 		}
 	}
-	ids, through := s.doubt(members, code)
+	ids, known := s.doubt(members, through, code)
 	switch {
 	case !alone:
-		s.halve(ids, code, through)
-	case blamed || through < s.through:
+		s.halve(ids, code, known)
+	case blamed || known.through < s.through:
 		s.forget(ids[0])
 		return guilty
 	default: // it may be the way to CBR
@@ -183,22 +193,24 @@ func (s *suspects) refusedAlone(id string, excused bool, code string) (finding, 
 	}
 }
 
-// doubt takes backups out of their groups, and returns their ids and how many calls had gone through when the first of them
-// was first refused.
-func (s *suspects) doubt(members []lostItem, code string) (ids []string, through int) {
-	through = s.through
+// doubt takes backups out of their groups, and returns their ids and what is known of their refusals: since the first, as often as
+// that of the one that was refused most.
+func (s *suspects) doubt(members []lostItem, through int, code string) (ids []string, known history) {
+	known.through = through
 	for _, member := range members {
 		id := fold(member.Spec.BackupID)
-		if first, before := s.since[id]; before {
-			through = min(through, first) // the search goes on
-		} else {
-			s.since[id] = s.through
+		before, is := s.history[id]
+		if !is {
+			before.through = through
 		}
+		before.times++
+		s.history[id] = before
+		known = history{through: min(known.through, before.through), times: max(known.times, before.times)}
 		s.leave(id, code)
 		s.byID[id] = suspicion{hash: member.hash}
 		ids = append(ids, id)
 	}
-	return ids, through
+	return ids, known
 }
 
 // idsOf returns the backups of a group.
@@ -234,7 +246,7 @@ func (s *suspects) acquit(alone []string, code string) {
 // goes through.
 func (s *suspects) leave(id, code string) {
 	if group := s.groups[s.byID[id].group]; group != nil {
-		if group.code == code && s.unproven(group) {
+		if group.code == code && s.goesAlone(group) {
 			s.park(group.other)
 		} else {
 			s.release(group.other)
@@ -255,17 +267,17 @@ func (s *suspects) park(number int) {
 }
 
 // halve makes two groups of backups one of which is a culprit.
-func (s *suspects) halve(ids []string, code string, through int) {
+func (s *suspects) halve(ids []string, code string, known history) {
 	half, other := (len(ids)+1)/2, 0
 	if half < len(ids) {
-		other = s.form(ids[half:], 0, code, through)
+		other = s.form(ids[half:], 0, code, known)
 	}
-	s.form(ids[:half], other, code, through)
+	s.form(ids[:half], other, code, known)
 }
 
-func (s *suspects) form(ids []string, other int, code string, through int) int {
+func (s *suspects) form(ids []string, other int, code string, known history) int {
 	s.count++
-	s.groups[s.count] = &suspectGroup{ids: slices.Clone(ids), other: other, code: code, through: through}
+	s.groups[s.count] = &suspectGroup{ids: slices.Clone(ids), other: other, code: code, through: known.through, times: known.times}
 	for _, id := range ids {
 		s.byID[id] = suspicion{group: s.count, hash: s.byID[id].hash}
 	}
@@ -302,7 +314,7 @@ func (s *suspects) forget(id string) *suspectGroup {
 // other one.
 func (s *suspects) settled(id string) {
 	delete(s.failures, fold(id))
-	delete(s.since, fold(id))
+	delete(s.history, fold(id))
 	delete(s.parked, fold(id))
 	done := s.forget(fold(id))
 	if done == nil {
@@ -310,13 +322,13 @@ func (s *suspects) settled(id string) {
 	}
 	if guilty := s.groups[done.other]; guilty != nil && len(guilty.ids) > 1 {
 		delete(s.groups, done.other)
-		s.halve(guilty.ids, guilty.code, guilty.through)
+		s.halve(guilty.ids, guilty.code, history{through: guilty.through, times: guilty.times})
 	}
 }
 
 // prune forgets those that are not pending any more, and those that were edited.
 func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
-	if !s.any() && len(s.since) == 0 {
+	if !s.any() && len(s.history) == 0 {
 		return
 	}
 	declared := make(map[string]*v1alpha1.BackupSync, len(pending))
@@ -326,16 +338,16 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 	for id, suspicion := range s.byID {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != suspicion.hash {
 			s.forget(id)
-			delete(s.since, id)
+			delete(s.history, id)
 		}
 	}
 	for id, failed := range s.failures {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != failed.hash {
 			delete(s.failures, id)
-			delete(s.since, id)
+			delete(s.history, id)
 		}
 	}
-	maps.DeleteFunc(s.since, func(id string, _ int) bool { return declared[id] == nil })
+	maps.DeleteFunc(s.history, func(id string, _ history) bool { return declared[id] == nil })
 	for id := range s.parked {
 		if declared[id] == nil {
 			delete(s.parked, id)
@@ -381,7 +393,7 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 		case waits[suspicion.group]:
 			continue
 		}
-		if s.unproven(s.groups[suspicion.group]) {
+		if s.goesAlone(s.groups[suspicion.group]) {
 			if only == 0 {
 				only = suspicion.group
 			}
@@ -410,7 +422,7 @@ func (s *suspects) waiting(candidates []candidate, recorded map[string]struct{})
 	for id := range recorded {
 		number := s.byID[id].group
 		present[number] = true
-		if group := s.groups[number]; group != nil && s.unproven(group) {
+		if group := s.groups[number]; group != nil && s.goesAlone(group) {
 			only = number
 		}
 	}
