@@ -79,6 +79,7 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 // seen here: the clocks of two machines are not compared.
 func (p *pass) settledSubmissions() []v1alpha1.Submission {
 	var settled []v1alpha1.Submission
+	var first, soon time.Time // when the first of them had settled, and when the next has
 	recorded := make(map[string]struct{}, len(p.project.Status.Journal.Submissions))
 	for _, submission := range p.project.Status.Journal.Submissions {
 		recorded[submission.ID] = struct{}{}
@@ -91,13 +92,29 @@ func (p *pass) settledSubmissions() []v1alpha1.Submission {
 			from = again
 		}
 		if from.After(p.now) {
-			p.wakeAt(from)
+			soon = sooner(soon, from)
 			continue
 		}
+		first = sooner(first, from)
 		settled = append(settled, submission)
 	}
 	p.memory.forgetSubmissions(recorded)
+	p.wakeAt(soon)
+	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, p.options.SettleTime/10) {
+		return nil // one look serves them all, and what is pending again goes in the same calls
+	}
 	return settled
+}
+
+// resolveTogether is how long a submission that has settled waits for others at most.
+const resolveTogether = 2 * time.Second
+
+// sooner returns the earlier of two times, of which the zero one does not count.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // forgetSubmissions forgets what was known of submissions that are not recorded any more.
