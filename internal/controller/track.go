@@ -172,7 +172,8 @@ func (p *pass) endings(looked *look) []change {
 		verdict := judge.Verdict(looked.questions[i])
 		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
 			ended = append(ended, next)
-			delete(p.memory.evidence.settled, fold(backup.Spec.BackupID)) // what became of its call is known
+			// What became of its call is known; what was seen of CBR before that is not believed of this backup any more.
+			p.memory.evidence.settled[fold(backup.Spec.BackupID)] = looked.at
 		}
 	}
 	p.memory.forgetEnded(byTask)
