@@ -47,19 +47,6 @@ func TestALookFromBeforeAnImportIsNotBelievedAfterIt(t *testing.T) {
 	}
 }
 
-// A call that was answered settles for a successor, too: CBR shows what it has taken a little later.
-func TestAnAnsweredCallSettlesAcrossARestart(t *testing.T) {
-	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(t *testing.T, w *world) {
-		w.configure(func(o *cbrtest.Options) { o.VisibleAfter = 4 * time.Second })
-		w.reach(w.actors[0], goesWell)
-		w.finish(w.actors[0])
-		w.restart(0)
-		w.recreate(0)
-		w.live(w.actors[0], 5*time.Minute)
-		w.wantTries(t, 1, itemOf(0).ID)
-	})
-}
-
 // A person does what the message says: deletes the backup in CBR, then requests another import.
 func TestARequestSoonAfterABackupWasFoundBrokenIsMetByANewLook(t *testing.T) {
 	for _, backups := range []int{1, 12} {
@@ -89,8 +76,9 @@ func TestABackupDeletedInCBRSinceTheLookIsNotAlreadyImported(t *testing.T) {
 		if !w.liveUntil(a, time.Minute, w.allImported) {
 			t.Fatalf("it is %s", w.reason("b0"))
 		}
+		w.server.remove(kindBackup, "b0")
 		w.removeInCBR(itemOf(0).ID)
-		w.recreate(0)
+		w.server.create(modelBackup(0))
 		w.live(a, time.Hour)
 		w.wantTries(t, 1, itemOf(0).ID)
 		if reason := w.reason("b0"); reason == v1alpha1.ReasonAlreadyImported {

@@ -110,11 +110,13 @@ func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
 	for _, backup := range wanted {
 		id := fold(backup.Spec.BackupID)
 		_, waited := p.memory.evidence.waits[id]
-		if waited || backupsync.Reimport(backup) || look.Began.Before(p.memory.evidence.settled[id]) {
+		switch {
+		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settled[id]):
 			return false // it is now that counts
-		}
-		if !look.Knows(id) {
+		case !look.Knows(id):
 			unknown++
+		case !look.Lacks(id):
+			return false // only absence is believed for a while
 		}
 	}
 	return unknown <= fewAsked

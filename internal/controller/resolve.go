@@ -218,7 +218,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, los
 	var absent []lostItem
 	var open []string
 	for i, item := range items {
-		backup, verdict := lost[item.BackupID], p.verdictOn(item, judge.Verdict(questions[i]), look)
+		backup, verdict := lost[item.BackupID], verdictOn(item, submission.StartTime.Time, judge.Verdict(questions[i]), look)
 		switch {
 		case verdict.Kind == evidence.Absent && backup != nil:
 			absent = append(absent, lostItem{BackupSync: backup, hash: item.Hash})
@@ -252,13 +252,13 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, los
 }
 
 // verdictOn is the verdict on a backup of a call: a task of that call that has ended, and of which nothing is left, is followed like
-// one that runs, as its failure is to be told.
-func (p *pass) verdictOn(item v1alpha1.SubmittedItem, verdict evidence.Verdict, look *evidence.Look) evidence.Verdict {
+// one that runs, as its failure is to be told. One of an earlier import says nothing.
+func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Verdict, look *evidence.Look) evidence.Verdict {
 	if verdict.Kind != evidence.Absent {
 		return verdict
 	}
 	task, named := look.Tasks.Naming(item.BackupID)
-	if !named || task.ID == "" || task.ID == item.PreviousOperationLogID || !task.Status.Final() {
+	if !named || task.ID == "" || task.ID == item.PreviousOperationLogID || !task.Status.Final() || task.CreatedAt.Before(sent.Add(-clockSkew)) {
 		return verdict
 	}
 	return evidence.Verdict{Kind: evidence.InProgress, Task: task.ID, Own: true}
