@@ -67,6 +67,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 		rules.bound = firstCalls
 	}
 	p.memory.suspects.prune(p.pending)
+	p.memory.evidence.pruneWaits(slices.Concat(p.pending, p.rest))
 	eligible := p.eligibleBackups(present)
 	if due := p.gathering(eligible, rules); due.After(p.now) {
 		p.plan.wake = due

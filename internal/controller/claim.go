@@ -145,12 +145,21 @@ func (p *pass) applyClaim(journal *v1alpha1.Journal) {
 	switch {
 	case p.claim.rival == nil && p.claim.takeover:
 		taken := metav1.NewMicroTime(p.now)
+		p.forgetScope(journal)
 		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, &taken
 	case p.claim.rival == nil && journal.CloudProject != p.claim.cloudProject:
+		p.forgetScope(journal)
 		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, nil
 	case p.claim.rival == nil:
 	case len(journal.Submissions) == 0:
 		journal.CloudProject, journal.TakeoverTime = "", nil
+	}
+}
+
+// forgetScope forgets whose tasks are, when the project turns to another cloud project: that may be another cloud.
+func (p *pass) forgetScope(journal *v1alpha1.Journal) {
+	if journal.CloudProject != p.claim.cloudProject {
+		journal.TaskScope = ""
 	}
 }
 

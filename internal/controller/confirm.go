@@ -35,6 +35,7 @@ func (p *pass) confirm(ctx context.Context) error {
 		p.plan.calls = nil
 		return err
 	}
+	p.limitPlan()
 	wanted := p.lookedUp()
 	if ready, err := p.connect(ctx, aRead); err != nil {
 		return err

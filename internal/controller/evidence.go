@@ -31,6 +31,8 @@ type knowledge struct {
 	pages int
 	// narrowed says that the list of CBR's backups has been seen to hide some.
 	narrowed bool
+	// slow says that the latest look took many single questions.
+	slow bool
 	// settled is when the latest calls that carried backups have settled, by folded id.
 	settled map[string]time.Time
 	// waits are the backups that cannot be sent for what CBR shows, by folded id.
@@ -73,6 +75,21 @@ func (k *knowledge) carried(ids []string, settled time.Time) {
 	}
 }
 
+// pruneWaits forgets why backups wait that are not pending any more.
+func (k *knowledge) pruneWaits(pending []*v1alpha1.BackupSync) {
+	if len(k.waits) == 0 {
+		return
+	}
+	left := make(map[string]pause, len(k.waits))
+	for _, backup := range pending {
+		id := fold(backup.Spec.BackupID)
+		if wait, waits := k.waits[id]; waits && !backup.Spec.Suspend {
+			left[id] = wait
+		}
+	}
+	k.waits = left
+}
+
 // prune forgets what no decision can need any more.
 func (k *knowledge) prune(now time.Time) {
 	for id, settled := range k.settled {
@@ -87,13 +104,16 @@ func (k *knowledge) prune(now time.Time) {
 	}
 }
 
+// manySingles is how many single questions make a look slow.
+const manySingles = 100
+
 // remember keeps what a look has shown.
 func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 	k.look = look
 	if look.Backups.Pages > 0 {
 		k.pages = look.Backups.Pages
 	}
-	k.narrowed = k.narrowed || look.Backups.Narrowed
+	k.narrowed, k.slow = k.narrowed || look.Backups.Narrowed, look.Reads().Singles > manySingles
 	seen := make(map[string]time.Time, len(k.firstSeen))
 	for _, id := range look.Tasks.Undated() {
 		if seen[id] = k.firstSeen[id]; seen[id].IsZero() {
@@ -175,6 +195,14 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 	p.log.Error(err, what, "count", count)
 	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads))
 	return false
+}
+
+// awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.
+func (p *pass) awaitsQuietly(backupID string) {
+	now := p.options.Clock.Now()
+	until := p.memory.evidence.together(now, now.Add(p.askAgain(0)))
+	p.memory.evidence.waits[fold(backupID)] = pause{since: now, until: until}
+	p.wakeAt(until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.

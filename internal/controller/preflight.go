@@ -75,6 +75,17 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
+// callsAskedSingly is how many calls are planned at a time if each of their backups is to be asked for by itself: at the pace at which
+// CBR may be read, that takes less time than absence is believed.
+const callsAskedSingly = 4
+
+// limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
+func (p *pass) limitPlan() {
+	if learnt := &p.memory.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.calls) > callsAskedSingly {
+		p.plan.calls, p.plan.more = p.plan.calls[:callsAskedSingly], true
+	}
+}
+
 // prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.
 func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
 	checked := &preflight{wanted: wanted}
@@ -82,6 +93,7 @@ func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
 		return checked
 	}
 	checked.query = p.query(p.questionsFor(wanted), probesOf(p.plan, wanted))
+	checked.query.Singly = len(wanted)
 	if look := p.memory.evidence.fresh(p.now); look != nil && p.serves(look, wanted) {
 		checked.look = look
 	} else {
@@ -215,7 +227,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		}
 	}
 	if checked.taken {
-		changes = append(changes, p.markOthers(checked.look, judge)...)
+		changes = append(changes, p.markOthers(judge)...)
 	}
 	p.proven = checked.look.Began
 	p.plan.calls = p.withoutHandled(p.plan.calls)
@@ -226,20 +238,19 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 	}
 }
 
-// markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR.
-func (p *pass) markOthers(look *evidence.Look, judge *evidence.Judge) []change {
+// markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR. Those that wait
+// for a task are not planned before CBR is asked again.
+func (p *pass) markOthers(judge *evidence.Judge) []change {
 	var changes []change
 	for _, backup := range p.pending {
-		if _, handled := p.handled[backup.UID]; handled || !look.Knows(backup.Spec.BackupID) || !p.eligible(backup) || !p.needsLook(backup) {
+		if _, handled := p.handled[backup.UID]; handled || !p.eligible(backup) || !p.needsLook(backup) {
 			continue
 		}
-		switch verdict := judge.Verdict(p.questionOf(backup)); verdict.Kind {
-		case evidence.Stored, evidence.Broken:
+		switch verdict := judge.Verdict(p.questionOf(backup)); {
+		case verdict.Kind == evidence.Stored, verdict.Kind == evidence.Broken, runsElsewhere(verdict, backup.Status.OperationLogID):
 			changes = append(changes, p.marks(backup, verdict))
-		case evidence.InProgress:
-			if runsElsewhere(verdict, backup.Status.OperationLogID) {
-				changes = append(changes, p.marks(backup, verdict))
-			}
+		case verdict.Kind == evidence.InProgress:
+			p.awaitsQuietly(backup.Spec.BackupID)
 		}
 	}
 	return changes

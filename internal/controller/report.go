@@ -91,20 +91,18 @@ func (p *pass) probeReads(ctx context.Context) error {
 	return nil
 }
 
-// forgetFailure forgets that sync calls have failed on their way when there is none to make that could show it: nothing is known to
-// be wrong then.
+// forgetFailure forgets that sync calls have failed when there is none to make that could show that they still do: nothing is known
+// to be wrong then. Refused credentials concern reads too.
 func (p *pass) forgetFailure() {
 	calls := &p.memory.access.calls
-	if p.project == nil || calls.failures == 0 || calls.borrowed || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
+	if p.project == nil || calls.failures == 0 || calls.class == cbr.Credentials || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
 		return
 	}
-	switch {
-	case !passes(calls.class):
-	case calls.closed(p.now):
+	if calls.closed(p.now) {
 		p.wakeAt(calls.until)
-	default:
-		*calls = circuit{}
+		return
 	}
+	*calls = circuit{}
 }
 
 // checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
@@ -202,7 +200,10 @@ func (p *pass) told(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.Back
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
 func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
 	_, recorded := p.recorded[fold(backup.Spec.BackupID)]
-	wait := p.memory.evidence.waits[fold(backup.Spec.BackupID)]
+	var wait pause // what is suspended waits for a person alone
+	if !backup.Spec.Suspend {
+		wait = p.memory.evidence.waits[fold(backup.Spec.BackupID)]
+	}
 	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		Unclear: wait.unclear}
 	if p.project != nil {

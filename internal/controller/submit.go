@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -160,12 +161,23 @@ func (r *round) make(ctx context.Context, call submission) {
 	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
 	ended := r.options.Clock.Now()
+	if err == nil && !namesAny(call, operationsByBackup(imports)) {
+		err = errLeftOut
+	}
 	r.note(call, err, ended)
 	if err != nil {
 		r.refused(call, err, ended)
 		return
 	}
 	r.answered(ctx, call, imports)
+}
+
+// errLeftOut is the failure of backups that an answer does not name.
+var errLeftOut = &cbr.Error{Operation: cbr.OperationImport, StatusCode: http.StatusOK, Class: cbr.Unknown, Err: errors.New("the answer leaves them out")}
+
+// namesAny reports whether an answer names one of the backups of a call.
+func namesAny(call submission, operations map[string]string) bool {
+	return slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return operations[fold(item.BackupID)] != "" })
 }
 
 // halted reports whether a call must not begin: after a failure that concerns all, during a shutdown, when its
@@ -301,6 +313,9 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 			open = append(open, member.Spec.BackupID)
 		}
 	}
+	if len(open) > 0 {
+		r.leftOut(call)
+	}
 	_, unwritten := r.write(ctx, changes)
 	r.submitted(changes, now.Time)
 	for _, backup := range unwritten {
@@ -308,6 +323,13 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 	}
 	r.protocol.strike(r, call, open)
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
+}
+
+// leftOut notes that an answer does not name all backups of a call.
+func (r *round) leftOut(call submission) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.memory.refusals[call.ID] = refusal{err: errLeftOut, members: len(call.Items), through: r.memory.suspects.through}
 }
 
 // learn notes whose the tasks are that an answer names, and whether the backups of a call share one. An answer for one backup does

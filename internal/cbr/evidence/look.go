@@ -95,6 +95,9 @@ type Query struct {
 	Probes []string
 	// Narrowed says that the list of backups is known to hide some: it is not read then.
 	Narrowed bool
+	// Singly is of how many of the first questions the backups may be asked for by themselves in spite of an overdue task; all
+	// if 0.
+	Singly int
 	// Few is how many backups are asked for without a look at the list; FewBackups if 0.
 	Few int
 }
@@ -125,7 +128,11 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	if err := look.Backups.Read(ctx, source, judge.undecided(query.Questions)); err != nil {
 		return nil, err
 	}
-	return look, look.Backups.askSingly(ctx, source, judge.overdue(query.Questions))
+	singly := query.Questions
+	if query.Singly > 0 && query.Singly < len(singly) {
+		singly = singly[:query.Singly]
+	}
+	return look, look.Backups.askSingly(ctx, source, judge.overdue(singly))
 }
 
 // PollQuery says which tasks a poll follows.
