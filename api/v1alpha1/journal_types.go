@@ -73,13 +73,15 @@ type CallCount struct {
 	Calls int32 `json:"calls,omitempty"`
 }
 
-// TaskScope says whether CBR starts a task for each backup of a call or one for all of them.
+// TaskScope says for which backups of a call CBR starts a task.
 type TaskScope string
 
 // The scopes of a task.
 const (
 	// TaskPerBackup: each backup of a call has a task of its own.
 	TaskPerBackup TaskScope = "PerBackup"
+	// TaskPerResource: backups of different resources have different tasks; whether those of one resource share one is not known.
+	TaskPerResource TaskScope = "PerResource"
 	// TaskPerCall: the backups of a call share a task.
 	TaskPerCall TaskScope = "PerCall"
 )
@@ -104,8 +106,9 @@ type Journal struct {
 	// +optional
 	TakeoverTime *metav1.MicroTime `json:"takeoverTime,omitempty"`
 
-	// taskScope says whether CBR starts a task for each backup of a call (PerBackup) or one for all (PerCall), as answers
-	// to calls with several backups have shown. It is absent while that is not known.
+	// taskScope says whether CBR starts a task for each backup of a call (PerBackup), at least for each resource
+	// (PerResource), or one for all (PerCall), as answers to calls with several backups have shown. It is absent while
+	// that is not known.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	// +optional

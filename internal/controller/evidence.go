@@ -17,6 +17,7 @@ limitations under the License.
 package controller
 
 import (
+	"cmp"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -146,10 +147,17 @@ func (p *pass) known() evidence.Known {
 
 // scope says whose CBR's tasks are, as far as answers have told.
 func (p *pass) scope() v1alpha1.TaskScope {
-	if p.taskScope != "" && p.project.Status.Journal.TaskScope != v1alpha1.TaskPerCall {
-		return p.taskScope
+	return learnt(p.project.Status.Journal.TaskScope, p.taskScope)
+}
+
+// learnt returns what is known of whose tasks are after another answer. That tasks were shared once is not forgotten.
+func learnt(before, now v1alpha1.TaskScope) v1alpha1.TaskScope {
+	for _, scope := range []v1alpha1.TaskScope{v1alpha1.TaskPerCall, v1alpha1.TaskPerBackup, v1alpha1.TaskPerResource} {
+		if before == scope || now == scope {
+			return scope
+		}
 	}
-	return p.project.Status.Journal.TaskScope
+	return cmp.Or(now, before)
 }
 
 // owners returns whose tasks are, by the statuses of active BackupSyncs and by answers.
@@ -158,9 +166,7 @@ func (p *pass) owners() map[string]evidence.Owner {
 	for _, backups := range [][]*v1alpha1.BackupSync{p.running, p.pending, p.rest} {
 		for _, backup := range backups {
 			if task := backup.Status.OperationLogID; task != "" {
-				owner := owners[task]
-				owner.Backups = append(owner.Backups, backup.Spec.BackupID)
-				owners[task] = owner
+				owners[task] = with(owners[task], backup)
 			}
 		}
 	}
@@ -172,6 +178,17 @@ func (p *pass) owners() map[string]evidence.Owner {
 		owners[id] = task.owner
 	}
 	return owners
+}
+
+// with returns an owner of one more backup.
+func with(owner evidence.Owner, backup *v1alpha1.BackupSync) evidence.Owner {
+	if resource := backup.Spec.ResourceID; len(owner.Backups) == 0 {
+		owner.ResourceID = resource
+	} else if owner.ResourceID != resource {
+		owner.ResourceID = ""
+	}
+	owner.Backups = append(owner.Backups, backup.Spec.BackupID)
+	return owner
 }
 
 // questionOf asks about a BackupSync's backup.

@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -315,9 +314,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 		status.LastHandledRequest = p.request
 	}
 	journal := &status.Journal
-	if p.taskScope == v1alpha1.TaskPerCall || journal.TaskScope == "" { // that tasks were shared once is not forgotten
-		journal.TaskScope = cmp.Or(p.taskScope, journal.TaskScope)
-	}
+	journal.TaskScope = learnt(journal.TaskScope, p.taskScope)
 	if len(p.strikes) > 0 {
 		journal.Submissions = struck(journal.Submissions, p.strikes)
 		journal.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)

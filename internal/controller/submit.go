@@ -332,34 +332,46 @@ func (r *round) leftOut(call submission) {
 	r.memory.refusals[call.ID] = refusal{err: errLeftOut, members: len(call.Items), through: r.memory.suspects.through}
 }
 
-// learn notes whose the tasks are that an answer names, and whether the backups of a call share one. An answer for one backup does
-// not tell that, and that all are different only one that leaves none out.
+// learn notes whose the tasks are that an answer names, and whether the backups of a call share one.
 func (r *round) learn(call submission, operations map[string]string, now time.Time) {
-	backups := map[string][]string{} // by task
-	for _, item := range call.Items {
-		if operation, named := operations[fold(item.BackupID)]; named {
-			backups[operation] = append(backups[operation], item.BackupID)
+	owners := map[string]evidence.Owner{} // by task
+	answered := 0
+	for _, member := range call.members {
+		if operation := operations[fold(member.Spec.BackupID)]; operation != "" {
+			owners[operation] = with(owners[operation], member.BackupSync)
+			answered++
 		}
 	}
-	answered := 0
-	for _, of := range backups {
-		answered += len(of)
-	}
-	whole := answered == len(call.Items)
+	whole := answered == len(call.members)
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	for operation, of := range backups {
-		r.memory.evidence.tasks[operation] = namedTask{owner: evidence.Owner{Backups: of, Whole: whole}, needed: now}
+	for operation, owner := range owners {
+		owner.Whole = whole
+		r.memory.evidence.tasks[operation] = namedTask{owner: owner, needed: now}
 	}
-	switch {
-	case len(backups) < answered:
-		r.taskScope = v1alpha1.TaskPerCall
-	case whole && answered > 1 && r.scope() == "":
-		r.taskScope = v1alpha1.TaskPerBackup
-	}
+	r.taskScope = learnt(r.taskScope, scopeOf(owners, answered, whole))
 	settled := now.Add(r.options.SettleTime)
 	r.memory.settles[call.ID] = settled
 	r.carried(call, settled)
+}
+
+// scopeOf returns what an answer tells of whose tasks are: "" for nothing, as that for one backup. That each has its own is told by
+// different tasks of one resource alone, and by an answer that leaves none out.
+func scopeOf(owners map[string]evidence.Owner, answered int, whole bool) v1alpha1.TaskScope {
+	resources := map[string]struct{}{}
+	for _, owner := range owners {
+		resources[owner.ResourceID] = struct{}{}
+	}
+	switch {
+	case len(owners) < answered:
+		return v1alpha1.TaskPerCall
+	case !whole || answered < 2:
+		return ""
+	case len(resources) < answered:
+		return v1alpha1.TaskPerBackup
+	default:
+		return v1alpha1.TaskPerResource
+	}
 }
 
 // strike notes that a submission is over, but for the backups that stay open.

@@ -97,11 +97,23 @@ func (j *Judge) index(task *cbr.OperationLog) {
 	if somebodys || j.known.off == namelessHold {
 		return
 	}
-	if resource := task.ExtraInfo.Resource.ID; resource != "" && (j.known.Scope == PerBackup || j.known.off == resourcePerItem) {
+	if resource := j.resourceOf(task, owner); resource != "" {
 		j.resource[Fold(resource)] = j.resource[Fold(resource)].and(task, j.isOverdue(task))
 		return
 	}
 	j.anybody = j.anybody.and(task, j.isOverdue(task))
+}
+
+// resourceOf returns the only resource of whose backups a task may be, "" if there is no such one.
+func (j *Judge) resourceOf(task *cbr.OperationLog, owner Owner) string {
+	switch {
+	case j.known.Scope == PerBackup, j.known.off == resourcePerItem:
+		return task.ExtraInfo.Resource.ID
+	case j.known.Scope == PerResource:
+		return cmp.Or(task.ExtraInfo.Resource.ID, owner.ResourceID)
+	default:
+		return ""
+	}
 }
 
 func (j *Judge) ownedBy(id string, task *cbr.OperationLog) {

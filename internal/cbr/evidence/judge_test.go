@@ -263,3 +263,21 @@ func TestTheOldestTaskIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// Where only tasks of different resources were seen to differ, a task may be that of any backup of its resource.
+func TestTasksOfOneResource(t *testing.T) {
+	perResource := func(known *Known) { known.Scope = PerResource }
+	waits := Verdict{Kind: InProgress, Task: "t"}
+	run(t, []judged{
+		{name: "nobody's, of the resource", tasks: []cbr.OperationLog{task("t", ofResource("R"))}, known: perResource, want: waits},
+		{name: "names another backup of the resource", tasks: []cbr.OperationLog{task("t", naming("x"), ofResource("r"))}, known: perResource, want: waits},
+		{name: "names another backup, and no resource", tasks: []cbr.OperationLog{task("t", naming("x"))}, known: perResource, want: waits},
+		{name: "of another resource", tasks: []cbr.OperationLog{task("t", naming("x"), ofResource("q"))}, known: perResource, want: Verdict{Kind: Absent}},
+		{name: "known as that of a backup of another resource", tasks: []cbr.OperationLog{task("t")},
+			known: owned(Owner{Backups: []string{"x"}, ResourceID: "q"}, PerResource), want: Verdict{Kind: Absent}},
+		{name: "known as that of a backup of the resource", tasks: []cbr.OperationLog{task("t")},
+			known: owned(Owner{Backups: []string{"x"}, ResourceID: "r"}, PerResource), want: waits},
+		{name: "known as a whole", tasks: []cbr.OperationLog{task("t", ofResource("r"))},
+			known: owned(Owner{Backups: []string{"x"}, ResourceID: "r", Whole: true}, PerResource), want: Verdict{Kind: Absent}},
+	})
+}

@@ -46,6 +46,8 @@ const (
 	ScopeUnknown TaskScope = ""
 	// PerBackup: each backup of a call has a task of its own.
 	PerBackup TaskScope = "PerBackup"
+	// PerResource: backups of different resources have different tasks; those of one resource may share one.
+	PerResource TaskScope = "PerResource"
 	// PerCall: the backups of a call share one.
 	PerCall TaskScope = "PerCall"
 )
@@ -58,6 +60,8 @@ type Owner struct {
 	// not known as a whole may also be that of a backup whose BackupSync was deleted, and applied again.
 	// It makes no difference where TaskScope is PerBackup.
 	Whole bool
+	// ResourceID is the resource of the backups, "" if they have different ones, or it is not known.
+	ResourceID string
 }
 
 // Known is what is known besides what CBR shows.
