@@ -318,7 +318,7 @@ func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 	g := NewWithT(t)
 	calls := roundAt(access{calls: circuit{proven: true}})
 	for range 4 {
-		calls.note(submission{}, failure(cbr.Throttled), noon.Time)
+		calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
 	}
 	g.Expect(calls.memory.access.calls.until.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
 }
@@ -327,8 +327,8 @@ func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
 	g := NewWithT(t)
 	calls := roundAt(access{calls: circuit{proven: true}})
-	calls.note(submission{}, failure(cbr.Throttled), noon.Time)
-	calls.note(submission{}, nil, noon.Time)
+	calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
+	calls.note(submission{}, nil, noon.Time, true)
 	g.Expect(calls.memory.access.calls.closed(noon.Add(59 * time.Second))).To(BeTrue())
 	g.Expect(calls.memory.access.standing().reason).To(Equal(v1alpha1.ReasonThrottled))
 }

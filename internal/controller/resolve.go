@@ -303,6 +303,9 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 		return nil
 	}
 	alone, suspects := refused.members == 1, &p.memory.suspects
+	if errors.Is(refused.err, errLeftOut) {
+		p.slowDown(absent)
+	}
 	blamed := blamesItem(refused.err)
 	if !blamed && !suspects.failed(absent, alone, refused.through) {
 		return nil
@@ -317,6 +320,17 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 		return []change{p.rejects(absent[0], refused.err)}
 	default:
 		return nil
+	}
+}
+
+// slowDown has backups wait that CBR has left out of its answers: such an answer is no failure of the project, which would wait.
+func (p *pass) slowDown(absent []lostItem) {
+	now := p.options.Clock.Now()
+	for _, item := range absent {
+		id := fold(item.Spec.BackupID)
+		until := now.Add(backupsync.Backoff(failureWait, failureMaxWait, p.memory.suspects.failures[id].count+1))
+		p.memory.evidence.waits[id] = pause{since: now, until: until}
+		p.wakeAt(until)
 	}
 }
 

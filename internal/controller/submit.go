@@ -161,10 +161,7 @@ func (r *round) make(ctx context.Context, call submission) {
 	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
 	ended := r.options.Clock.Now()
-	if err == nil && !namesAny(call, operationsByBackup(imports)) {
-		err = errLeftOut
-	}
-	r.note(call, err, ended)
+	r.note(call, err, ended, err == nil && namesAny(call, operationsByBackup(imports)))
 	if err != nil {
 		r.refused(call, err, ended)
 		return
@@ -200,20 +197,22 @@ func (r *round) again() {
 	r.pass.again()
 }
 
-// note counts the call and what it tells of the project's access.
-func (r *round) note(call submission, err error, ended time.Time) {
+// note counts the call and what it tells of the project's access. An answer that names none of the backups tells nothing.
+func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.memory.window.ended(ended, 1)
 	observeSubmission(len(call.members), err)
-	if err == nil {
+	if taken {
 		r.memory.suspects.wentThrough()
 	}
-	if r.halt { // the calls under way then tell no more about the project than the first failure did
+	switch {
+	case r.halt: // the calls under way then tell no more about the project than the first failure did
 		return
-	}
-	if err == nil {
+	case taken:
 		r.memory.access.succeeded(aCall)
+		return
+	case err == nil:
 		return
 	}
 	if !r.theirs(call, err) {
