@@ -33,19 +33,19 @@ import (
 // whatToDo is what a message of each reason tells a person to do, or what happens next without one.
 var whatToDo = map[string]string{
 	v1alpha1.ReasonQueued:           "If this lasts, the conditions of the CBRProject say why.",
-	v1alpha1.ReasonAwaitingTask:     "It is not sent before that task has ended.",
+	v1alpha1.ReasonAwaitingTask:     "The backup is sent when that task has ended, or has run for spec.poll.overdueAfter of the CBRProject, and CBR does not have the backup.",
 	v1alpha1.ReasonProjectNotFound:  "Create it, or declare the backup by a BackupSync with another spec.projectRef.",
-	v1alpha1.ReasonOutcomeUnknown:   "It is not sent again before it is known what CBR made of that call.",
+	v1alpha1.ReasonOutcomeUnknown:   "CBR is asked before the backup is sent again, usually within 3 minutes. If this lasts, the conditions of the CBRProject say why.",
 	v1alpha1.ReasonDuplicate:        "Delete one of the two.",
 	v1alpha1.ReasonSuspended:        "spec.suspend is set: the backup is not sent to CBR.",
-	v1alpha1.ReasonOperationRunning: "the operation log in status.operationLogID is followed to its end.",
-	v1alpha1.ReasonOperationOverdue: "Look at the operation log in status.operationLogID in CBR; if it hangs, ask Huawei Cloud.",
+	v1alpha1.ReasonOperationRunning: "If this lasts, the conditions of the CBRProject say whether CBR can be asked about it.",
+	v1alpha1.ReasonOperationOverdue: "If the CBRProject is not Ready, fix that first. Else look at the task status.operationLogID in CBR; if it hangs, ask Huawei Cloud.",
 	v1alpha1.ReasonImported:         "it can be restored there.",
 	v1alpha1.ReasonAlreadyImported:  "the manifest was not compared with what CBR has.",
 	v1alpha1.ReasonRejected:         "Correct the manifest: an edit sends it again.",
 	v1alpha1.ReasonRetryScheduled:   "It is sent again at status.nextAttemptTime.",
 	v1alpha1.ReasonOperationFailed:  "Fix the reported cause, then edit the manifest or request another import (annotation " + v1alpha1.RequestedAtAnnotation + ").",
-	v1alpha1.ReasonBackupUnusable:   "Delete it in CBR, then request another import (annotation " + v1alpha1.RequestedAtAnnotation + ").",
+	v1alpha1.ReasonBackupUnusable:   "Delete it in CBR, fix the cause, then request another import (annotation " + v1alpha1.RequestedAtAnnotation + ").",
 	v1alpha1.ReasonUnknownOutcome:   "Run the version that wrote it, or a later one: until then nothing is done.",
 }
 
@@ -112,7 +112,6 @@ func TestMessagesOfFailedTasks(t *testing.T) {
 		"code and message": {"BackupService.1006", "The image does not exist.", "failed (BackupService.1006: The image does not exist.)."},
 		"code alone":       {"BackupService.1006", "", "failed (BackupService.1006)."},
 		"message alone":    {"", "The image does not exist.", "failed (The image does not exist.)."},
-		"neither":          {"", "", "failed without an error."},
 		"lines":            {"BackupService.1006", "The image\ndoes not exist.\x00", "failed (BackupService.1006: The image does not exist.)."},
 		"a long story":     {"BackupService.1006", strings.Repeat("very ", 1000), "failed (BackupService.1006: very very"},
 		"in Chinese":       {"BackupService.1006", strings.Repeat("备份不存在", 1000), "failed (BackupService.1006: 备份不存在备份"},
@@ -121,13 +120,105 @@ func TestMessagesOfFailedTasks(t *testing.T) {
 			g := NewWithT(t)
 			failure := task(cbr.TaskFailed, c.code, c.message)
 			final := readyOf(Finished(runningBackup(), EndOf(failure), 0, noon)).Message
-			g.Expect(final).To(HavePrefix("CBR ended the import as " + c.says))
+			g.Expect(final).To(HavePrefix("CBR's import task " + c.says))
 			expectSoundMessage(g, final, v1alpha1.ReasonOperationFailed)
 			retried := readyOf(Finished(runningBackup(), EndOf(failure), 3, noon)).Message
-			g.Expect(retried).To(HavePrefix("CBR ended the import as " + c.says))
+			g.Expect(retried).To(HavePrefix("CBR's import task " + c.says))
 			expectSoundMessage(g, retried, v1alpha1.ReasonRetryScheduled)
 		})
 	}
+}
+
+// What a person reads of a task that ended without a word on the cause, or of which CBR does not have the backup: whom to ask.
+func TestMessagesOfFailuresWithoutACause(t *testing.T) {
+	const ask = ". Ask Huawei Cloud about the task status.operationLogID, then "
+	const again = "request another import (annotation " + v1alpha1.RequestedAtAnnotation + ")."
+	const absent = "CBR does not have this backup"
+	for name, c := range map[string]struct {
+		end  Ending
+		says string
+	}{
+		"failed":                      {EndOf(task(cbr.TaskFailed, "", "")), "CBR's import task ended with status failed and gave no error" + ask + "edit the manifest or " + again},
+		"timeout":                     {EndOf(task(cbr.TaskTimeout, "", "")), "CBR's import task ended with status timeout and gave no error" + ask + "edit the manifest or " + again},
+		"timeout, with an error":      {EndOf(task(cbr.TaskTimeout, "A.1", "")), "CBR's import task ended with status timeout (A.1). Fix the reported cause, then edit the manifest or " + again},
+		"not there, success":          {Unaccounted(task(cbr.TaskSuccess, "", "")), "CBR's import task ended with status success, but " + absent + ask + again},
+		"not there, with an error":    {Unaccounted(task(cbr.TaskSuccess, "A.1", "no")), "CBR's import task ended with status success (A.1: no), but " + absent + ". Fix the reported cause, then edit the manifest or " + again},
+		"not there, failed":           {Unaccounted(task(cbr.TaskFailed, "A.1", "no")), "CBR's import task failed (A.1: no), and " + absent + ". Fix the reported cause, then edit the manifest or " + again},
+		"neither the task nor backup": {Forgotten(), "CBR knows neither the task of the import any more, nor the backup" + ask + again},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			message := readyOf(Finished(runningBackup(), c.end, 0, noon)).Message
+			g.Expect(message).To(Equal(c.says))
+			g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+			g.Expect(readyOf(Finished(runningBackup(), c.end, 3, noon)).Message).To(HaveSuffix(whatToDo[v1alpha1.ReasonRetryScheduled]))
+		})
+	}
+}
+
+// A backup that CBR holds in an error still tells why its import failed, however often it is looked at.
+func TestMessagesOfUnusableBackupsKeepTheCause(t *testing.T) {
+	unusable := func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return Unusable(backup, cbr.BackupError, "", "", noon)
+	}
+	const holds = `CBR holds the backup in status "error"`
+	for name, c := range map[string]struct {
+		before *v1alpha1.BackupSync
+		says   string
+	}{
+		"nothing had failed":       {newBackup(), holds + ", and cannot restore it."},
+		"its import had failed":    {retriedBackup(), holds + " after its import task failed (BackupService.1006: import failed)."},
+		"it was unusable before":   {unusable(retriedBackup()), holds + " after its import task failed (BackupService.1006: import failed)."},
+		"CBR did not have it":      {Finished(runningBackup(), Unaccounted(task(cbr.TaskFailed, "A.1", "no")), 3, noon), holds + " after its import task failed (A.1: no)."},
+		"no error was given":       {Finished(runningBackup(), EndOf(task(cbr.TaskTimeout, "", "")), 3, noon), holds + " after its import task ended with status timeout and gave no error."},
+		"calls with it had failed": {Refused(newBackup(), itsHash, "Calls are refused (A.1)", 1, 3, noon), holds + ", and cannot restore it."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			message := readyOf(unusable(c.before)).Message
+			g.Expect(message).To(HavePrefix(c.says))
+			expectSoundMessage(g, message, v1alpha1.ReasonBackupUnusable)
+		})
+	}
+	long := Finished(runningBackup(), EndOf(task(cbr.TaskFailed, strings.Repeat("x", 500), strings.Repeat("very ", 500))), 3, noon)
+	expectSoundMessage(NewWithT(t), readyOf(unusable(long)).Message, v1alpha1.ReasonBackupUnusable)
+}
+
+// What a waiting backup waits for, in each case with what to do if it lasts.
+func TestMessagesOfWaitingBackups(t *testing.T) {
+	long := strings.Repeat("very ", 1000)
+	for name, c := range map[string]struct {
+		given       Circumstances
+		says, after string
+	}{
+		"a passing status": {Circumstances{AwaitsTask: true, HeldAs: "deleting"}, `CBR shows this backup in the status "deleting", which is neither usable nor an error.`,
+			"If this lasts, look at the backup in CBR; if it hangs, ask Huawei Cloud."},
+		"a status of any length": {Circumstances{AwaitsTask: true, HeldAs: long}, `CBR shows this backup in the status "very very`, "if it hangs, ask Huawei Cloud."},
+		"a task that hangs":      {Circumstances{AwaitsTask: true, AwaitedTask: "operation"}, "CBR runs the task operation for longer than spec.poll.overdueAfter", "CBR, asked for it, does not have it."},
+		"a question that CBR refuses": {Circumstances{Unclear: "BackupService.9900: Parameter error", QuestionRefused: true},
+			"It is not known whether CBR has this backup: CBR answers with an error when asked for it (BackupService.9900: Parameter error). CBR is asked again,", "If this lasts, check spec.backupID."},
+		"a long refusal": {Circumstances{Unclear: Quote(long) + Quote(long), QuestionRefused: true}, "It is not known", "If this lasts, check spec.backupID."},
+		"calls that settle": {Circumstances{Unclear: "calls that may have carried it are still settling"},
+			"It is not known whether CBR has this backup: calls that may have carried it are still settling. CBR is asked again,", "If this lasts, the conditions of the CBRProject say why."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			message := readyOf(Waiting(newBackup(), c.given, noon)).Message
+			g.Expect(message).To(And(HavePrefix(c.says), HaveSuffix(c.after)))
+			g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+			g.Expect(message).To(Equal(CleanMessage(message)))
+			g.Expect(Presented(Waiting(newBackup(), c.given, noon), c.given)).To(BeTrue(), "it is not written again")
+		})
+	}
+}
+
+// A refusal tells what to do if the manifest is right, where there is room for it.
+func TestMessagesOfRejections(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(readyOf(Rejected(newBackup(), itsHash, "BackupService.9900: no such image", noon)).Message).To(Equal(
+		"CBR rejected this backup (BackupService.9900: no such image). Correct the manifest: an edit sends it again. If the cause is elsewhere, " +
+			"fix it and request another import (annotation " + v1alpha1.RequestedAtAnnotation + ")."))
+	g.Expect(readyOf(Rejected(newBackup(), itsHash, strings.Repeat("very ", 28), noon)).Message).To(HaveSuffix("an edit sends it again."))
 }
 
 // What CBR says, and the names of objects, may be long: that is cut, and not what to do.

@@ -18,6 +18,7 @@ package backupsync
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -93,10 +94,34 @@ func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, has
 	if operation != "" {
 		status.OperationLogID = operation
 	}
-	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(fmt.Sprintf("its status there was %q", Quote(string(held))))
+	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(unusableAs(held, status.LastError))
 	status.FinishedTime, status.NextAttemptTime = &now, nil
 	meet(&next)
 	return Present(&next, Circumstances{}, now)
+}
+
+// Texts of status.lastError that others are made of.
+const (
+	importTask  = "CBR's import task "
+	afterTask   = " after its import task "
+	gaveNoError = " and gave no error"
+	notInCBR    = "CBR does not have this backup"
+)
+
+// unusableAs says in which status CBR holds a backup, and how its import had failed, as far as the last error tells.
+func unusableAs(held cbr.BackupStatus, before string) string {
+	said := fmt.Sprintf("CBR holds the backup in status %q", Quote(string(held)))
+	how, failed := strings.CutPrefix(before, importTask)
+	if !failed { // or it was unusable before
+		_, how, failed = strings.Cut(before, afterTask)
+	}
+	if !failed {
+		return said + ", and cannot restore it"
+	}
+	for _, joint := range []string{", but ", ", and "} {
+		how = strings.TrimSuffix(how, joint+notInCBR) // it has it now
+	}
+	return said + afterTask + how
 }
 
 // Refused is what the refusal of calls with this backup alone makes of it, where it is not CBR itself that blames it: it is
@@ -159,14 +184,16 @@ type Ending struct {
 
 // EndOf is the end that a task reports.
 func EndOf(task *cbr.OperationLog) Ending {
-	return Ending{Status: task.Status, At: task.EndedAt,
-		Said: fmt.Sprintf("CBR ended the import as %s%s", Quote(string(task.Status)), taskError(task))}
+	return Ending{Status: task.Status, At: task.EndedAt, Said: taskEnd(task)}
 }
 
 // Unaccounted is the end of a task that reports errors, or speaks of several backups, for one that CBR does not have.
 func Unaccounted(task *cbr.OperationLog) Ending {
-	return Ending{Status: cbr.TaskFailed, At: task.EndedAt,
-		Said: fmt.Sprintf("CBR ended the import as %s%s, and does not have this backup", Quote(string(task.Status)), taskError(task))}
+	joint := ", and "
+	if task.Status == cbr.TaskSuccess {
+		joint = ", but "
+	}
+	return Ending{Status: cbr.TaskFailed, At: task.EndedAt, Said: taskEnd(task) + joint + notInCBR}
 }
 
 // Forgotten is the end of a task that CBR does not know, of a backup that it does not have.
@@ -182,6 +209,18 @@ func Kept(task *cbr.OperationLog) Ending {
 	return Ending{Status: cbr.TaskSuccess, At: task.EndedAt}
 }
 
+// taskEnd says how a task has ended, with CBR's error in brackets.
+func taskEnd(task *cbr.OperationLog) string {
+	reported := taskError(task)
+	switch {
+	case task.Status == cbr.TaskFailed && reported != "":
+		return importTask + "failed" + reported
+	case task.Status != cbr.TaskSuccess && reported == "":
+		reported = gaveNoError
+	}
+	return importTask + "ended with status " + Quote(string(task.Status)) + reported
+}
+
 func taskError(task *cbr.OperationLog) string {
 	code, message := Quote(task.ErrorInfo.Code), Quote(task.ErrorInfo.Message)
 	switch {
@@ -190,7 +229,7 @@ func taskError(task *cbr.OperationLog) string {
 	case code != "" || message != "":
 		return fmt.Sprintf(" (%s%s)", code, message)
 	default:
-		return " without an error"
+		return ""
 	}
 }
 

@@ -73,7 +73,7 @@ func TestRetryLimit(t *testing.T) {
 			if c.reason == v1alpha1.ReasonImported {
 				g.Expect(status.LastError).To(BeEmpty())
 			} else {
-				g.Expect(status.LastError).To(HavePrefix("CBR ended the import as " + string(c.status)))
+				g.Expect(status.LastError).To(And(HavePrefix("CBR's import task "), ContainSubstring(string(c.status)+" (BackupService.1006: import failed)")))
 			}
 		})
 	}

@@ -18,6 +18,7 @@ package backupsync
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -37,8 +38,12 @@ type Circumstances struct {
 	AwaitsTask bool
 	// AwaitedTask is the id of that task, if it is waited for longer than poll.overdueAfter.
 	AwaitedTask string
-	// Unclear is why it cannot be said whether CBR has the backup; "" if nobody has to know, or it can.
+	// HeldAs is the passing status in which CBR shows the backup, where it waits for that; "" if it waits for a task.
+	HeldAs string
+	// Unclear is why it is not known whether CBR has the backup; "" if nobody has to know, or it is.
 	Unclear string
+	// QuestionRefused: CBR answers with an error when it is asked for the backup, and Unclear is that error.
+	QuestionRefused bool
 	// Overdue: its task runs for longer than poll.overdueAfter.
 	Overdue bool
 	// Owner is the name of the BackupSync that owns the same backup; "" if it is this one.
@@ -110,14 +115,15 @@ const driftedMessage = "The manifest was edited after its backup was sent, and C
 // fixedMessages are the messages of the reasons that have but one.
 var fixedMessages = map[string]string{
 	v1alpha1.ReasonQueued: v1alpha1.QueuedMessage,
-	v1alpha1.ReasonOutcomeUnknown: "A call with this backup was sent and its answer is not known. " +
-		"It is not sent again before it is known what CBR made of that call.",
-	v1alpha1.ReasonAwaitingTask: "CBR runs a task that may be the import of this backup. It is not sent before that task has ended.",
-	v1alpha1.ReasonSuspended:    "spec.suspend is set: the backup is not sent to CBR.",
-	v1alpha1.ReasonOperationRunning: "CBR accepted the backup and is importing it; the operation log in status.operationLogID is followed to " +
-		"its end.",
-	v1alpha1.ReasonOperationOverdue: "CBR accepted the backup, but its import takes longer than spec.poll.overdueAfter of the CBRProject. " +
-		"It is still followed. Look at the operation log in status.operationLogID in CBR; if it hangs, ask Huawei Cloud.",
+	v1alpha1.ReasonOutcomeUnknown: "A call with this backup was sent, and it is not known whether CBR took it. CBR is asked before the backup is " +
+		"sent again, usually within 3 minutes. If this lasts, the conditions of the CBRProject say why.",
+	v1alpha1.ReasonAwaitingTask: "CBR runs a task that may be the import of this backup. The backup is sent when that task has ended, or has run " +
+		"for spec.poll.overdueAfter of the CBRProject, and CBR does not have the backup.",
+	v1alpha1.ReasonSuspended: "spec.suspend is set: the backup is not sent to CBR.",
+	v1alpha1.ReasonOperationRunning: "CBR accepted the backup and is importing it. Its task is status.operationLogID. If this lasts, the conditions " +
+		"of the CBRProject say whether CBR can be asked about it.",
+	v1alpha1.ReasonOperationOverdue: "CBR accepted the backup, but the end of its import is not known: it takes longer than spec.poll.overdueAfter. " +
+		"If the CBRProject is not Ready, fix that first. Else look at the task status.operationLogID in CBR; if it hangs, ask Huawei Cloud.",
 	v1alpha1.ReasonImported: "CBR imported the backup; it can be restored there.",
 	v1alpha1.ReasonAlreadyImported: "CBR had the backup before it was ever sent from here. Nothing was sent, and the manifest was not compared " +
 		"with what CBR has.",
@@ -133,13 +139,13 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 	case v1alpha1.ReasonDuplicate:
 		return around("The BackupSync ", given.Owner, " of this namespace declares the same backup and owns it. Delete one of the two.")
 	case v1alpha1.ReasonBackupUnusable:
-		return around("CBR holds the backup, but cannot restore it (", said, "). Delete it in CBR, then "+requestAgain+".")
+		return around("", said, ". Delete it in CBR, fix the cause, then "+requestAgain+".")
 	case v1alpha1.ReasonRejected:
-		return around("CBR rejected this backup (", said, "). Correct the manifest: an edit sends it again.")
+		return rejectedMessage(said)
 	case v1alpha1.ReasonRetryScheduled:
 		return around("", said, ". It is sent again at status.nextAttemptTime.")
 	case v1alpha1.ReasonOperationFailed:
-		return around("", said, ". Fix the reported cause, then edit the manifest or "+requestAgain+".")
+		return around("", said, ". "+afterFailure(said))
 	case v1alpha1.ReasonUnknownOutcome:
 		return fmt.Sprintf("status.outcome is %q, which this version of the operator does not know. Run the version that wrote it, or a later "+
 			"one: until then nothing is done.", Quote(string(backup.Status.Outcome)))
@@ -147,15 +153,52 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 		return awaitingMessage(given)
 	case v1alpha1.ReasonQueued:
 		if given.Unclear != "" {
-			return around("It cannot be said whether CBR has this backup: ", given.Unclear, ". CBR is asked again; the backup is sent when it "+
-				"certainly does not have it.")
+			return unclearMessage(given)
 		}
 	}
 	return fixedMessages[reason]
 }
 
+// rejectedMessage names the way without an edit too, if that leaves room for what CBR said.
+func rejectedMessage(said string) string {
+	const before, after = "CBR rejected this backup (", "). Correct the manifest: an edit sends it again."
+	const elsewhere = " If the cause is elsewhere, fix it and " + requestAgain + "."
+	if whole := before + said + after + elsewhere; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
+		return whole
+	}
+	return around(before, said, after)
+}
+
+// afterFailure is what to do after a failed import: what CBR said of the cause stands in brackets.
+func afterFailure(said string) string {
+	switch {
+	case strings.Contains(said, "("):
+		return "Fix the reported cause, then edit the manifest or " + requestAgain + "."
+	case strings.HasSuffix(said, gaveNoError):
+		return askAboutTask + "edit the manifest or " + requestAgain + "."
+	default: // the manifest is not to blame
+		return askAboutTask + requestAgain + "."
+	}
+}
+
+const askAboutTask = "Ask Huawei Cloud about the task status.operationLogID, then "
+
+// unclearMessage tells a question about the backup that CBR answers with an error from all else that keeps its answer from being known.
+func unclearMessage(given Circumstances) string {
+	if given.QuestionRefused {
+		return around("It is not known whether CBR has this backup: CBR answers with an error when asked for it (", given.Unclear, "). CBR is "+
+			"asked again, and the backup is sent once CBR reports that it does not have it. If this lasts, check spec.backupID.")
+	}
+	return around("It is not known whether CBR has this backup: ", given.Unclear, ". CBR is asked again, and the backup is sent once CBR reports "+
+		"that it does not have it. If this lasts, the conditions of the CBRProject say why.")
+}
+
 // awaitingMessage names the task only when it takes too long: till then there may be another one each time.
 func awaitingMessage(given Circumstances) string {
+	if given.HeldAs != "" {
+		return around("CBR shows this backup in the status \"", Quote(given.HeldAs), "\", which is neither usable nor an error. It is not sent, and "+
+			"CBR is asked again. If this lasts, look at the backup in CBR; if it hangs, ask Huawei Cloud.")
+	}
 	if given.AwaitedTask == "" {
 		return fixedMessages[v1alpha1.ReasonAwaitingTask]
 	}

@@ -18,9 +18,11 @@ package controller
 
 import (
 	"cmp"
+	"errors"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
@@ -50,8 +52,10 @@ type knowledge struct {
 type pause struct {
 	since, until time.Time
 	awaits       bool   // a task may be its own import, or it is in a passing status
+	heldAs       string // that status, without a task
 	overdue      string // id of that task, if it takes too long
 	unclear      string // why nothing can be said
+	refused      bool   // CBR answers with that error when it is asked for the backup
 }
 
 // namedTask is a task that an answer has named.
@@ -230,11 +234,13 @@ func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence
 		next.since = now
 	}
 	next.until = p.memory.evidence.together(now, now.Add(p.askAgain(now.Sub(next.since))))
-	next.awaits, next.overdue, next.unclear = verdict.Kind == evidence.InProgress, "", ""
+	next.awaits, next.heldAs, next.overdue, next.unclear, next.refused = verdict.Kind == evidence.InProgress, "", "", "", false
 	switch {
 	case verdict.Kind == evidence.Unknown:
-		next.unclear = unclear(verdict)
-	case verdict.Task != "":
+		next.unclear, next.refused = unclear(verdict)
+	case verdict.Task == "":
+		next.heldAs = string(verdict.Status)
+	default:
 		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= p.overdueAfter() {
 			next.overdue = verdict.Task
 		}
@@ -257,12 +263,17 @@ func (p *pass) askAgain(open time.Duration) time.Duration {
 	return max(duration(p.project.Spec.Poll.Interval, defaultPollInterval), min(open/pollAgeShare, slowestPoll))
 }
 
-// unclear says why nothing can be said of a backup.
-func unclear(verdict evidence.Verdict) string {
-	if verdict.Err == nil {
-		return verdict.Why
+// unclear says why nothing can be said of a backup, and reports whether that is the error which CBR answers with when asked for it.
+func unclear(verdict evidence.Verdict) (why string, refused bool) {
+	var failure *cbr.Error
+	switch {
+	case verdict.Err == nil:
+		return verdict.Why, false
+	case errors.As(verdict.Err, &failure) && failure.StatusCode != 0:
+		return describe(verdict.Err), true
+	default:
+		return verdict.Why + " (" + describe(verdict.Err) + ")", false
 	}
-	return verdict.Why + " (" + describe(verdict.Err) + ")"
 }
 
 // dropLook drops a look that is not believed any more, which takes some 20 bytes for each backup in CBR, now or when it is time.

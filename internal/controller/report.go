@@ -204,7 +204,7 @@ func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstanc
 		wait = p.memory.evidence.waits[fold(backup.Spec.BackupID)]
 	}
 	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
-		Unclear: wait.unclear}
+		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}
 	if p.project != nil {
 		given.Overdue = p.runs(backup, p.overdueAfter())
 	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
