@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -235,41 +236,52 @@ func refusesProject(err error) bool {
 	return errors.As(err, &failure) && failure.Code != "" && (failure.StatusCode == http.StatusBadRequest || failure.StatusCode == http.StatusNotFound)
 }
 
-// explanation is what a condition says of failures, around what was answered.
-type explanation struct{ reason, format string }
+// explanation is what a condition says of failures, around what was answered. It goes on with more if that fits.
+type explanation struct{ reason, format, more string }
+
+// tryAtOnce says how to end a pause.
+const tryAtOnce = " To try at once, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
 
 // unavailable is that of classes that are not among the explanations.
-var unavailable = explanation{v1alpha1.ReasonEndpointUnavailable,
-	"CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
+var unavailable = explanation{reason: v1alpha1.ReasonEndpointUnavailable,
+	format: "CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
+
+// failsItself are those of failures in CBR's own words. Sync calls have events, look-ups have not.
+var failsItself = map[requestKind]explanation{
+	aCall: {reason: v1alpha1.ReasonEndpointUnavailable,
+		format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the events of this object have the request ids."},
+	aRead: {reason: v1alpha1.ReasonEndpointUnavailable,
+		format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the operator's log has the request ids."},
+}
 
 // lookUpsRefused is that of look-ups that are refused for what they are.
 var lookUpsRefused = explanation{v1alpha1.ReasonRequestsRefused,
-	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has."}
+	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has.", tryAtOnce}
 
 var callsRefused = explanation{v1alpha1.ReasonRequestsRefused,
-	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again after a pause, and on request."}
+	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again within 15 minutes.", tryAtOnce}
 
 // explanations are those of failures by their class, readExplanations those of look-ups where they differ.
 var (
 	explanations = map[cbr.Class]explanation{
 		cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
-			"CBR refuses the credentials (%s). Put valid ones, with the permissions of the README, into the Secret: imports then resume automatically."},
+			"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""},
 		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
-			"The credentials lack a permission (%s). Grant those of the README; they take effect after 15 to 30 minutes. It is tried again every 15 minutes, and on request."},
+			"The token's user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
 		cbr.Throttled: {v1alpha1.ReasonThrottled,
-			"CBR refuses calls for their rate (%s). They go on after a pause; spec.limits.syncCallsPerMinute sets the pace."},
+			"CBR refuses calls because there are too many (%s). They resume automatically, usually within 15 minutes. If this comes back, lower spec.limits.syncCallsPerMinute.", ""},
 		cbr.Quota: {v1alpha1.ReasonQuotaExceeded,
-			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes or on request."},
+			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes.", tryAtOnce},
 		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
-			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it."},
+			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it.", tryAtOnce},
 		cbr.Foreign: {v1alpha1.ReasonEndpointUnavailable,
-			"Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and proxies and firewalls."},
+			"Something in between answers, not CBR (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, and proxies and firewalls.", ""},
 		cbr.Rejected: callsRefused,
 		cbr.Refused:  callsRefused,
 	}
 	readExplanations = map[cbr.Class]explanation{
 		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
-			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID."},
+			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID.", tryAtOnce},
 		cbr.Rejected: lookUpsRefused,
 		cbr.Refused:  lookUpsRefused,
 		cbr.NotFound: lookUpsRefused,
@@ -281,6 +293,9 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 	said, known := explanations[class]
 	if !known {
 		said = unavailable
+		if failure, answered := errors.AsType[*cbr.Error](err); answered && failure.FromCBR() {
+			said = failsItself[kind]
+		}
 	}
 	if kind == aRead {
 		if ofReads, differs := readExplanations[class]; differs {
@@ -289,7 +304,11 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 			said = lookUpsRefused
 		}
 	}
-	return standing{reason: said.reason, message: fmt.Sprintf(said.format, describe(err))}
+	message := fmt.Sprintf(said.format, describe(err))
+	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
+		message = whole
+	}
+	return standing{reason: said.reason, message: message}
 }
 
 // describe tells a failure without anything that changes from call to call: no request id, no time, no port.

@@ -262,20 +262,21 @@ func TestExplanations(t *testing.T) {
 		},
 	}
 	for class, toDo := range map[cbr.Class][]string{
-		cbr.Credentials: {"refuses the credentials", "Put valid ones", "into the Secret"},
-		cbr.Throttled:   {"for their rate", "after a pause", "spec.limits.syncCallsPerMinute"},
+		cbr.Credentials: {"refuses the token", "valid for 24 hours", "put a new one into the Secret, and imports resume automatically"},
+		cbr.Throttled:   {"there are too many", "within 15 minutes", "lower spec.limits.syncCallsPerMinute"},
 		cbr.Misdirected: {"not CBR", "Check spec.endpoint or spec.region, and spec.projectID"},
-		cbr.Permission:  {"lack a permission", "Grant those of the README", "every 15 minutes, and on request"},
+		cbr.Permission:  {"lacks a permission", "cbr:backups:sync, :get, :list and cbr:tasks:get, :list", "15 to 30 minutes; tried every 15"},
 		cbr.Quota:       {"A vault or a quota", "Raise it, or make room"},
 		cbr.Refused:     {"Every look-up is refused", "Check spec.projectID"},
 		cbr.Foreign:     {"omething in between", "proxies and firewalls"},
-		cbr.Transient:   {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
-		cbr.Unknown:     {"cannot be reached or fails", "after a pause", "check spec.endpoint or spec.region, spec.caBundleRef and the network"},
+		cbr.Transient:   {"fails", "after a pause; if this lasts"},
+		cbr.Unknown:     {"fails", "after a pause; if this lasts"},
 	} {
 		for name, change := range what {
 			t.Run(string(class)+", "+name, func(t *testing.T) {
 				g := NewWithT(t)
 				failed := failure(class, change)
+				g.Expect(utf8.RuneCountInString(explain(aCall, class, failed).message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 				message := explain(aRead, class, failed).message
 				g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 				message = backupsync.CleanMessage(message) // as it goes into the condition
@@ -285,6 +286,33 @@ func TestExplanations(t *testing.T) {
 				g.Expect(message).NotTo(ContainSubstring(failed.RequestID), "request ids differ from call to call")
 				g.Expect(message).NotTo(ContainSubstring("43512"), "ports differ from call to call")
 			})
+		}
+	}
+}
+
+// What fails behind CBR's own words is Huawei Cloud's to mend; what fails without them may be the way there.
+func TestExplanationsOfWhatFails(t *testing.T) {
+	g := NewWithT(t)
+	elsewhere := func(failed *cbr.Error) { failed.Code = "" }
+	for _, class := range []cbr.Class{cbr.Transient, cbr.Unknown} {
+		for kind, ids := range map[requestKind]string{aCall: "the events of this object have the request ids", aRead: "the operator's log has the request ids"} {
+			g.Expect(explain(kind, class, failure(class)).message).To(Equal("CBR itself fails (BackupService.9910: internal error). " +
+				"Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: " + ids + "."))
+			g.Expect(explain(kind, class, failure(class, elsewhere)).message).To(ContainSubstring(
+				"cannot be reached or fails (HTTP 500: internal error). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef"))
+		}
+	}
+	g.Expect(explain(aRead, cbr.Transient, errors.New("odd")).message).To(ContainSubstring("cannot be reached or fails"))
+}
+
+// How a pause is ended is told where there is room for it.
+func TestExplanationsSayHowToTryAtOnce(t *testing.T) {
+	long := func(failed *cbr.Error) { failed.Message = strings.Repeat("very ", 2000) }
+	for _, class := range []cbr.Class{cbr.Quota, cbr.Refused, cbr.Rejected, cbr.Permission, cbr.Misdirected} {
+		for _, kind := range []requestKind{aCall, aRead} {
+			g := NewWithT(t)
+			g.Expect(explain(kind, class, failure(class)).message).To(HaveSuffix(tryAtOnce), string(class))
+			g.Expect(explain(kind, class, failure(class, long)).message).To(And(HaveSuffix("."), Not(ContainSubstring("To try at once"))), string(class))
 		}
 	}
 }

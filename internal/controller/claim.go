@@ -203,7 +203,8 @@ func (p *pass) inUseMessage() string {
 	}
 	switch {
 	case p.claim.rival == nil:
-		return "Another CBRProject imported into the same cloud project before. Calls begin when CBR shows all that it was sent by that one."
+		return fmt.Sprintf("Another CBRProject may have imported into this cloud project before. Calls begin within %s, when CBR shows all that may "+
+			"have been sent.", p.options.settlesWithin().Round(time.Second))
 	case olderProject(p.claim.rival, p.project):
 		return rival + ", which is older, imports into the same cloud project (endpoint and projectID), and only one may. Delete one " +
 			"of the two, and declare the backups in the namespace of the other."

@@ -70,7 +70,7 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	}
 	if endpoint := endpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
 		known.unusable(v1alpha1.ReasonEndpointNotAllowed, fmt.Sprintf(
-			"The operator does not allow the endpoint %s: its flag --allowed-endpoints names the hosts that credentials may be sent to.",
+			"The operator may not send credentials to %s. Correct spec.endpoint or spec.region, or have the host added to the operator's flag --allowed-endpoints.",
 			backupsync.Quote(endpoint)))
 		return false, nil
 	}
@@ -213,7 +213,7 @@ func (p *pass) dial(with *content) bool {
 	known, spec := &p.memory.access, &p.project.Spec
 	transport, err := p.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
-		known.unread(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read.", p.now)
+		known.unread(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, p.now)
 		p.wakeAt(known.recheck)
 		return false
 	}

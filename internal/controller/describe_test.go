@@ -77,7 +77,7 @@ func TestEventsOfHostileAnswersFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			note := fmt.Sprintf("A sync call with %d backups failed: %s", 50, describeForEvent(failed))
+			note := fmt.Sprintf("A sync call failed (backups: %d): %s", 50, describeForEvent(failed))
 			g.Expect(len(note)).To(BeNumerically("<=", 1024), "longer notes are refused, the event is lost")
 			g.Expect(note).NotTo(ContainSubstring("\n"))
 		})

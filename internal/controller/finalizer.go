@@ -76,6 +76,7 @@ func (p *pass) heldFromDeletion() bool {
 		return true
 	}
 	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
-		"Deleted with %d sync calls whose outcome is not known", len(p.project.Status.Journal.Submissions))
+		"Deleted before the outcome of a sync call was known (calls: %d). A new CBRProject with the default lookupPolicy looks its backups up in CBR "+
+			"before it sends them.", len(p.project.Status.Journal.Submissions))
 	return false
 }

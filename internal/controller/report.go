@@ -348,7 +348,7 @@ func (p *pass) projectVerdict() (reason, message string, set backupsync.Conditio
 	passing, lasting := false, known.stalled
 	switch takesOver := p.claim.from.After(p.now); {
 	case p.outdated != "":
-		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+"."
+		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+". "+applyCRDs
 	case p.project.Spec.Suspend:
 		reason, message = v1alpha1.ReasonSuspended, "spec.suspend is set: no new sync calls are made. Running tasks are followed to their end."
 	case p.claim.rival != nil || takesOver:

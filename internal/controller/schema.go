@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/openapi"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // An API server drops what its CRDs do not know. With CRDs that are older than the operator a record of a call, or an
@@ -43,8 +44,11 @@ const schemaRecheck = 10 * time.Second
 // errCRDsOutdated says that the CRDs in the cluster are older than the operator.
 var errCRDsOutdated = errors.New("the CRDs in the cluster are older than the operator")
 
+// applyCRDs says what to do about CRDs that are older than the operator.
+const applyCRDs = "Apply those of the operator's version: kubectl apply -k config/crd."
+
 // errPruned says that a write was answered without what it wrote.
-var errPruned = fmt.Errorf("%w: they did not keep what was written; apply those of this version of the operator", errCRDsOutdated)
+var errPruned = fmt.Errorf("%w (they did not keep what was written)", errCRDsOutdated)
 
 // selectableFields are those that live reads select by.
 var selectableFields = map[string][]string{
@@ -117,7 +121,7 @@ func (s *SchemaCheck) look(ctx context.Context) error {
 	}
 	group, found := paths["apis/"+v1alpha1.GroupVersion.String()]
 	if !found {
-		return fmt.Errorf("%w: those of %s are not installed", errCRDsOutdated, v1alpha1.GroupVersion)
+		return fmt.Errorf("%w (those of %s are not installed)", errCRDsOutdated, v1alpha1.GroupVersion)
 	}
 	document, err := group.SchemaWithContext(ctx, "application/json")
 	if err != nil {
@@ -128,7 +132,7 @@ func (s *SchemaCheck) look(ctx context.Context) error {
 		return err
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: they lack %s; apply those of this version of the operator", errCRDsOutdated, strings.Join(missing, ", "))
+		return fmt.Errorf("%w (they lack %s)", errCRDsOutdated, backupsync.Quote(strings.Join(missing, ", ")))
 	}
 	return nil
 }

@@ -249,7 +249,7 @@ func (r *round) nobodys(err error, ended time.Time) bool {
 func (r *round) refused(call submission, err error, ended time.Time) {
 	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
 	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
-		"A sync call with %d backups failed: %s", len(call.members), describeForEvent(err))
+		"A sync call failed (backups: %d): %s", len(call.members), describeForEvent(err))
 	r.mutex.Lock()
 	r.remember(call, err, ended)
 	r.mutex.Unlock()
