@@ -34,6 +34,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -100,7 +101,8 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.callTimeout, "call-timeout", 60*time.Second,
 		"Longest time of a call to CBR. A shutdown waits for it: the pod's termination grace must be 45 s longer.")
 	flag.DurationVar(&f.settleTime, "settle-time", controller.DefaultSettleTime,
-		"How long after the end of a sync call CBR may take to show what it has taken of it. A call without an answer is looked up then.")
+		"How long after the end of a sync call CBR may take to show what it has taken. The end is the answer of CBR, or a refusal by the gateway; "+
+			"without either it is 15 s and --call-timeout after the record of the call. Then CBR is asked for what is not known.")
 	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -121,13 +123,39 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, f *flags) error {
-	endpoints, err := controller.ParseEndpointPatterns(f.allowedEndpoints)
-	if err != nil {
-		return fmt.Errorf("--allowed-endpoints: %w", err)
+// validate returns what is wrong with the command line, and with which flag, nil if nothing is. Arguments are those behind the flags:
+// "--leader-elect false" leaves one, and means true.
+func (f *flags) validate(arguments []string) error {
+	if len(arguments) > 0 {
+		return fmt.Errorf("unexpected argument %q: write --flag=value", arguments[0])
 	}
 	if f.settleTime <= 0 {
 		return fmt.Errorf("--settle-time %s must be more than 0: CBR may show what it has taken a little later", f.settleTime)
+	}
+	if f.callTimeout <= 0 {
+		return fmt.Errorf("--call-timeout %s must be more than 0", f.callTimeout)
+	}
+	if f.maxConcurrentProjects <= 0 {
+		return fmt.Errorf("--max-concurrent-projects %d must be more than 0", f.maxConcurrentProjects)
+	}
+	if f.statusWriters <= 0 {
+		return fmt.Errorf("--status-writers %d must be more than 0", f.statusWriters)
+	}
+	for _, name := range slices.Sorted(maps.Keys(namespaces(f.watchNamespaces))) {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", name, problems[0])
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, f *flags) error {
+	if err := f.validate(flag.Args()); err != nil {
+		return err
+	}
+	endpoints, err := controller.ParseEndpointPatterns(f.allowedEndpoints)
+	if err != nil {
+		return fmt.Errorf("--allowed-endpoints: %w", err)
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {

@@ -21,10 +21,47 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 )
+
+// A command line that would do other than it says is refused, and names the flag.
+func TestTheCommandLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		change    func(*flags)
+		arguments []string
+		says      string // "" if it is taken
+	}{
+		"as it is by default":             {},
+		"with an argument":                {arguments: []string{"false", "--metrics-secure"}, says: `unexpected argument "false": write --flag=value`},
+		"without time to settle":          {change: func(f *flags) { f.settleTime = 0 }, says: "--settle-time 0s must be more than 0"},
+		"without time for a call":         {change: func(f *flags) { f.callTimeout = 0 }, says: "--call-timeout 0s must be more than 0"},
+		"with a negative time for a call": {change: func(f *flags) { f.callTimeout = -time.Second }, says: "--call-timeout -1s must be more than 0"},
+		"without projects":                {change: func(f *flags) { f.maxConcurrentProjects = 0 }, says: "--max-concurrent-projects 0 must be more than 0"},
+		"without writers":                 {change: func(f *flags) { f.statusWriters = -1 }, says: "--status-writers -1 must be more than 0"},
+		"with namespaces":                 {change: func(f *flags) { f.watchNamespaces = "team-a, team-b," }},
+		"with namespaces by a pattern":    {change: func(f *flags) { f.watchNamespaces = "team-a,team-*" }, says: `--watch-namespaces: "team-*" is not the name of a namespace`},
+		"with namespaces apart by spaces": {change: func(f *flags) { f.watchNamespaces = "team-a team-b" }, says: `--watch-namespaces: "team-a team-b"`},
+		"with a namespace in capitals":    {change: func(f *flags) { f.watchNamespaces = "Team" }, says: `--watch-namespaces: "Team"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &flags{settleTime: time.Minute, callTimeout: time.Minute, maxConcurrentProjects: 32, statusWriters: 16}
+			if c.change != nil {
+				c.change(f)
+			}
+			err := f.validate(c.arguments)
+			switch {
+			case c.says == "" && err != nil:
+				t.Errorf("it is refused: %v", err)
+			case c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), c.says)):
+				t.Errorf("it is answered with %v, want %s", err, c.says)
+			}
+		})
+	}
+}
 
 // The proxy of the environment is asked for CBR alone: the API server is in the cluster, and its token for nobody else.
 func TestTheAPIServerIsAskedDirectly(t *testing.T) {

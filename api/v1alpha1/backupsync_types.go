@@ -96,7 +96,8 @@ type BackupSyncSpec struct {
 	ResourceName string `json:"resourceName,omitempty"`
 
 	// resourceType is the type of what was backed up. CBR's documents name OS::Native::Server
-	// and OS::VMware::Server; other values are passed on as they are: 1 to 255 characters.
+	// and OS::VMware::Server; other values are passed on as they are: 1 to 255
+	// characters; OS::Native::Server by default.
 	// +default="OS::Native::Server"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
@@ -107,7 +108,8 @@ type BackupSyncSpec struct {
 	// createdAt is the time at which the backup was made, in seconds since 1970-01-01T00:00:00Z: 1 or more.
 	// CBR takes it as a 32-bit number: at most 2147483647.
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule=`self < 100000000000`,message="createdAt must be in seconds, not milliseconds"
+	// +kubebuilder:validation:XValidation:rule=`self <= 2147483647 || self >= 100000000000`,message="createdAt must be at most 2147483647: CBR takes it as a 32-bit number"
 	// +required
 	CreatedAt int64 `json:"createdAt,omitempty"`
 

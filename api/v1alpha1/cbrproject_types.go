@@ -91,15 +91,15 @@ type CABundleReference struct {
 // Batch says how BackupSyncs are gathered into sync calls.
 // +kubebuilder:validation:XValidation:rule=`!has(self.window) || !has(self.maxWait) || !self.window.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.maxWait.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.window) <= duration(self.maxWait)`,fieldPath=".window",message="window must not be longer than maxWait: set both, they are 1s and 10s by default"
 type Batch struct {
-	// maxSize is the number of backups in a full call: 1 to 50, CBR's limit.
+	// maxSize is the number of backups in a full call: 1 to 50, CBR's limit; 50 by default.
 	// +default=50
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	// +optional
 	MaxSize int32 `json:"maxSize,omitempty"`
 
-	// window is how long a call that is not full waits for more backups after the latest one came: at most 1h, and not
-	// longer than maxWait.
+	// window is how long a call that is not full waits for more backups after the latest one came: 1s by default, at most
+	// 1h, and not longer than maxWait.
 	// +default="1s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -108,7 +108,7 @@ type Batch struct {
 	// +optional
 	Window *metav1.Duration `json:"window,omitempty"`
 
-	// maxWait is the longest that a call that is not full waits, from its oldest backup: at most 1h.
+	// maxWait is the longest that a call that is not full waits, from its oldest backup: 10s by default, at most 1h.
 	// +default="10s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -120,7 +120,7 @@ type Batch struct {
 
 // Limits bounds the sync calls of a project.
 type Limits struct {
-	// syncCallsPerMinute is the most sync calls that are made in any 60 seconds: 1 to 100000. CBR's own
+	// syncCallsPerMinute is the most sync calls that are made in any 60 seconds: 1 to 100000, 10 by default. CBR's own
 	// limit is not published; 10 a minute was measured for an account on a sister service.
 	// +default=10
 	// +kubebuilder:validation:Minimum=1
@@ -128,7 +128,7 @@ type Limits struct {
 	// +optional
 	SyncCallsPerMinute int32 `json:"syncCallsPerMinute,omitempty"`
 
-	// concurrentSyncCalls is the most sync calls that are under way at the same time: 1 to 20.
+	// concurrentSyncCalls is the most sync calls that are under way at the same time: 1 to 20, 4 by default.
 	// +default=4
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=20
@@ -138,7 +138,8 @@ type Limits struct {
 
 // Poll says how the tasks of accepted backups are followed.
 type Poll struct {
-	// interval is the time between two looks at the running tasks: 100ms to 1h. It grows with the age of the tasks.
+	// interval is the time between two polls of the running tasks: 100ms to 1h, 10s by default. It grows with the age of
+	// the tasks.
 	// +default="10s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -147,8 +148,8 @@ type Poll struct {
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// overdueAfter is the age from which a running task is reported as OperationOverdue: at most 720h. It is still
-	// followed, slowly.
+	// overdueAfter is the age from which a running task is reported as OperationOverdue: 30m by default, at most 720h. It
+	// is still followed, slowly.
 	// +default="30m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -165,13 +166,14 @@ type LookupPolicy string
 const (
 	// LookupBeforeFirstSubmission looks up each backup once: one that CBR has already is marked, and never sent.
 	LookupBeforeFirstSubmission LookupPolicy = "BeforeFirstSubmission"
-	// LookupNever makes no such reads. Backups that CBR has already are then imported again.
+	// LookupNever leaves that look-up out. Backups that CBR has already are then imported again.
 	LookupNever LookupPolicy = "Never"
 )
 
 // Retry says how failed imports are tried again.
 type Retry struct {
-	// limit is the number of automatic re-submissions after CBR has reported a task as failed: 0 to 100.
+	// limit is the number of automatic re-submissions after CBR has reported a task as failed: 0 to 100, 3 by
+	// default.
 	// +default=3
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
@@ -251,8 +253,9 @@ type CBRProjectSpec struct {
 	Retry Retry `json:"retry,omitzero"`
 
 	// lookupPolicy says whether a backup is looked up in CBR before it is first sent: BeforeFirstSubmission (the default)
-	// marks what CBR has already as AlreadyImported and does not send it; Never makes no such reads, for CBR projects
-	// whose credentials may not read backups.
+	// marks what CBR has already as AlreadyImported and does not send it; Never leaves that look-up out, where nothing
+	// else imports: what CBR has already is then imported again. The credentials must be able to read backups all the
+	// same.
 	// +default="BeforeFirstSubmission"
 	// +optional
 	LookupPolicy LookupPolicy `json:"lookupPolicy,omitempty"`
@@ -315,8 +318,8 @@ type CBRProjectStatus struct {
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
 
-	// journal is the operator's own books. It is not for clients, and must not be edited: no backup is submitted
-	// twice because of what it holds.
+	// journal is the operator's own books. It is not for clients, and must not be edited: what it holds keeps backups
+	// from being submitted twice.
 	// +optional
 	Journal Journal `json:"journal,omitzero"`
 }

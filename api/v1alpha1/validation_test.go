@@ -72,8 +72,11 @@ var refusedBackups = slices.Concat(
 		{"with an empty name", "backupName", "at least 1", backupWith("backupName", "")},
 		{"with a number for a name", "backupName", "must be of type string", backupWith("backupName", int64(7))},
 
-		{"made after 2038", "createdAt", "less than or equal to 2147483647", backupWith("createdAt", int64(2147483648))},
-		{"made at a time in milliseconds", "createdAt", "less than or equal to 2147483647", backupWith("createdAt", int64(1553587260000))},
+		{"made after 2038", "createdAt", "at most 2147483647", backupWith("createdAt", int64(2147483648))},
+		{"made after 5138", "createdAt", "at most 2147483647", backupWith("createdAt", int64(99999999999))},
+		{"made at a time in milliseconds", "createdAt", "createdAt must be in seconds, not milliseconds", backupWith("createdAt", int64(1553587260000))},
+		{"made at a time in milliseconds, long ago", "createdAt", "createdAt must be in seconds, not milliseconds", backupWith("createdAt", int64(100000000000))},
+		{"made at a time in nanoseconds", "createdAt", "createdAt must be in seconds", backupWith("createdAt", int64(1553587260000000000))},
 		{"made at 0", "createdAt", "greater than or equal to 1", backupWith("createdAt", int64(0))},
 		{"made before 1970", "createdAt", "greater than or equal to 1", backupWith("createdAt", int64(-1))},
 		{"made at a time in words", "createdAt", "must be of type integer", backupWith("createdAt", "2019-03-26T08:01:00Z")},
