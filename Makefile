@@ -18,7 +18,7 @@ help: ## Show this help.
 ##@ Try and test
 
 .PHONY: demo
-demo: controlplane binaries ## Import 120 backups, end to end, on a real API server. KEEP=1 leaves it running.
+demo: controlplane binaries ## Import 123 backups, end to end, on a real API server. KEEP=1 leaves it running.
 	go run ./hack/demo $(if $(KEEP),--keep)
 
 .PHONY: test

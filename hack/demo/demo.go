@@ -34,6 +34,8 @@ const (
 	// backupCount is how many backups are applied at once, callSize how many CBR takes in a call.
 	backupCount = 120
 	callSize    = 50
+	// sampleCount is how many backups config/samples has.
+	sampleCount = 3
 	// manifestsFile holds their manifests.
 	manifestsFile = "backups.yaml"
 	// namespace and projectName are where they go.
@@ -74,7 +76,7 @@ type demo struct {
 
 // run goes through the stages of the demo.
 func (d *demo) run(ctx context.Context) error {
-	d.screen.printf("Importing %d VMware backups into a simulated Huawei Cloud CBR, with real Kubernetes parts.\n\n", backupCount)
+	d.screen.printf("Importing %d VMware backups into a simulated Huawei Cloud CBR, with real Kubernetes parts.\n\n", sampleCount+backupCount)
 	for _, stage := range []struct {
 		title   string
 		timeout time.Duration

@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Command demo shows the operator's main job from end to end, on this machine alone: it starts a Kubernetes API server,
-// a simulated CBR and the manager, applies the samples and 120 more backups with kubectl, shows how they turn
+// a simulated CBR and the manager, applies the 3 samples and 120 more backups with kubectl, shows how they turn
 // Ready, and proves from the simulator's ledger that they took three calls and none was sent twice.
 package main
 

@@ -19,6 +19,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,13 @@ import (
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
-const sampleCount = 3
+// What the demo says it imports is what it applies.
+func TestTheSamplesAreCounted(t *testing.T) {
+	samples, err := filepath.Glob("../../config/samples/backupsync*.yaml")
+	if err != nil || len(samples) != sampleCount {
+		t.Errorf("config/samples has %d backups (%v), and the demo speaks of %d", len(samples), err, sampleCount)
+	}
+}
 
 // imported is the state that the demo should end in: four calls, one of them for the samples.
 func imported() *snapshot {
