@@ -57,7 +57,9 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	p.connected = true
 	if p.memory.target != p.claim.cloudProject {
 		p.memory.target = p.claim.cloudProject
+		settled := p.memory.evidence.settled // it may turn back
 		p.memory.evidence = newKnowledge()
+		p.memory.evidence.settled = settled
 	}
 	known := &p.memory.access
 	if known.inputs != p.inputs {

@@ -279,7 +279,7 @@ func unclear(verdict evidence.Verdict) (why string, refused bool) {
 // dropLook drops a look that is not believed any more, which takes some 20 bytes for each backup in CBR, now or when it is time.
 func (p *pass) dropLook() {
 	p.memory.evidence.prune(p.now)
-	if look := p.memory.evidence.fresh(p.now); look != nil {
+	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil {
 		p.wakeAt(look.Began.Add(evidence.FreshFor))
 	}
 }

@@ -18,8 +18,11 @@ package controller
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"k8s.io/utils/clock"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -28,6 +31,36 @@ import (
 )
 
 // What a process has seen or done a moment ago, and what has happened since.
+
+// ticking is a clock that moves on between any two looks at it, as real ones do.
+type ticking struct{ looks atomic.Int64 }
+
+func (c *ticking) Now() time.Time {
+	return time.Now().Add(time.Duration(c.looks.Add(1)) * time.Microsecond)
+}
+
+func (c *ticking) Since(at time.Time) time.Duration { return c.Now().Sub(at) }
+
+// A look serves the passes of the next minute, on a clock that does not stand still during a pass, too.
+func TestALookServesLaterPassesOnAClockThatMoves(t *testing.T) {
+	lists := func(t *testing.T, clock clock.PassiveClock) (lists int) {
+		t.Helper()
+		scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+			w.actors[0].reconciler.options.Clock = clock
+			w.declareMany(200) // a pass makes 20 calls of 2
+			w.liveUntil(w.actors[0], time.Minute, w.allImported)
+			for _, call := range w.cloud.Ledger() {
+				if call.Operation == cbr.OperationListBackups {
+					lists++
+				}
+			}
+		})
+		return lists
+	}
+	if still, moving := lists(t, clock.RealClock{}), lists(t, &ticking{}); moving > still {
+		t.Errorf("%d pages of CBR's backups are read if the clock stands still during a pass, %d if it moves", still, moving)
+	}
+}
 
 // A look from before a backup was imported says nothing of the time after it, when its BackupSync is applied again.
 func TestALookFromBeforeAnImportIsNotBelievedAfterIt(t *testing.T) {
@@ -76,9 +109,8 @@ func TestABackupDeletedInCBRSinceTheLookIsNotAlreadyImported(t *testing.T) {
 		if !w.liveUntil(a, time.Minute, w.allImported) {
 			t.Fatalf("it is %s", w.reason("b0"))
 		}
-		w.server.remove(kindBackup, "b0")
+		w.recreate(0)
 		w.removeInCBR(itemOf(0).ID)
-		w.server.create(modelBackup(0))
 		w.live(a, time.Hour)
 		w.wantTries(t, 1, itemOf(0).ID)
 		if reason := w.reason("b0"); reason == v1alpha1.ReasonAlreadyImported {

@@ -94,7 +94,7 @@ func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
 	}
 	checked.query = p.query(p.questionsFor(wanted), probesOf(p.plan, wanted))
 	checked.query.Singly = len(wanted)
-	if look := p.memory.evidence.fresh(p.now); look != nil && p.serves(look, wanted) {
+	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil && p.serves(look, wanted) {
 		checked.look = look
 	} else {
 		p.memory.evidence.look = nil

@@ -352,7 +352,7 @@ func (p *pass) rejects(only lostItem, err error) change {
 // blamesItem reports whether a failure of a call says that one of its items is to blame.
 func blamesItem(err error) bool {
 	var failure *cbr.Error
-	return errors.As(err, &failure) && (failure.Class == cbr.Rejected || failure.Code == cbr.CodeImportFailed)
+	return errors.As(err, &failure) && (failure.Class == cbr.Rejected && (failure.FromCBR() || failure.FromGateway()) || failure.Code == cbr.CodeImportFailed)
 }
 
 // codeOf tells a failure from others.

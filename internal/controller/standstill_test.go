@@ -110,7 +110,7 @@ func TestATaskThatNeverEndsDoesNotMakeLooksTooSlow(t *testing.T) {
 		w.importElsewhere(t, itemOf(0))
 		w.configure(func(o *cbrtest.Options) { o.TaskDuration, o.ReadsPerSecond = 3*time.Second, 20 })
 		time.Sleep(time.Hour)
-		w.declareMany(300)
+		w.declareMany(150)
 		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
 			t.Errorf("ten minutes later, after %d calls, they are %v, the project is %s", len(w.cloud.Ledger()), w.reasons(), w.projectReason())
 		}

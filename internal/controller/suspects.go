@@ -106,10 +106,7 @@ func (s *suspects) any() bool { return len(s.byID) > 0 || len(s.failures) > 0 ||
 func (s *suspects) wentThrough() {
 	s.through++
 	s.nobodys, s.denials = "", 0
-	for id := range s.parked {
-		s.released[id] = struct{}{}
-	}
-	clear(s.parked)
+	s.unpark()
 }
 
 // unproven reports whether nothing has gone through since a group came under suspicion.
@@ -409,7 +406,18 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 		}
 		groups[at] = append(groups[at], candidate)
 	}
+	if len(groups) == 0 && only == 0 { // those that were to tell of the parked ones are not to be sent
+		s.unpark()
+	}
 	return free, slices.AppendSeq(groups, slices.Chunk(frail, size))
+}
+
+// unpark has those that were put aside go with all others again.
+func (s *suspects) unpark() {
+	for id := range s.parked {
+		s.released[id] = struct{}{}
+	}
+	clear(s.parked)
 }
 
 // waiting returns the groups that wait for another one, and the only group that is sent of those since whose refusal nothing
