@@ -43,10 +43,10 @@ func (c *ticking) Since(at time.Time) time.Duration { return c.Now().Sub(at) }
 
 // A look serves the passes of the next minute, on a clock that does not stand still during a pass, too.
 func TestALookServesLaterPassesOnAClockThatMoves(t *testing.T) {
-	lists := func(t *testing.T, clock clock.PassiveClock) (lists int) {
+	lists := func(t *testing.T, moves clock.PassiveClock) (lists int) {
 		t.Helper()
-		scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
-			w.actors[0].reconciler.options.Clock = clock
+		scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(_ *testing.T, w *world) {
+			w.actors[0].reconciler.options.Clock = moves
 			w.declareMany(200) // a pass makes 20 calls of 2
 			w.liveUntil(w.actors[0], time.Minute, w.allImported)
 			for _, call := range w.cloud.Ledger() {
