@@ -18,11 +18,14 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -200,10 +203,32 @@ func wantsCall(backup *v1alpha1.BackupSync) bool {
 // ownerOf returns which of the BackupSyncs that declare a backup may have it: usually itself.
 func (p *pass) ownerOf(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
 	duplicates, err := p.syncsForBackup(ctx, backup.Spec.BackupID)
-	if err != nil || len(duplicates) < 2 {
-		return backup, err
+	switch {
+	case err != nil:
+		return nil, err
+	case len(duplicates) == 0:
+		return backup, p.expectGone(ctx, backup)
+	default:
+		return backupsync.Owner(duplicates), nil
 	}
-	return backupsync.Owner(duplicates), nil
+}
+
+// expectGone returns an error if a BackupSync that syncsForBackup has not found is in the cache: the index would show no others either,
+// and what they own would be submitted again.
+func (p *pass) expectGone(ctx context.Context, backup *v1alpha1.BackupSync) error {
+	found := &v1alpha1.BackupSync{}
+	err := p.client.Get(ctx, client.ObjectKeyFromObject(backup), found, uncopied)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("get BackupSync %s: %w", backup.Name, err)
+	case found.UID == backup.UID:
+		return fmt.Errorf("the index %s does not show BackupSync %s, which is there: nothing is sent, as duplicates could not be seen",
+			indexBackup, backup.Name)
+	default:
+		return nil
+	}
 }
 
 // duplicate notes that another BackupSync owns the backup.

@@ -195,3 +195,48 @@ func TestPropertyCallOfAHaltedProcess(t *testing.T) {
 		t.Errorf("without the rule that no call begins late, nothing is found\n%s", trace)
 	}
 }
+
+// A duplicate that is deleted while a pass considers it must not be sent: its backup has another owner.
+func TestPropertyDuplicateDeletedDuringAPass(t *testing.T) {
+	directed(t, v1alpha1.LookupNever, func(w *world) {
+		a := w.actors[0]
+		w.pass(a, goesWell, "") // takes over
+		w.pass(a, goesWell, "") // submits b0, b1, b2
+		w.createBackup()
+		a.sees()
+		w.pass(a, answerLost, "cloud: POST") // is to be looked up
+		w.server.create(modelBackupOf(firstProject, "again", 0))
+		a.sees()
+		time.Sleep(2 * propertySettle)
+		if met := w.during(a, "cloud: GET", func() {
+			w.server.remove(kindBackup, "again")
+			a.sees()
+		}); !met {
+			t.Error("the pass did not look up the call")
+		}
+	})
+}
+
+// during has a process make a pass, and does something before the first request of a name. It reports whether there was one.
+func (w *world) during(a *actor, name string, do func()) (met bool) {
+	a.ask()
+	w.begin(a)
+	for range 200 {
+		synctest.Wait()
+		w.mutex.Lock()
+		waiting, passing := slices.Clone(w.waiting), a.passing()
+		w.mutex.Unlock()
+		switch {
+		case len(waiting) == 0 && !passing:
+			return met
+		case len(waiting) == 0:
+			time.Sleep(50 * time.Millisecond)
+			continue
+		case !met && strings.HasPrefix(waiting[0].name, name):
+			met = true
+			do()
+		}
+		w.open(0, goesWell)
+	}
+	return met
+}
