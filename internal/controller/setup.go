@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -53,20 +54,8 @@ const controllerName = "cbrproject"
 
 // SetupWithManager adds the indexes, the watches and the controller to the manager.
 func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
-	indexer := manager.GetFieldIndexer()
-	for _, index := range []struct {
-		object client.Object
-		name   string
-		keys   client.IndexerFunc
-	}{
-		{&v1alpha1.BackupSync{}, indexActive, activeKeys},
-		{&v1alpha1.BackupSync{}, indexStalled, stalledKeys},
-		{&v1alpha1.BackupSync{}, indexBackup, backupKeys},
-		{&v1alpha1.CBRProject{}, indexCloudProject, cloudProjectKeys},
-	} {
-		if err := indexer.IndexField(ctx, index.object, index.name, index.keys); err != nil {
-			return fmt.Errorf("add the index %s: %w", index.name, err)
-		}
+	if err := addIndexes(ctx, manager.GetCache()); err != nil {
+		return err
 	}
 	warm := true
 	return ctrl.NewControllerManagedBy(manager).
@@ -83,6 +72,31 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 			LogConstructor:          passLog(manager.GetLogger()),
 		}).
 		Complete(r)
+}
+
+// addIndexes adds the indexes to a cache that is not started yet.
+func addIndexes(ctx context.Context, to cache.Cache) error {
+	for _, index := range []struct {
+		object client.Object
+		name   string
+		keys   client.IndexerFunc
+	}{
+		{&v1alpha1.BackupSync{}, indexActive, activeKeys},
+		{&v1alpha1.BackupSync{}, indexStalled, stalledKeys},
+		{&v1alpha1.CBRProject{}, indexCloudProject, cloudProjectKeys},
+	} {
+		if err := to.IndexField(ctx, index.object, index.name, index.keys); err != nil {
+			return fmt.Errorf("add the index %s: %w", index.name, err)
+		}
+	}
+	backups, err := to.GetInformer(ctx, &v1alpha1.BackupSync{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("make the informer of BackupSyncs: %w", err)
+	}
+	if err := backups.AddIndexers(unscoped(indexBackup, backupKeys)); err != nil {
+		return fmt.Errorf("add the index %s: %w", indexBackup, err)
+	}
+	return nil
 }
 
 // passLog names the project in the log of a pass, at once and as a string: each step, and each value that is no string, takes
