@@ -17,7 +17,9 @@ limitations under the License.
 package controller
 
 import (
+	"slices"
 	"unique"
+	"unsafe"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -45,11 +47,20 @@ func TrimCached(object any) (any, error) {
 	return object, nil
 }
 
+// imported is a trimmed BackupSync and the room that is left beside it. Go's memory comes in pieces of set sizes: a BackupSync takes 576
+// bytes and 8 of Go's own, and would get 640 anyway. If it grows, TestHeapOfImported fails: 704 is the next size.
+type imported struct {
+	backup v1alpha1.BackupSync
+	room   [640 - 8 - unsafe.Sizeof(v1alpha1.BackupSync{})]byte
+}
+
 // trim returns what a pass may need of an imported BackupSync. Nobody writes its status from it: an edit or a request
 // comes with the whole object.
 func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	name, uid, version, id := packed(backup)
-	kept := &v1alpha1.BackupSync{
+	kept := &imported{}
+	uid, version := packed(kept.room[:0], string(backup.UID), backup.ResourceVersion)
+	name, id := packed(nil, backup.Name, backup.Spec.BackupID)
+	kept.backup = v1alpha1.BackupSync{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: shared(backup.Namespace), Name: name, UID: types.UID(uid), Generation: backup.Generation,
 			ResourceVersion: version, CreationTimestamp: backup.CreationTimestamp, DeletionTimestamp: backup.DeletionTimestamp,
@@ -64,20 +75,17 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		},
 	}
 	if request := backupsync.RequestOf(backup); request != "" {
-		kept.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
+		kept.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
 	}
-	return kept
+	return &kept.backup
 }
 
-// packed returns the texts that are a BackupSync's own as parts of one: four pieces of memory would take a quarter more.
-func packed(backup *v1alpha1.BackupSync) (name, uid, version, id string) {
-	all := backup.Name + string(backup.UID) + backup.ResourceVersion + backup.Spec.BackupID
-	cut := func(length int) string {
-		part := all[:length]
-		all = all[length:]
-		return part
-	}
-	return cut(len(backup.Name)), cut(len(backup.UID)), cut(len(backup.ResourceVersion)), all
+// packed returns two texts as parts of one, as two pieces of memory would take more. It lies in the room if they fit, as a uid and a
+// resource version always do. Nobody else may write there.
+func packed(room []byte, first, second string) (string, string) {
+	bytes := append(append(slices.Grow(room, len(first)+len(second)), first...), second...)
+	both := unsafe.String(unsafe.SliceData(bytes), len(bytes))
+	return both[:len(first)], both[len(first):]
 }
 
 // trimmed reports whether a BackupSync of the cache is what trim has left: the name of a backup is never empty otherwise.
