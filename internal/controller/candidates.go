@@ -81,7 +81,10 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	free, groups := p.memory.suspects.separate(candidates, p.recorded, rules.size)
+	free, groups := p.memory.suspects.separate(candidates, p.underWay(), rules.size)
+	if len(p.memory.suspects.released) > 0 { // they are candidates of the next pass
+		p.again()
+	}
 	rules.reserved = p.memory.suspects.share(len(groups), min(rules.calls, rules.bound))
 	p.plan = cut(free, rules, p.now).with(groups, rules)
 	if !p.plan.wake.IsZero() {
@@ -94,6 +97,21 @@ func (p *pass) planCalls(ctx context.Context) error {
 		p.wakeAt(next)
 	}
 	return nil
+}
+
+// underWay returns the backups in recorded calls of which is known soon what became of them. For the others, of which a look has
+// left that open, nobody waits.
+func (p *pass) underWay() map[string]struct{} {
+	ids := make(map[string]struct{}, len(p.recorded))
+	for _, submission := range p.project.Status.Journal.Submissions {
+		if !p.memory.lookUpFrom[submission.ID].IsZero() {
+			continue
+		}
+		for _, item := range submission.Items {
+			ids[fold(item.BackupID)] = struct{}{}
+		}
+	}
+	return ids
 }
 
 // noteArrivals returns the pending backups and the rest with the times at which they arrived, and forgets those that are neither

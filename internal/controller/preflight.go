@@ -222,6 +222,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, backup.Status.OperationLogID):
 			p.awaits(backup.Spec.BackupID, verdict, judge)
 			p.drop([]*v1alpha1.BackupSync{backup})
+			p.again() // others may have waited for it to be sent
 		default:
 			changes = append(changes, p.marks(backup, verdict))
 		}
