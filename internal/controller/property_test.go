@@ -22,6 +22,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -310,11 +311,7 @@ func hasty(t *testing.T) {
 // TestPropertyNeverTwice plays some hundred scripts; -rapid.checks=20000 plays more.
 func TestPropertyNeverTwice(t *testing.T) {
 	hasty(t)
-	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		if err := checks.Value.Set("300"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	scripts(t, 300)
 	for _, observe := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(observe), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -330,6 +327,7 @@ func TestPropertyNeverTwice(t *testing.T) {
 // accepted without need, and when the cloud is well again everything comes to its end.
 func TestPropertyNeverTwiceInAnyCloud(t *testing.T) {
 	hasty(t)
+	scripts(t, 100)
 	for _, observe := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(observe), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -340,6 +338,22 @@ func TestPropertyNeverTwiceInAnyCloud(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// ownChecks is what a test has set -rapid.checks to, if that was not asked for.
+var ownChecks string
+
+// scripts has rapid play so many scripts, if the flag does not say otherwise.
+func scripts(t *testing.T, count int) {
+	t.Helper()
+	checks := flag.Lookup("rapid.checks")
+	if now := checks.Value.String(); now != checks.DefValue && now != ownChecks {
+		return
+	}
+	ownChecks = strconv.Itoa(count)
+	if err := checks.Value.Set(ownChecks); err != nil {
+		t.Fatal(err)
 	}
 }
 
