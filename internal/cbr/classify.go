@@ -127,10 +127,10 @@ func classifyGateway(operation Operation, status int, number string) Class {
 }
 
 // classifyForeign is the class of an answer without a code of CBR's or the gateway's. An unknown id is answered so by sister
-// clouds. A denial of the policy engine, which CBR passes on in the words of OpenStack, is the only thing believed without a code.
+// clouds, also with the number of the code alone. A denial of the policy engine, which CBR passes on in the words of OpenStack, is the only thing believed without a code.
 func classifyForeign(operation Operation, status int, said refusal) Class {
 	switch {
-	case status == http.StatusNotFound && operation.byID() && (said.empty || said.itemNotFound):
+	case status == http.StatusNotFound && operation.byID() && (said.empty || said.itemNotFound || notFoundCodes[codePrefix+said.Code]):
 		return NotFound
 	case status == http.StatusForbidden && said.deniedByPolicy:
 		return Permission

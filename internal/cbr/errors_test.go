@@ -71,7 +71,7 @@ var documentedErrors = []struct {
 	{400, []string{"Other.1", "0301", "apigw.0301", "9900", ""}, cbr.Foreign, false},
 	{401, []string{"Other.1", "0301", ""}, cbr.Foreign, false},
 	{403, []string{"Other.1", ""}, cbr.Foreign, false},
-	{404, []string{"Other.1", "404", "6200", ""}, cbr.Foreign, false},
+	{404, []string{"Other.1", "404", ""}, cbr.Foreign, false},
 	{405, []string{""}, cbr.Foreign, false},
 	{407, []string{""}, cbr.Foreign, false},
 	{409, []string{""}, cbr.Foreign, false},
@@ -137,7 +137,7 @@ func reply(t *testing.T, status int, body string) *cbr.Client {
 
 // notFoundBodies are the answers to an unknown id that are known of CBR and its sister clouds, all with a 404.
 var notFoundBodies = []string{
-	`{"error_code":"BackupService.6200"}`, `{"error_code":"BackupService.6201"}`, `{"error_code":"BackupService.6217"}`,
+	`{"error_code":6200}`, `{"code":"6217","message":"m"}`, `{"error_code":"BackupService.6200"}`, `{"error_code":"BackupService.6201"}`, `{"error_code":"BackupService.6217"}`,
 	`{"error_code":"BackupService.6500"}`, `{"error_code":"BackupService.6501"}`, `{"error":{"code":"BackupService.6200","message":"m"}}`,
 	`{"itemNotFound":{"message":"no such backup","code":404}}`, `{"itemNotFound":{"message":"no such backup","code":"404"}}`, ``,
 }
@@ -167,7 +167,7 @@ func TestAnswersThatDoNotMeanNotFound(t *testing.T) {
 		`{"itemNotFound":"404","code":404}`: cbr.Foreign, `{"itemNotFound":{"code":404},"code":403}`: cbr.Foreign,
 		`{"itemNotFound":{"code":404}`: cbr.Foreign, `{"outer":{"itemNotFound":{"code":404}}}`: cbr.Foreign,
 		`{"itemNotFound":{"code":404},"error_code":"APIGW.0101"}`: cbr.Misdirected, `{"error_code":"APIGW.0106"}`: cbr.Refused,
-		`{"error_code":6200}`: cbr.Foreign, `{"error_code":"6200"}`: cbr.Foreign, `{"error_code":"BackupService.9900"}`: cbr.Rejected,
+		`{"error_code":"BackupService.9900"}`: cbr.Rejected,
 	} {
 		client := reply(t, http.StatusNotFound, body)
 		for _, operation := range []cbr.Operation{cbr.OperationGetTask, cbr.OperationGetBackup} {

@@ -259,7 +259,7 @@ func expectNotFoundOnlyByCode(t *testing.T, status int, body string, err error) 
 }
 
 func notFoundCode(code string) bool {
-	return slices.Contains([]string{"BackupService.6200", "BackupService.6201", "BackupService.6217", "BackupService.6500", "BackupService.6501"}, code)
+	return slices.Contains([]string{"6200", "6201", "6217", "6500", "6501"}, strings.TrimPrefix(code, "BackupService."))
 }
 
 // codesIn returns all texts that stand in an object, or in an object that is a member of it.
