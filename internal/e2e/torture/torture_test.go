@@ -16,7 +16,8 @@ limitations under the License.
 
 // Package torture_test kills, halts and doubles real managers while they import into a simulated CBR that behaves in a way
 // drawn at random and is disturbed now and then. Then it counts what that has accepted. TORTURE sets how long it goes on, "5m"
-// for one; a minute by default. TORTURE_SEED repeats what was drawn in another run.
+// for one; a minute by default, in a cloud that is always the same, so that a change is judged by what it changes.
+// TORTURE_SEED repeats what was drawn in another run.
 package torture_test
 
 import (
@@ -84,7 +85,10 @@ func TestTorture(t *testing.T) {
 			t.Fatalf("TORTURE: %v", err)
 		}
 	}
-	seed := uint64(time.Now().UnixNano())
+	seed := gatedSeed
+	if os.Getenv("TORTURE") != "" {
+		seed = uint64(time.Now().UnixNano())
+	}
 	if text := os.Getenv("TORTURE_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -101,6 +105,9 @@ func TestTorture(t *testing.T) {
 	a.settle(ctx, total)
 	t.Logf("%d backups in %s, settled in %s: %v", total, duration, time.Since(start).Round(time.Second), a.counts)
 }
+
+// gatedSeed is that of the cloud where no time is given: shared and late tasks, ids in other case, short pages, numbers for codes.
+const gatedSeed uint64 = 1795624713932389973
 
 // torture goes through all phases, while backups are added and the cloud is disturbed.
 func (a *arena) torture(ctx context.Context, seed uint64, total int, duration time.Duration) {
