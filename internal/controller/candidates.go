@@ -70,7 +70,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 		rules.bound = firstCalls
 	}
 	p.memory.suspects.prune(p.pending)
-	p.memory.evidence.pruneWaits(slices.Concat(p.pending, p.rest))
+	p.memory.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
 	if due := p.gathering(eligible, rules); due.After(p.now) {
 		p.plan.wake = due
@@ -168,10 +168,10 @@ func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) 
 	return found, false, nil
 }
 
-// inOrder goes through backups by age, those last whose calls have failed.
+// inOrder goes through backups by age, those last whose calls have failed. It takes the slice for itself.
 func (p *pass) inOrder(backups []candidate) iter.Seq[candidate] {
 	var frail []candidate
-	sound := slices.DeleteFunc(slices.Clone(backups), func(each candidate) bool {
+	sound := slices.DeleteFunc(backups, func(each candidate) bool {
 		failed := p.memory.suspects.frail(each.Spec.BackupID)
 		if failed {
 			frail = append(frail, each)

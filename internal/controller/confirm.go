@@ -64,10 +64,7 @@ func (p *pass) confirm(ctx context.Context) error {
 // deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it
 // up in CBR.
 func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
-	asked := make(map[string]struct{}, len(wanted))
-	for _, backup := range wanted {
-		asked[fold(backup.Spec.BackupID)] = struct{}{}
-	}
+	asked := foldedIDs(wanted)
 	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
 		_, looked := asked[fold(member.Spec.BackupID)]
 		if looked || !p.needsLook(member.BackupSync) {

@@ -72,24 +72,26 @@ func newKnowledge() knowledge {
 }
 
 // carried notes that a call with backups was made, and when it has settled.
-func (k *knowledge) carried(ids []string, settled time.Time) {
-	for _, id := range ids {
-		if id = fold(id); settled.After(k.settled[id]) {
+func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
+	for _, item := range items {
+		if id := fold(item.BackupID); settled.After(k.settled[id]) {
 			k.settled[id] = settled
 		}
 	}
 }
 
 // pruneWaits forgets why backups wait that are not pending any more.
-func (k *knowledge) pruneWaits(pending []*v1alpha1.BackupSync) {
+func (k *knowledge) pruneWaits(pending ...[]*v1alpha1.BackupSync) {
 	if len(k.waits) == 0 {
 		return
 	}
 	left := make(map[string]pause, len(k.waits))
-	for _, backup := range pending {
-		id := fold(backup.Spec.BackupID)
-		if wait, waits := k.waits[id]; waits && !backup.Spec.Suspend {
-			left[id] = wait
+	for _, backups := range pending {
+		for _, backup := range backups {
+			id := fold(backup.Spec.BackupID)
+			if wait, waits := k.waits[id]; waits && !backup.Spec.Suspend {
+				left[id] = wait
+			}
 		}
 	}
 	k.waits = left
@@ -145,7 +147,7 @@ func (p *pass) known() evidence.Known {
 		Owners:       p.owners(),
 		OverdueAfter: p.overdueAfter(),
 		FirstSeen:    func(task string) time.Time { return learnt.firstSeen[task] },
-		SettleTime:   min(p.options.SettleTime, endSettleTime),
+		SettleTime:   p.options.endSettles(),
 	}
 }
 
@@ -206,6 +208,12 @@ func (p *pass) query(questions []evidence.Question, probes []string) evidence.Qu
 	return evidence.Query{Questions: questions, Known: p.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
 }
 
+// judge judges a look by what was known when it was taken.
+func (p *pass) judge(look *evidence.Look, known evidence.Known) *evidence.Judge {
+	known.Now = p.options.Clock.Now()
+	return evidence.NewJudge(look, known)
+}
+
 // heardRead takes in how a look went, and reports whether it went well.
 func (p *pass) heardRead(err error, what string, count int) bool {
 	if err == nil {
@@ -221,15 +229,18 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 // awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.
 func (p *pass) awaitsQuietly(backupID string) {
 	now := p.options.Clock.Now()
-	until := p.memory.evidence.together(now, now.Add(p.askAgain(0)))
-	p.memory.evidence.waits[fold(backupID)] = pause{since: now, until: until}
-	p.wakeAt(until)
+	p.pauses(backupID, pause{since: now, until: p.memory.evidence.together(now, now.Add(p.askAgain(0)))})
+}
+
+// pauses notes that a backup is not sent before CBR is asked again, and asks for the pass that does.
+func (p *pass) pauses(backupID string, why pause) {
+	p.memory.evidence.waits[fold(backupID)] = why
+	p.wakeAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
 func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence.Judge) {
-	now, id := p.options.Clock.Now(), fold(backupID)
-	next := p.memory.evidence.waits[id]
+	now, next := p.options.Clock.Now(), p.memory.evidence.waits[fold(backupID)]
 	if next.since.IsZero() {
 		next.since = now
 	}
@@ -245,8 +256,7 @@ func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence
 			next.overdue = verdict.Task
 		}
 	}
-	p.memory.evidence.waits[id] = next
-	p.wakeAt(next.until)
+	p.pauses(backupID, next)
 }
 
 // together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
@@ -282,6 +292,20 @@ func (p *pass) dropLook() {
 	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil {
 		p.wakeAt(look.Began.Add(evidence.FreshFor))
 	}
+}
+
+// undecided reports whether a backup can neither be sent after a verdict nor be told what has become of it.
+func undecided(verdict evidence.Verdict, before string) bool {
+	return verdict.Kind == evidence.Unknown || verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, before)
+}
+
+// foldedIDs returns the backups of BackupSyncs.
+func foldedIDs(backups []*v1alpha1.BackupSync) map[string]struct{} {
+	ids := make(map[string]struct{}, len(backups))
+	for _, backup := range backups {
+		ids[fold(backup.Spec.BackupID)] = struct{}{}
+	}
+	return ids
 }
 
 // runsElsewhere reports whether a verdict is that a task which is certainly the backup's is under way, other than one that it

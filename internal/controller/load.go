@@ -31,6 +31,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 // Indexes of the cache over BackupSyncs.
@@ -96,7 +97,7 @@ func backupKey(backupID string) string {
 }
 
 // fold returns a backup id as ids are compared: CBR does not tell upper from lower case.
-func fold(backupID string) string { return strings.ToLower(backupID) }
+func fold(backupID string) string { return evidence.Fold(backupID) }
 
 // syncsForBackup returns the BackupSyncs of the project that declare a backup: usually one. They must not be changed. The cache
 // is as new as load has left it, with all that earlier passes have written: to wait for writes here, as other lists do, would be to

@@ -96,12 +96,15 @@ func (p *pass) run(ctx context.Context) error {
 
 // wakeAt asks for another pass at a time, if none is due sooner.
 func (p *pass) wakeAt(at time.Time) {
-	if at.IsZero() {
-		return
+	p.wake = sooner(p.wake, at)
+}
+
+// sooner returns the earlier of two times, of which a zero one does not count.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	if p.wake.IsZero() || at.Before(p.wake) {
-		p.wake = at
-	}
+	return a
 }
 
 // again asks for another pass at once.

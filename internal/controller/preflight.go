@@ -92,13 +92,13 @@ func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
 	if len(wanted) == 0 {
 		return checked
 	}
-	checked.query = p.query(p.questionsFor(wanted), probesOf(p.plan, wanted))
-	checked.query.Singly = len(wanted)
+	checked.query = p.query(nil, probesOf(p.plan, wanted))
 	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil && p.serves(look, wanted) {
 		checked.look = look
-	} else {
-		p.memory.evidence.look = nil
+		return checked
 	}
+	p.memory.evidence.look = nil
+	checked.query.Questions, checked.query.Singly = p.questionsFor(wanted), len(wanted)
 	return checked
 }
 
@@ -162,10 +162,7 @@ func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 // probesOf returns one backup of each planned call: it is asked for by itself, to see whether the list of CBR's backups is to be
 // believed.
 func probesOf(planned schedule, wanted []*v1alpha1.BackupSync) []string {
-	looked := make(map[string]struct{}, len(wanted))
-	for _, backup := range wanted {
-		looked[fold(backup.Spec.BackupID)] = struct{}{}
-	}
+	looked := foldedIDs(wanted)
 	var probes []string
 	for _, call := range planned.calls {
 		first := rand.IntN(len(call))
@@ -209,8 +206,9 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		return
 	}
 	p.memory.evidence.remember(checked.look, p.now)
-	judge := evidence.NewJudge(checked.look, p.known())
+	judge := p.judge(checked.look, checked.query.Known)
 	var changes []change
+	var waiting []*v1alpha1.BackupSync
 	for _, backup := range checked.wanted {
 		verdict := judge.Verdict(p.questionOf(backup))
 		switch {
@@ -219,13 +217,16 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 			if verdict.Task != "" {
 				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 			}
-		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, backup.Status.OperationLogID):
+		case undecided(verdict, backup.Status.OperationLogID):
 			p.awaits(backup.Spec.BackupID, verdict, judge)
-			p.drop([]*v1alpha1.BackupSync{backup})
-			p.again() // others may have waited for it to be sent
+			waiting = append(waiting, backup)
 		default:
 			changes = append(changes, p.marks(backup, verdict))
 		}
+	}
+	if len(waiting) > 0 {
+		p.drop(waiting)
+		p.again() // others may have waited for them to be sent
 	}
 	if checked.taken {
 		changes = append(changes, p.markOthers(judge)...)
@@ -278,10 +279,7 @@ func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) chan
 
 // drop takes backups out of the plan.
 func (p *pass) drop(backups []*v1alpha1.BackupSync) {
-	dropped := make(map[string]struct{}, len(backups))
-	for _, backup := range backups {
-		dropped[fold(backup.Spec.BackupID)] = struct{}{}
-	}
+	dropped := foldedIDs(backups)
 	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
 		_, is := dropped[fold(member.Spec.BackupID)]
 		return is

@@ -109,6 +109,12 @@ const beginTimeout = 15 * time.Second
 // DefaultSettleTime is the default of Options.SettleTime.
 const DefaultSettleTime = 60 * time.Second
 
+// endSettles is how long CBR may take to show the backup of a task that has ended: less than after a call, of which nothing is
+// known but that it was made.
+func (o *Options) endSettles() time.Duration { return min(o.SettleTime, endSettleTime) }
+
+const endSettleTime = 30 * time.Second
+
 // refusalSettleTime is what takes the place of SettleTime after a refusal by CBR itself, if it is less.
 const refusalSettleTime = 10 * time.Second
 

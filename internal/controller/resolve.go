@@ -19,8 +19,8 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -54,12 +54,16 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	questions := p.questionsOf(settled, lost)
-	var all []evidence.Question
-	for _, each := range questions {
-		all = append(all, each...)
+	open := make([][]openItem, len(settled))
+	var questions []evidence.Question
+	for i, submission := range settled {
+		open[i] = p.openItems(submission, lost)
+		for _, item := range open[i] {
+			questions = append(questions, item.question)
+		}
 	}
-	look, err := evidence.Collect(ctx, p.cloud, p.query(all, nil))
+	query := p.query(questions, nil)
+	look, err := evidence.Collect(ctx, p.cloud, query)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -67,9 +71,9 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 		return nil
 	}
 	p.memory.evidence.remember(look, p.now)
-	judge := evidence.NewJudge(look, p.known())
+	judge := p.judge(look, query.Known)
 	for i, submission := range settled {
-		p.conclude(ctx, submission, lost, questions[i], look, judge)
+		p.conclude(ctx, submission, open[i], look, judge)
 	}
 	return nil
 }
@@ -108,14 +112,6 @@ func (p *pass) settledSubmissions() []v1alpha1.Submission {
 
 // resolveTogether is how long a submission that has settled waits for others at most.
 const resolveTogether = 2 * time.Second
-
-// sooner returns the earlier of two times, of which the zero one does not count.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
 
 // forgetSubmissions forgets what was known of submissions that are not recorded any more.
 func (m *memory) forgetSubmissions(recorded map[string]struct{}) {
@@ -175,23 +171,30 @@ func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]
 	return group.Wait()
 }
 
-// questionsOf asks about the backups of submissions of which the outcome is not written yet.
-func (p *pass) questionsOf(submissions []v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) [][]evidence.Question {
-	questions := make([][]evidence.Question, len(submissions))
-	for i, submission := range submissions {
-		call := &evidence.Call{}
-		for _, item := range submission.Items {
-			call.Items = append(call.Items, item.BackupID)
-		}
-		for _, item := range unwritten(submission, lost) {
-			question := evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: p.memory.settles[submission.ID]}
-			if backup := lost[item.BackupID]; backup != nil {
-				question.ResourceID = backup.Spec.ResourceID
-			}
-			questions[i] = append(questions[i], question)
-		}
+// openItem is a backup of a submission of which the outcome is not written yet.
+type openItem struct {
+	v1alpha1.SubmittedItem
+	backup   *v1alpha1.BackupSync // nil if there is none
+	question evidence.Question
+}
+
+// openItems returns the backups of a submission of which the outcome is not written yet.
+func (p *pass) openItems(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []openItem {
+	call := &evidence.Call{}
+	for _, item := range submission.Items {
+		call.Items = append(call.Items, item.BackupID)
 	}
-	return questions
+	left := unwritten(submission, lost)
+	items := make([]openItem, 0, len(left))
+	for _, item := range left {
+		open := openItem{SubmittedItem: item, backup: lost[item.BackupID],
+			question: evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: p.memory.settles[submission.ID]}}
+		if open.backup != nil {
+			open.question.ResourceID = open.backup.Spec.ResourceID
+		}
+		items = append(items, open)
+	}
+	return items
 }
 
 // unwritten returns the backups of a submission whose outcome their BackupSyncs do not tell yet: the task in the status is
@@ -210,25 +213,24 @@ func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupS
 }
 
 // conclude writes what was found of the backups of a submission, and strikes what is settled by it.
-func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync, questions []evidence.Question, look *evidence.Look, judge *evidence.Judge) {
+func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
 	detached, cancel := p.detach(ctx)
 	defer cancel()
-	items := unwritten(submission, lost)
 	var changes []change
 	var absent []lostItem
 	var open []string
-	for i, item := range items {
-		backup, verdict := lost[item.BackupID], verdictOn(item, submission.StartTime.Time, judge.Verdict(questions[i]), look)
+	for _, item := range items {
+		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
 		switch {
-		case verdict.Kind == evidence.Absent && backup != nil:
-			absent = append(absent, lostItem{BackupSync: backup, hash: item.Hash})
+		case verdict.Kind == evidence.Absent && item.backup != nil:
+			absent = append(absent, lostItem{BackupSync: item.backup, hash: item.Hash})
 		case verdict.Kind == evidence.Absent: // deleted, and never taken
-		case verdict.Kind == evidence.Unknown, verdict.Kind == evidence.InProgress && !runsElsewhere(verdict, item.PreviousOperationLogID):
+		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
-		case backup == nil: // there is nothing to write; if it is applied anew, it is looked up
+		case item.backup == nil: // there is nothing to write; if it is applied anew, it is looked up
 			p.memory.noteForeign(item.BackupID)
 		default:
-			changes = append(changes, p.found(backup, item.Hash, submission.StartTime.Time, verdict))
+			changes = append(changes, p.found(item.backup, item.Hash, submission.StartTime.Time, verdict))
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
@@ -327,10 +329,8 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 func (p *pass) slowDown(absent []lostItem) {
 	now := p.options.Clock.Now()
 	for _, item := range absent {
-		id := fold(item.Spec.BackupID)
-		until := now.Add(backupsync.Backoff(failureWait, failureMaxWait, p.memory.suspects.failures[id].count+1))
-		p.memory.evidence.waits[id] = pause{since: now, until: until}
-		p.wakeAt(until)
+		failed := p.memory.suspects.failures[fold(item.Spec.BackupID)].count
+		p.pauses(item.Spec.BackupID, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
 	}
 }
 
@@ -357,18 +357,15 @@ func blamesItem(err error) bool {
 
 // codeOf tells a failure from others.
 func codeOf(err error) string {
-	var failure *cbr.Error
-	if !errors.As(err, &failure) || failure.Code == "" {
-		return fmt.Sprintf("%d", statusOf(failure))
+	failure, answered := errors.AsType[*cbr.Error](err)
+	switch {
+	case !answered:
+		return ""
+	case failure.Code != "":
+		return failure.Code
+	default:
+		return strconv.Itoa(failure.StatusCode)
 	}
-	return failure.Code
-}
-
-func statusOf(failure *cbr.Error) int {
-	if failure == nil {
-		return 0
-	}
-	return failure.StatusCode
 }
 
 // strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.

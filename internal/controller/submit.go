@@ -160,13 +160,13 @@ func (r *round) make(ctx context.Context, call submission) {
 	}
 	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
-	ended := r.options.Clock.Now()
-	r.note(call, err, ended, err == nil && namesAny(call, operationsByBackup(imports)))
+	ended, operations := r.options.Clock.Now(), operationsByBackup(imports)
+	r.note(call, err, ended, err == nil && namesAny(call, operations))
 	if err != nil {
 		r.refused(call, err, ended)
 		return
 	}
-	r.answered(ctx, call, imports)
+	r.answered(ctx, call, operations)
 }
 
 // errLeftOut is the failure of backups that an answer does not name.
@@ -264,12 +264,15 @@ func (r *round) remember(call submission, err error, ended time.Time) {
 		r.strikes[call.ID] = nil
 		return
 	}
-	settled := r.settledAfter(call, failure, ended)
-	r.memory.settles[call.ID] = settled
-	r.carried(call, settled)
+	r.settles(call, r.settledAfter(call, failure, ended))
 	if failure != nil && failure.MayBlameItem() {
-		r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.suspects.through}
+		r.doubts(call, err)
 	}
+}
+
+// doubts notes a failure for which an item of a call may be to blame.
+func (r *round) doubts(call submission, err error) {
+	r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.suspects.through}
 }
 
 // settledAfter is when a failed call has settled. An answer of CBR's own is the end of the call, and so is a refusal by the gateway.
@@ -285,19 +288,15 @@ func (r *round) settledAfter(call submission, failure *cbr.Error, ended time.Tim
 	}
 }
 
-// carried notes that CBR may have the backups of a call from now on.
-func (r *round) carried(call submission, settled time.Time) {
-	ids := make([]string, 0, len(call.Items))
-	for _, item := range call.Items {
-		ids = append(ids, item.BackupID)
-	}
-	r.memory.evidence.carried(ids, settled)
+// settles notes when a call has settled. CBR may have its backups from now on.
+func (r *round) settles(call submission, at time.Time) {
+	r.memory.settles[call.ID] = at
+	r.memory.evidence.carried(call.Items, at)
 }
 
 // answered writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
-func (r *round) answered(ctx context.Context, call submission, imports []cbr.Import) {
+func (r *round) answered(ctx context.Context, call submission, operations map[string]string) {
 	now := metav1.NewTime(r.options.Clock.Now())
-	operations := operationsByBackup(imports)
 	r.learn(call, operations, now.Time)
 	changes := make([]change, 0, len(call.members))
 	var open []string
@@ -328,7 +327,7 @@ func (r *round) answered(ctx context.Context, call submission, imports []cbr.Imp
 func (r *round) leftOut(call submission) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.memory.refusals[call.ID] = refusal{err: errLeftOut, members: len(call.Items), through: r.memory.suspects.through}
+	r.doubts(call, errLeftOut)
 }
 
 // learn notes whose the tasks are that an answer names, and whether the backups of a call share one.
@@ -349,9 +348,7 @@ func (r *round) learn(call submission, operations map[string]string, now time.Ti
 		r.memory.evidence.tasks[operation] = namedTask{owner: owner, needed: now}
 	}
 	r.taskScope = learnt(r.taskScope, scopeOf(owners, answered, whole))
-	settled := now.Add(r.options.SettleTime)
-	r.memory.settles[call.ID] = settled
-	r.carried(call, settled)
+	r.settles(call, now.Add(r.options.SettleTime))
 }
 
 // scopeOf returns what an answer tells of whose tasks are: "" for nothing, as that for one backup. That each has its own is told by

@@ -210,7 +210,7 @@ func (s *suspects) doubt(members []lostItem, through int, code string) (ids []st
 	return ids, known
 }
 
-// idsOf returns the backups of a group.
+// idsOf returns the backups of a group, none if there is no such group. They stay the same when the group changes.
 func (s *suspects) idsOf(number int) []string {
 	if group := s.groups[number]; group != nil {
 		return slices.Clone(group.ids)
@@ -255,11 +255,9 @@ func (s *suspects) leave(id, code string) {
 
 // park puts a group aside until something goes through.
 func (s *suspects) park(number int) {
-	if group := s.groups[number]; group != nil {
-		for _, id := range slices.Clone(group.ids) {
-			s.forget(id)
-			s.parked[id] = struct{}{}
-		}
+	for _, id := range s.idsOf(number) {
+		s.forget(id)
+		s.parked[id] = struct{}{}
 	}
 }
 
@@ -283,11 +281,9 @@ func (s *suspects) form(ids []string, other int, code string, known history) int
 
 // release ends the suspicion of a group.
 func (s *suspects) release(number int) {
-	if group := s.groups[number]; group != nil {
-		for _, id := range slices.Clone(group.ids) {
-			s.forget(id)
-			s.released[id] = struct{}{}
-		}
+	for _, id := range s.idsOf(number) {
+		s.forget(id)
+		s.released[id] = struct{}{}
 	}
 }
 
@@ -345,13 +341,9 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 		}
 	}
 	maps.DeleteFunc(s.history, func(id string, _ history) bool { return declared[id] == nil })
-	for id := range s.parked {
-		if declared[id] == nil {
-			delete(s.parked, id)
-		} else if len(s.groups) == 0 { // those that were to tell of them are gone
-			delete(s.parked, id)
-			s.released[id] = struct{}{}
-		}
+	maps.DeleteFunc(s.parked, func(id string, _ struct{}) bool { return declared[id] == nil })
+	if len(s.groups) == 0 { // those that were to tell of them are gone
+		s.unpark()
 	}
 }
 

@@ -37,9 +37,6 @@ const (
 	leadMargin = 10 * time.Second
 	// slowestPoll is the longest time between looks at tasks that take long.
 	slowestPoll = time.Minute
-	// endSettleTime is how long CBR may take at most to show the backup of a task that has ended: less than after a call, of
-	// which nothing is known but that it was made.
-	endSettleTime = 30 * time.Second
 	// pollAgeShare: a task is looked at about this many times while its age doubles.
 	pollAgeShare = 10
 )
@@ -149,14 +146,13 @@ func (p *pass) writeEnded(ctx context.Context, looked *look) bool {
 
 // pollInterval grows with the age of the youngest running task: what has run for an hour is not over in seconds.
 func (p *pass) pollInterval() time.Duration {
-	interval := duration(p.project.Spec.Poll.Interval, defaultPollInterval)
 	youngest := slowestPoll * pollAgeShare
 	for _, backup := range p.running {
 		if at := backup.Status.SubmittedTime; at != nil {
 			youngest = min(youngest, p.now.Sub(at.Time))
 		}
 	}
-	return max(interval, min(youngest/pollAgeShare, slowestPoll))
+	return p.askAgain(youngest)
 }
 
 // endings returns what follows for BackupSyncs whose tasks have ended.
@@ -227,7 +223,7 @@ func (p *pass) settledSinceEnd(task string) bool {
 		since = p.now
 		p.memory.ended[task] = since
 	}
-	return p.now.Sub(since) >= min(p.options.SettleTime, endSettleTime)
+	return p.now.Sub(since) >= p.options.endSettles()
 }
 
 // forgetEnded forgets when tasks have ended that are not followed any more.
@@ -241,12 +237,20 @@ func (m *memory) forgetEnded(running map[string][]*v1alpha1.BackupSync) {
 
 // broken is the change to a running backup that CBR holds, and cannot restore.
 func (p *pass) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus) change {
-	now, operation := metav1.NewTime(p.options.Clock.Now()), backup.Status.OperationLogID
+	now := metav1.NewTime(p.options.Clock.Now())
+	return whileRunning(backup, func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Unusable(version, held, "", "", now)
+	})
+}
+
+// whileRunning is a change to a running backup that lapses when another task is followed, or none.
+func whileRunning(backup *v1alpha1.BackupSync, become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync) change {
+	operation := backup.Status.OperationLogID
 	return change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		if backupsync.StateOf(version) != backupsync.Running || version.Status.OperationLogID != operation {
 			return nil
 		}
-		return backupsync.Unusable(version, held, "", "", now)
+		return become(version)
 	}}
 }
 
@@ -272,13 +276,10 @@ func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, shown func
 
 // ended is the change to a running backup by the end of its import.
 func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change {
-	now, limit, operation := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), backup.Status.OperationLogID
-	return change{backup: backup, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		if backupsync.StateOf(version) != backupsync.Running || version.Status.OperationLogID != operation {
-			return nil
-		}
+	now, limit := metav1.NewTime(p.options.Clock.Now()), p.retryLimit()
+	return whileRunning(backup, func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		return backupsync.Finished(version, end, limit, now)
-	}}
+	})
 }
 
 // runs says whether the import of a running backup takes that long already.

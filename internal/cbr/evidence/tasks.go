@@ -51,20 +51,12 @@ type TaskList struct {
 	anonymous []cbr.OperationLog          // without an id
 	named     map[string]cbr.OperationLog // the youngest that names a backup, by its folded id
 	forgotten map[string]struct{}         // ids that CBR does not know
-	failed    map[string]error            // ids that could not be asked for
 	off       rule
 }
 
 func newTaskList() *TaskList {
 	return &TaskList{tasks: map[string]cbr.OperationLog{}, named: map[string]cbr.OperationLog{},
-		forgotten: map[string]struct{}{}, failed: map[string]error{}}
-}
-
-// ListTasks reads the list of all sync tasks. It has no filter by status, under which tasks would leave the list while it is
-// read, and none by time: the API compares when a task started, and one that waits has not.
-func ListTasks(ctx context.Context, source Source, query TaskQuery) (*TaskList, error) {
-	tasks := newTaskList()
-	return tasks, tasks.readAll(ctx, source, query)
+		forgotten: map[string]struct{}{}}
 }
 
 // Task returns a task by its id, and whether CBR has shown it.
@@ -97,9 +89,6 @@ func (l *TaskList) Undated() []string {
 	return ids
 }
 
-// Err returns why a task could not be asked for, nil if it was not tried or went well.
-func (l *TaskList) Err(id string) error { return l.failed[id] }
-
 // underWay returns the tasks that have not ended, or have succeeded since a time, the oldest first: what a task that has just
 // succeeded has imported may not be shown yet.
 func (l *TaskList) underWay(since time.Time, off rule) []*cbr.OperationLog {
@@ -122,6 +111,8 @@ func (l *TaskList) underWay(since time.Time, off rule) []*cbr.OperationLog {
 	return tasks
 }
 
+// readAll reads the list of all sync tasks. It has no filter by status, under which tasks would leave the list while it is
+// read, and none by time: the API compares when a task started, and one that waits has not.
 func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) error {
 	ids, backups := map[string]struct{}{}, map[string]struct{}{}
 	for _, question := range query.Questions {
@@ -228,7 +219,7 @@ func (l *TaskList) askSingly(ctx context.Context, source Source, ids map[string]
 		case ofAll(err):
 			return err
 		case err != nil:
-			l.failed[id], failure = err, err
+			failure = err
 			continue
 		default:
 			task.ID = id
