@@ -60,11 +60,12 @@ func (p *pass) planCalls(ctx context.Context) error {
 	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
 	window := p.memory.window.with(&p.memory.inherited)
 	rules := batching{
-		size:    int(max(spec.Batch.MaxSize, 1)),
-		window:  duration(spec.Batch.Window, defaultBatchWindow),
-		maxWait: duration(spec.Batch.MaxWait, defaultMaxWait),
-		bound:   maxCallsPerPass,
-		calls:   min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
+		size:     int(max(spec.Batch.MaxSize, 1)),
+		window:   duration(spec.Batch.Window, defaultBatchWindow),
+		maxWait:  duration(spec.Batch.MaxWait, defaultMaxWait),
+		expected: p.nextRelease(),
+		bound:    maxCallsPerPass,
+		calls:    min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
 	}
 	if !p.memory.called {
 		rules.bound = firstCalls
@@ -97,6 +98,18 @@ func (p *pass) planCalls(ctx context.Context) error {
 		p.wakeAt(next)
 	}
 	return nil
+}
+
+// nextRelease returns when the last of the refused calls has settled that are still to be resolved: their members are then sent
+// again, and one call serves those of several. It is zero if there is none.
+func (p *pass) nextRelease() (last time.Time) {
+	for _, submission := range p.project.Status.Journal.Submissions {
+		_, refused := p.memory.refusals[submission.ID]
+		if at := p.memory.settles[submission.ID]; refused && at.After(p.now) && at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // underWay returns the backups in recorded calls of which is known soon what became of them. For the others, of which a look has

@@ -72,9 +72,10 @@ func byAge(candidates []candidate) iter.Seq[candidate] {
 type batching struct {
 	size            int
 	window, maxWait time.Duration
-	calls           int // how many calls may be made now
-	bound           int // how many of them a pass makes at most
-	reserved        int // how many of them are not for cut
+	expected        time.Time // when refused calls release others, zero if none is about to
+	calls           int       // how many calls may be made now
+	bound           int       // how many of them a pass makes at most
+	reserved        int       // how many of them are not for cut
 }
 
 // schedule is what a plan comes to.
@@ -133,7 +134,7 @@ func (s schedule) leave(rules batching) schedule {
 	return s
 }
 
-// dueTime is when a call that is not full goes.
+// dueTime is when a call that is not full goes: when nothing has come for a while, nor is about to.
 func dueTime(members []candidate, rules batching) time.Time {
 	oldest, latest := members[0].arrived, members[0].arrived
 	for _, member := range members {
@@ -145,6 +146,9 @@ func dueTime(members []candidate, rules batching) time.Time {
 		}
 	}
 	quiet, patience := latest.Add(rules.window), oldest.Add(rules.maxWait)
+	if rules.expected.After(quiet) {
+		quiet = rules.expected
+	}
 	if patience.Before(quiet) {
 		return patience
 	}

@@ -148,6 +148,18 @@ func TestCutSendsAtTheTimeItWakes(t *testing.T) {
 	}
 }
 
+// Refused calls are about to release others: a call that is not full waits for them, but no longer than for anything else.
+func TestCutWaitsForWhatIsAboutToBeReleased(t *testing.T) {
+	g := NewWithT(t)
+	expecting := func(at time.Time) batching {
+		return rules(func(r *batching) { r.expected = at })
+	}
+	g.Expect(cut(queued(3, 2), expecting(seconds(5)), noon.Time).wake).To(Equal(seconds(5)))
+	g.Expect(cut(queued(3, 2), expecting(seconds(60)), noon.Time).wake).To(Equal(seconds(8)), "maxWait after they came")
+	g.Expect(sizes(cut(queued(3, 2), expecting(seconds(-1)), noon.Time))).To(Equal([]int{3}))
+	g.Expect(sizes(cut(queued(50, 2), expecting(seconds(5)), noon.Time))).To(Equal([]int{50}), "a full call waits for nobody")
+}
+
 func TestCutNeverLosesOrRepeatsACandidate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		count := rapid.IntRange(0, 300).Draw(t, "count") // a slice of any length would be a short one nearly always

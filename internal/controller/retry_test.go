@@ -191,10 +191,9 @@ var _ = Describe("A task that takes longer than poll.overdueAfter", func() {
 })
 
 // halvings is how many calls of a size it may take to find the culprits in them, the calls themselves included: each
-// culprit costs one call for each halving, one of its own, and one of those that were released by it. Refused calls settle one after
-// the other, so that a fifth of their number may go besides, of those that were released at different times.
+// culprit costs one call for each halving, one of its own, and one of those that were released by it.
 func halvings(calls, size, culprits int) int {
-	return calls + calls/5 + culprits*(int(math.Ceil(math.Log2(float64(size))))+2)
+	return calls + culprits*(int(math.Ceil(math.Log2(float64(size))))+2)
 }
 
 var _ = Describe("Poisoned backups", func() {
