@@ -122,6 +122,20 @@ type Journal struct {
 	// +optional
 	Submissions []Submission `json:"submissions,omitempty"`
 
+	// settling are the backups of recent calls of which CBR may not show yet what it has taken: hashes of their ids, in base64, or "*"
+	// for any. They are not sent again meanwhile, should their BackupSyncs be applied anew.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=87384
+	// +optional
+	Settling string `json:"settling,omitempty"`
+
+	// unclaimed are the backups, as in settling, that calls without an answer have brought to CBR while there was no BackupSync of
+	// them: should it be applied anew, they are looked up whatever lookupPolicy says.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=87384
+	// +optional
+	Unclaimed string `json:"unclaimed,omitempty"`
+
 	// recentCalls are the sync calls of the last minute, so that limits.syncCallsPerMinute also holds
 	// across restarts of the controller.
 	// +listType=atomic

@@ -36,6 +36,7 @@ const (
 	throttledMaxWait = 15 * time.Minute
 	failureWait      = time.Second
 	failureMaxWait   = 5 * time.Minute
+	partialWait      = 10 * time.Second // until a look is taken again that did not show all
 	misdirectedWait  = 15 * time.Second
 	refusedWait      = time.Minute // of what no item is to blame for: a quota, a gateway
 	refusedMaxWait   = 15 * time.Minute
@@ -46,6 +47,12 @@ const (
 )
 
 const usableMessage = "Endpoint and credentials are set, and CBR has not refused them."
+
+// partialLooks is how many looks in a row may fail to show all of CBR's tasks, as they change meanwhile, before the project says so.
+const partialLooks = 3
+
+const partialMessage = "CBR's list of tasks cannot be read as a whole: it counts more than it shows, or changes all the time. " +
+	"Nothing is sent that may be among them. CBR is asked again; if this lasts, check spec.enterpriseProjectID, and that the credentials may list all tasks."
 
 // access is what is known of a project's endpoint and credentials, and with that whether CBR may be asked.
 type access struct {
@@ -58,6 +65,9 @@ type access struct {
 	connects bool
 	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
 	recheck time.Time
+	// partial is how many looks in a row have not shown all of CBR's tasks, wholeFrom when the next may.
+	partial   int
+	wholeFrom time.Time
 	// reads is how look-ups go, calls how sync calls do: they fail, and back off, apart.
 	reads, calls circuit
 }
@@ -124,6 +134,8 @@ func (a *access) standing() standing {
 		return a.reads.standing
 	case a.calls.failures > 0:
 		return a.calls.standing
+	case a.partial >= partialLooks:
+		return standing{reason: v1alpha1.ReasonEndpointUnavailable, message: partialMessage}
 	case a.connects:
 		return standing{reason: v1alpha1.ReasonUsable, message: usableMessage}
 	default:
@@ -172,6 +184,17 @@ func (a *access) succeeded(kind requestKind) {
 	}
 	if !a.refusesCredentials() {
 		a.recheck = time.Time{}
+	}
+}
+
+// looked notes whether a look has shown all of CBR's tasks.
+func (a *access) looked(whole bool, now time.Time) {
+	if whole {
+		a.partial, a.wholeFrom = 0, time.Time{}
+		return
+	}
+	if a.partial++; a.partial >= partialLooks {
+		a.wholeFrom = now.Add(backupsync.Backoff(partialWait, failureMaxWait, a.partial+1-partialLooks))
 	}
 }
 

@@ -32,16 +32,16 @@ func (p *pass) confirm(ctx context.Context) error {
 		return nil
 	}
 	if ready, err := p.connect(ctx, aCall); !ready { // nothing will be sent
-		p.plan.calls = nil
+		p.plan.calls, p.plan.more = nil, false
 		return err
 	}
 	p.limitPlan()
 	wanted := p.lookedUp()
-	if ready, err := p.connect(ctx, aRead); err != nil {
+	if ready, err := p.mayLook(ctx); err != nil {
 		return err
 	} else if !ready && len(wanted) > 0 {
 		p.drop(wanted)
-		wanted = nil
+		wanted, p.plan.more = nil, false
 	}
 	checked := p.prepare(wanted)
 	group, together := errgroup.WithContext(ctx)
@@ -59,6 +59,15 @@ func (p *pass) confirm(ctx context.Context) error {
 	p.concludePreflight(ctx, checked)
 	p.deferForeign(wanted)
 	return nil
+}
+
+// mayLook reports whether CBR may be looked at before backups are sent.
+func (p *pass) mayLook(ctx context.Context) (bool, error) {
+	if from := p.memory.access.wholeFrom; from.After(p.now) {
+		p.wakeAt(from)
+		return false, nil
+	}
+	return p.connect(ctx, aRead)
 }
 
 // deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it

@@ -57,9 +57,9 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	p.connected = true
 	if p.memory.target != p.claim.cloudProject {
 		p.memory.target = p.claim.cloudProject
-		settled := p.memory.evidence.settled // it may turn back
+		before := p.memory.evidence
 		p.memory.evidence = newKnowledge()
-		p.memory.evidence.settled = settled
+		p.memory.evidence.keepCalls(&before) // it may turn back
 	}
 	known := &p.memory.access
 	if known.inputs != p.inputs {

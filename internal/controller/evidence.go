@@ -38,14 +38,24 @@ type knowledge struct {
 	slow bool
 	// settled is when the latest calls that carried backups have settled, by folded id.
 	settled map[string]time.Time
+	// inherited is what another process has left in the journal.
+	inherited inheritance
+	// unclaimed are the backups that a lost call has brought to CBR while there was no BackupSync of them.
+	unclaimed marks
 	// waits are the backups that cannot be sent for what CBR shows, by folded id.
 	waits map[string]pause
 	// askedAt is when CBR is next asked again about some of them.
 	askedAt time.Time
 	// tasks are those that answers have named, by id.
 	tasks map[string]namedTask
-	// firstSeen is when tasks were first seen of which CBR does not say when they were created.
-	firstSeen map[string]time.Time
+	// undated is when tasks were first seen of which CBR leaves out when they were created or ended, by their keys.
+	undated map[string]firstSight
+}
+
+// firstSight is when so many tasks of a key were first seen.
+type firstSight struct {
+	at    time.Time
+	count int
 }
 
 // pause is why a backup is not sent before CBR is asked again.
@@ -68,7 +78,7 @@ type namedTask struct {
 const namedTaskLife = 15 * time.Minute
 
 func newKnowledge() knowledge {
-	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}, firstSeen: map[string]time.Time{}}
+	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}, undated: map[string]firstSight{}}
 }
 
 // carried notes that a call with backups was made, and when it has settled.
@@ -121,13 +131,20 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 		k.pages = look.Backups.Pages
 	}
 	k.narrowed, k.slow = k.narrowed || look.Backups.Narrowed, look.Reads().Singles > manySingles
-	seen := make(map[string]time.Time, len(k.firstSeen))
-	for _, id := range look.Tasks.Undated() {
-		if seen[id] = k.firstSeen[id]; seen[id].IsZero() {
-			seen[id] = now
+	k.see(look.Tasks.Undated(), now)
+}
+
+// see notes since when undated tasks are there. Of several that cannot be told apart, one more may be a new one.
+func (k *knowledge) see(undated map[string]int, now time.Time) {
+	seen := make(map[string]firstSight, len(undated))
+	for key, count := range undated {
+		before := k.undated[key]
+		if before.at.IsZero() || count > before.count {
+			before.at = now
 		}
+		seen[key] = firstSight{at: before.at, count: count}
 	}
-	k.firstSeen = seen
+	k.undated = seen
 }
 
 // fresh returns the latest look if its absences are still believed, else nil.
@@ -138,6 +155,12 @@ func (k *knowledge) fresh(now time.Time) *evidence.Look {
 	return k.look
 }
 
+// remember takes in a look that was just taken, or has served.
+func (p *pass) remember(look *evidence.Look) {
+	p.memory.evidence.remember(look, p.now)
+	p.memory.access.looked(look.Tasks.Complete, p.options.Clock.Now())
+}
+
 // known returns what is known besides what CBR shows.
 func (p *pass) known() evidence.Known {
 	learnt := &p.memory.evidence
@@ -146,7 +169,7 @@ func (p *pass) known() evidence.Known {
 		Scope:        evidence.TaskScope(p.scope()),
 		Owners:       p.owners(),
 		OverdueAfter: p.overdueAfter(),
-		FirstSeen:    func(task string) time.Time { return learnt.firstSeen[task] },
+		FirstSeen:    func(key string) time.Time { return learnt.undated[key].at },
 		SettleTime:   p.options.endSettles(),
 	}
 }
@@ -199,7 +222,7 @@ func with(owner evidence.Owner, backup *v1alpha1.BackupSync) evidence.Owner {
 
 // questionOf asks about a BackupSync's backup.
 func (p *pass) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
-	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: p.memory.evidence.settled[fold(backup.Spec.BackupID)]}
+	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: p.memory.evidence.settlesAt(backup.Spec.BackupID)}
 }
 
 // query says what a look is for.

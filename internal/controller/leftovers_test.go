@@ -55,7 +55,7 @@ func TestWhatIsRememberedOfWaitingBackupsGoesWithThem(t *testing.T) {
 // With lookupPolicy Never, what a lost call has brought to CBR while its BackupSync was gone is looked up when it comes back, by whatever
 // process.
 func TestWhatALostCallHasLeftWithoutABackupSyncIsLookedUpAfterARestart(t *testing.T) {
-	for _, restarted := range []bool{false} {
+	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted %t", restarted), func(t *testing.T) {
 			scripted(t, v1alpha1.LookupNever, 1, func(t *testing.T, w *world) {
 				w.reach(w.actors[0], answerLost)
@@ -125,4 +125,28 @@ func TestAProxyThatTakesNoBodiesRejectsNoBackup(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.wantHealed(t, 4*time.Hour)
 	})
+}
+
+// A call that CBR has answered, and cleared from the journal, may not show yet when its BackupSync is applied again. Another
+// process knows of it by the journal.
+func TestAnAnsweredCallSettlesAcrossARestart(t *testing.T) {
+	for _, policy := range []v1alpha1.LookupPolicy{v1alpha1.LookupBeforeFirstSubmission, v1alpha1.LookupNever} {
+		t.Run(string(policy), func(t *testing.T) {
+			scripted(t, policy, 1, func(t *testing.T, w *world) {
+				w.configure(func(o *cbrtest.Options) { o.VisibleAfter, o.TaskDuration = propertySettle/2, time.Minute })
+				w.reach(w.actors[0], goesWell)
+				w.finish(w.actors[0])
+				if records := len(w.project().Status.Journal.Submissions); records > 0 {
+					t.Fatalf("%d records are left", records)
+				}
+				w.recreate(0)
+				w.restart(0)
+				w.live(w.actors[0], 5*time.Minute)
+				w.wantTries(t, 1, itemOf(0).ID)
+				if reason := w.reason("b0"); reason != v1alpha1.ReasonImported && reason != v1alpha1.ReasonAlreadyImported {
+					t.Errorf("b0 is %s", reason)
+				}
+			})
+		})
+	}
 }

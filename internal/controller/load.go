@@ -170,7 +170,9 @@ func (p *pass) loadProject(ctx context.Context) error {
 	}
 	if project.Status.Journal.WriterID != p.options.Identity {
 		p.memory.overtaken()
-		p.memory.inherited = restoreWindow(&project.Status.Journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
+		journal := &project.Status.Journal
+		p.memory.evidence.inherit(project.ResourceVersion, journal.Settling, journal.Unclaimed, p.options.Clock.Now().Add(p.options.SettleTime))
+		p.memory.inherited = restoreWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
 	}
 	p.memory.window.length = p.options.RateWindow
 	p.generation = project.Generation

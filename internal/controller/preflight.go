@@ -59,7 +59,7 @@ func (p *pass) lookedUp() []*v1alpha1.BackupSync {
 
 // needsLook reports whether a backup is sent only if CBR is seen not to have it.
 func (p *pass) needsLook(backup *v1alpha1.BackupSync) bool {
-	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || outcomeLost(backup) || backupsync.Reimport(backup)
+	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || p.memory.evidence.leftBehind(backup.Spec.BackupID) || outcomeLost(backup) || backupsync.Reimport(backup)
 }
 
 // looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
@@ -123,7 +123,7 @@ func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
 		id := fold(backup.Spec.BackupID)
 		_, waited := p.memory.evidence.waits[id]
 		switch {
-		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settled[id]):
+		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settlesAt(id)):
 			return false // it is now that counts
 		case !look.Knows(id):
 			unknown++
@@ -203,9 +203,10 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 	}
 	if !p.heardRead(checked.err, "Backups could not be looked up before they are sent", len(checked.wanted)) {
 		p.drop(checked.wanted)
+		p.plan.more = false
 		return
 	}
-	p.memory.evidence.remember(checked.look, p.now)
+	p.remember(checked.look)
 	judge := p.judge(checked.look, checked.query.Known)
 	var changes []change
 	var waiting []*v1alpha1.BackupSync

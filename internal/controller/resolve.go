@@ -70,7 +70,7 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 	if !p.heardRead(err, "Recorded submissions could not be looked up", len(settled)) {
 		return nil
 	}
-	p.memory.evidence.remember(look, p.now)
+	p.remember(look)
 	judge := p.judge(look, query.Known)
 	for i, submission := range settled {
 		p.conclude(ctx, submission, open[i], look, judge)
@@ -228,7 +228,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
 		case item.backup == nil: // there is nothing to write; if it is applied anew, it is looked up
-			p.memory.noteForeign(item.BackupID)
+			p.memory.evidence.unclaimed.add(item.BackupID)
 		default:
 			changes = append(changes, p.found(item.backup, item.Hash, submission.StartTime.Time, verdict))
 		}

@@ -220,3 +220,59 @@ func TestWhatWaitsForOneTaskIsLookedAtTogether(t *testing.T) {
 		t.Errorf("%d lists of tasks for 8 backups, and %d for 400", few, many)
 	}
 }
+
+// A list that is never complete, and reads of backups that all fail though lists do not, leave open for all what CBR has: that is the
+// project's to say, be it that one backup waits or many.
+func TestReadsThatTellNothingAreTheProjects(t *testing.T) {
+	down := &cbrtest.APIError{Status: 500, Code: "BackupService.9910", Message: "internal error"}
+	clouds := map[string]struct{ ill, well func(*cbrtest.Options) }{
+		"lists that are never complete": {func(o *cbrtest.Options) { o.Count = cbrtest.CountMore }, func(o *cbrtest.Options) { o.Count = "" }},
+		"questions that fail": {func(o *cbrtest.Options) { o.GetError = func(string) *cbrtest.APIError { return down } },
+			func(o *cbrtest.Options) { o.GetError = nil }},
+	}
+	for name, cloud := range clouds {
+		for _, count := range []int{1, 2, 20} {
+			t.Run(fmt.Sprintf("%s, %d backups", name, count), func(t *testing.T) {
+				scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+					w.configure(cloud.ill)
+					w.declareMany(count)
+					w.live(w.actors[0], time.Hour)
+					w.wantHeldUp(t, v1alpha1.ReasonEndpointUnavailable)
+					if reads := len(w.cloud.Ledger()); reads > 900 {
+						t.Errorf("%d calls in an hour", reads)
+					}
+					w.configure(cloud.well)
+					w.wantHealed(t, 10*time.Minute)
+				})
+			})
+		}
+	}
+}
+
+// One that alone cannot be asked for is no failure of the project, although nothing else is there to ask for.
+func TestTheOnlyBackupThatCannotBeAskedForIsNotTheProjects(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+		w.unreadable("bad.id", cbrtest.APIError{Status: 500, Code: "BackupService.9910"})
+		w.declare("bad", "bad.id", "vm-bad")
+		w.live(w.actors[0], time.Hour)
+		if got := w.projectReason(); got != v1alpha1.ReasonUsable {
+			t.Errorf("the project is %s", got)
+		}
+	})
+}
+
+// However much there is to send: as long as calls or reads pause, there is nothing to do before they may go on.
+func TestAPauseWithMuchToSendIsOne(t *testing.T) {
+	for name, calls := range map[string]cbrtest.Calls{"calls": cbrtest.Imports, "reads": cbrtest.Reads} {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+				w.refuseAll(during(time.Hour, calls, cbrtest.APIError{Status: 503, Code: "APIGW.0613"}))
+				w.batchesOf(2)
+				w.declareMany(200) // more than the calls of a pass take
+				w.live(w.actors[0], 30*time.Minute)
+				time.Sleep(30 * time.Minute)
+				w.wantHealed(t, time.Hour)
+			})
+		})
+	}
+}

@@ -17,6 +17,7 @@ limitations under the License.
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type still struct {
 	hidden   []string // not in lists
 	failures map[string]error
 	listErr  error
+	down     error // of every question for a backup
 	noCount  bool
 
 	mutex   sync.Mutex
@@ -80,7 +82,7 @@ func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.asked = append(s.asked, id)
-	if err := s.failures[id]; err != nil {
+	if err := cmp.Or(s.failures[id], s.down); err != nil {
 		return cbr.StoredBackup{}, err
 	}
 	if slices.Contains(s.hidden, id) {
@@ -225,6 +227,22 @@ func TestSingleReadsThatFail(t *testing.T) {
 	}
 	if len(source.asked) > maxFailures+singleReaders {
 		t.Errorf("%d questions, though nothing was answered", len(source.asked))
+	}
+}
+
+// Where none of a few questions is answered, one for a backup that does not exist tells whether it is for their ids.
+func TestFewSingleReadsThatAllFail(t *testing.T) {
+	source := holding(0)
+	source.failures = map[string]error{"new-0": errOutage}
+	_, judge := collect(t, source, Query{Questions: about(1)})
+	expect(t, judge, Unknown, about(1)...)
+	if len(source.asked) != 2 {
+		t.Errorf("asked for %v", source.asked)
+	}
+	source = holding(0)
+	source.down = errOutage
+	if _, err := Collect(t.Context(), source, Query{Questions: about(1)}); !errors.Is(err, errOutage) {
+		t.Errorf("got %v, though nothing is answered", err)
 	}
 }
 

@@ -271,10 +271,27 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 		})
 	}
 	group.Wait()
-	if err := failure.Load(); err != nil && ctx.Err() == nil && (ofAll(*err) || answered.Load() == 0) {
+	err := failure.Load()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && (ofAll(*err) || answered.Load() == 0):
 		return *err
+	case failures.Load() > 0 && answered.Load() == 0: // too few to tell whether it is for what they ask
+		return v.askForNothing(ctx, source)
+	default:
+		return nil
 	}
-	return ctx.Err()
+}
+
+// askForNothing asks for a backup that does not exist, and returns why that is not answered: then it is for no id that others are not.
+func (v *Inventory) askForNothing(ctx context.Context, source Source) error {
+	v.Reads.Singles++
+	_, err := source.GetBackup(ctx, uuid.NewString())
+	if err == nil || cbr.IsNotFound(err) || isRefused(err) {
+		return ctx.Err()
+	}
+	return fmt.Errorf("ask for a backup: %w", err)
 }
 
 // firstOf returns which of so many is asked for first.

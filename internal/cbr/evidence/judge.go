@@ -60,7 +60,7 @@ type claim struct {
 func NewJudge(look *Look, known Known) *Judge {
 	j := &Judge{look: look, known: known, own: map[string]*cbr.OperationLog{},
 		byID: map[string]*cbr.OperationLog{}, resource: map[string]claim{}}
-	for _, task := range look.Tasks.underWay(look.Began.Add(-known.settleTime()), known.off) {
+	for _, task := range look.Tasks.underWay(look.Began.Add(-known.settleTime()), known) {
 		j.index(task)
 	}
 	return j
@@ -71,6 +71,23 @@ func (k Known) settleTime() time.Duration {
 		return 0
 	}
 	return k.SettleTime
+}
+
+// succeededSince reports whether a task that has succeeded did so after a time. Where CBR does not say when, it is when that was first seen.
+func (k Known) succeededSince(task *cbr.OperationLog, since time.Time) bool {
+	if end := endOf(task); !end.IsZero() || k.off == successSettles || k.SettleTime == 0 {
+		return end.After(since)
+	}
+	seen := k.firstSeen(task)
+	return seen.IsZero() || seen.After(since)
+}
+
+// firstSeen returns when an undated task was first seen as it is, the zero time if that is not known.
+func (k Known) firstSeen(task *cbr.OperationLog) time.Time {
+	if k.FirstSeen == nil {
+		return time.Time{}
+	}
+	return k.FirstSeen(keyOf(task))
 }
 
 // index takes in a task that is under way. Of several the first is named, which is the oldest.
@@ -142,8 +159,8 @@ func (j *Judge) isOverdue(task *cbr.OperationLog) bool {
 		return false
 	}
 	since := task.CreatedAt.Time
-	if since.IsZero() && j.known.FirstSeen != nil {
-		since = j.known.FirstSeen(task.ID)
+	if since.IsZero() {
+		since = j.known.firstSeen(task)
 	}
 	return j.known.OverdueAfter > 0 && !since.IsZero() && j.known.Now.Sub(since) >= j.known.OverdueAfter
 }
@@ -259,8 +276,8 @@ func (j *Judge) overdue(questions []Question) []string {
 // WaitsSince returns since when a task that is waited for runs, the zero time if that is not known.
 func (j *Judge) WaitsSince(taskID string) time.Time {
 	task, shown := j.look.Tasks.Task(taskID)
-	if (!shown || task.CreatedAt.IsZero()) && j.known.FirstSeen != nil {
-		return j.known.FirstSeen(taskID)
+	if !shown || task.CreatedAt.IsZero() {
+		return j.known.firstSeen(&cbr.OperationLog{ID: taskID})
 	}
 	return task.CreatedAt.Time
 }

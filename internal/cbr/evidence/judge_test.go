@@ -18,6 +18,7 @@ package evidence
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -252,6 +253,39 @@ func TestOverdueTasks(t *testing.T) {
 		{name: "first seen by nobody", tasks: undated, known: func(k *Known) { k.FirstSeen = func(string) time.Time { return time.Time{} } }, want: may},
 		{name: "of another call, that may be its", tasks: []cbr.OperationLog{task("t", naming("a"), createdFor(time.Hour))}, known: perCall, want: absent},
 	})
+}
+
+// Of a task without an id, and of one that does not say when it ended, it counts since when it was seen as it is.
+func TestTasksWithoutAnIDOrAnEnd(t *testing.T) {
+	nameless := []cbr.OperationLog{task("", uncreated)}
+	endless := []cbr.OperationLog{task("t", inStatus(cbr.TaskSuccess))}
+	firstSeen := func(ago time.Duration) func(*Known) {
+		return func(k *Known) {
+			k.SettleTime, k.FirstSeen = 30*time.Second, func(string) time.Time { return k.Now.Add(-ago) }
+		}
+	}
+	unseen := func(k *Known) { k.SettleTime = 30 * time.Second }
+	run(t, []judged{
+		{name: "nameless and young", tasks: nameless, known: firstSeen(time.Minute), want: Verdict{Kind: InProgress}},
+		{name: "nameless and overdue", tasks: nameless, known: firstSeen(time.Hour), want: Verdict{Kind: Absent}},
+		{name: "success, seen for the first time", tasks: endless, known: unseen, want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "success, seen a moment ago", tasks: endless, known: firstSeen(29 * time.Second), want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "success, seen long ago", tasks: endless, known: firstSeen(31 * time.Second), want: Verdict{Kind: Absent}},
+		{name: "failure", tasks: []cbr.OperationLog{task("t", inStatus(cbr.TaskFailed))}, known: unseen, want: Verdict{Kind: Absent}},
+	})
+}
+
+// Tasks that cannot be told apart count together, and one that has ended is not the one that ran.
+func TestUndatedTasks(t *testing.T) {
+	tasks := newTaskList()
+	for _, each := range []cbr.OperationLog{task("a", uncreated), task("b"), task("c", inStatus(cbr.TaskSuccess)),
+		task("", uncreated, naming("x")), task("", uncreated, naming("X")), task("d", inStatus(cbr.TaskSuccess), endedFor(time.Hour))} {
+		tasks.keep(&each, true)
+	}
+	want := map[string]int{"a": 1, "c ended": 1, keyOf(&cbr.OperationLog{ExtraInfo: cbr.ExtraInfo{Backup: cbr.TaskBackup{ID: "x"}}}): 2}
+	if got := tasks.Undated(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
 
 // What is waited for does not change from one look to the next.

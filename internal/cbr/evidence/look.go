@@ -118,7 +118,7 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 			return nil, err
 		}
 	}
-	if err := look.Tasks.readAll(ctx, source, TaskQuery{Began: query.Known.Now, Questions: query.Questions}); err != nil {
+	if err := look.Tasks.readAll(ctx, source, TaskQuery{Known: query.Known, Questions: query.Questions}); err != nil {
 		return nil, err
 	}
 	if query.Known.off == tasksFirst {

@@ -74,14 +74,20 @@ func play(script []byte, off rule) outcome {
 func (w *world) known(off rule) Known {
 	return Known{Now: worldBegan, Scope: w.scope, Owners: w.owners, SettleTime: worldSettle, off: off,
 		OverdueAfter: pick(w.dice, 0, worldOverdue),
-		FirstSeen: func(id string) time.Time {
-			for _, task := range w.tasks {
-				if task.id == id {
-					return task.accepted
-				}
-			}
-			return time.Time{}
-		}}
+		FirstSeen:    w.firstSeen}
+}
+
+// firstSeen is when earlier looks may have seen a task first, at the earliest.
+func (w *world) firstSeen(key string) time.Time {
+	for _, task := range w.tasks {
+		switch {
+		case task.id == key:
+			return task.accepted
+		case task.id+" ended" == key && task.ended.Before(worldBegan):
+			return task.ended
+		}
+	}
+	return time.Time{}
 }
 
 // lie returns what is wrong with a verdict, "" if it is right.

@@ -19,6 +19,8 @@ package evidence
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -34,8 +36,8 @@ const maxSingleTasks = 50
 
 // TaskQuery says which tasks are kept of a list, besides those that have not ended.
 type TaskQuery struct {
-	// Began is when the look began.
-	Began time.Time
+	// Known is what is known as the look begins.
+	Known Known
 	// Questions: tasks that name one of these backups, or are known as one's, are kept.
 	Questions []Question
 }
@@ -51,12 +53,13 @@ type TaskList struct {
 	anonymous []cbr.OperationLog          // without an id
 	named     map[string]cbr.OperationLog // the youngest that names a backup, by its folded id
 	forgotten map[string]struct{}         // ids that CBR does not know
+	undated   map[string]int              // see Undated
 	off       rule
 }
 
 func newTaskList() *TaskList {
 	return &TaskList{tasks: map[string]cbr.OperationLog{}, named: map[string]cbr.OperationLog{},
-		forgotten: map[string]struct{}{}}
+		forgotten: map[string]struct{}{}, undated: map[string]int{}}
 }
 
 // Task returns a task by its id, and whether CBR has shown it.
@@ -78,32 +81,65 @@ func (l *TaskList) Forgotten(id string) bool {
 	return forgotten
 }
 
-// Undated returns the ids of tasks under way of which CBR does not say when they were created.
-func (l *TaskList) Undated() []string {
-	var ids []string
-	for id, task := range l.tasks {
-		if id != "" && !task.Status.Final() && task.CreatedAt.IsZero() {
-			ids = append(ids, id)
+// Undated counts, by their keys, the tasks of which CBR leaves out the time that matters: when one under way was created, or when one
+// that has succeeded ended.
+func (l *TaskList) Undated() map[string]int { return l.undated }
+
+func (l *TaskList) countUndated(task *cbr.OperationLog) {
+	switch key := keyOf(task); {
+	case !isUndated(task):
+	case task.ID == "":
+		l.undated[key]++
+	default:
+		l.undated[key] = 1 // pages overlap
+	}
+}
+
+func isUndated(task *cbr.OperationLog) bool {
+	if task.Status.Final() {
+		return task.Status == cbr.TaskSuccess && endOf(task).IsZero()
+	}
+	return task.CreatedAt.IsZero()
+}
+
+// keyOf tells an undated task from others. Without an id what else CBR shows of it has to do.
+func keyOf(task *cbr.OperationLog) string {
+	key := task.ID
+	if key == "" {
+		extra := &task.ExtraInfo
+		key = fmt.Sprintf("%q %q %s", Fold(extra.Backup.ID), Fold(extra.Resource.ID), task.StartedAt.Time)
+	}
+	if task.Status.Final() {
+		return key + " ended"
+	}
+	return key
+}
+
+// all goes through the tasks that were kept.
+func (l *TaskList) all() iter.Seq[cbr.OperationLog] {
+	return func(yield func(cbr.OperationLog) bool) {
+		for _, task := range l.tasks {
+			if !yield(task) {
+				return
+			}
+		}
+		for _, task := range l.anonymous {
+			if !yield(task) {
+				return
+			}
 		}
 	}
-	return ids
 }
 
 // underWay returns the tasks that have not ended, or have succeeded since a time, the oldest first: what a task that has just
 // succeeded has imported may not be shown yet.
-func (l *TaskList) underWay(since time.Time, off rule) []*cbr.OperationLog {
+func (l *TaskList) underWay(since time.Time, known Known) []*cbr.OperationLog {
 	var tasks []*cbr.OperationLog
-	take := func(task cbr.OperationLog) {
-		ended := task.Status.Final() || off == unknownIsRunning && task.Status != cbr.TaskWaiting && task.Status != cbr.TaskRunning
-		if !ended || task.Status == cbr.TaskSuccess && endOf(&task).After(since) {
+	for task := range l.all() {
+		ended := task.Status.Final() || known.off == unknownIsRunning && task.Status != cbr.TaskWaiting && task.Status != cbr.TaskRunning
+		if !ended || task.Status == cbr.TaskSuccess && known.succeededSince(&task, since) {
 			tasks = append(tasks, &task)
 		}
-	}
-	for _, task := range l.tasks {
-		take(task)
-	}
-	for _, task := range l.anonymous {
-		take(task)
 	}
 	slices.SortFunc(tasks, func(a, b *cbr.OperationLog) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt.Time), strings.Compare(a.ID, b.ID))
@@ -119,17 +155,19 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 		ids[question.TaskID], backups[Fold(question.BackupID)] = struct{}{}, struct{}{}
 	}
 	list := listing[cbr.OperationLog]{
-		off:   l.off,
-		id:    func(task *cbr.OperationLog) string { return task.ID },
-		begin: func() { l.anonymous = nil }, // the others stay: whatever was seen under way is waited for
+		off: l.off,
+		id:  func(task *cbr.OperationLog) string { return task.ID },
+		begin: func() { // the others stay: whatever was seen under way is waited for
+			l.anonymous = nil
+			clear(l.undated)
+		},
 		fetch: func(ctx context.Context, offset int) (cbr.Page[cbr.OperationLog], error) {
 			return source.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize, Offset: offset})
 		},
 		see: func(task *cbr.OperationLog) {
 			_, wanted := ids[task.ID]
 			_, about := backups[Fold(task.ExtraInfo.Backup.ID)]
-			recent := query.Began.Sub(endOf(task)) < recentEnd
-			l.keep(task, wanted || about || recent)
+			l.keep(task, wanted || about || query.endedLately(task))
 		},
 	}
 	how, err := list.read(ctx)
@@ -146,8 +184,20 @@ func endOf(task *cbr.OperationLog) time.Time {
 	return task.EndedAt.Time
 }
 
+// endedLately reports whether a task may have ended a short time ago.
+func (q *TaskQuery) endedLately(task *cbr.OperationLog) bool {
+	end := endOf(task)
+	if isUndated(task) {
+		if end = q.Known.firstSeen(task); end.IsZero() {
+			return true
+		}
+	}
+	return q.Known.Now.Sub(end) < recentEnd
+}
+
 // keep takes in a task as it is now; one that has ended only if it is wanted.
 func (l *TaskList) keep(task *cbr.OperationLog, wanted bool) {
+	l.countUndated(task)
 	switch {
 	case task.ID == "" && (wanted || !task.Status.Final()):
 		l.anonymous = append(l.anonymous, *task)

@@ -58,7 +58,7 @@ type worldTask struct {
 	accepted, visible   time.Time
 	ended               time.Time
 	status              cbr.TaskStatus // when it has ended
-	untimed             bool           // it does not tell when; then its backups are shown at once
+	untimed             bool           // it does not tell when
 	failed              int            // err_sync_backup_num
 	filler              bool
 }
@@ -301,14 +301,16 @@ func (w *world) start(call *worldCall, lag time.Duration, members []int) {
 		task.ended = worldBegan.Add(never) // as is assumed
 	}
 	shown := task.ended.Add(w.lag())
-	if task.untimed = w.roll(3) == 1; task.untimed {
-		shown = task.ended
-	}
+	task.untimed = w.roll(3) == 1
 	for _, item := range members {
 		succeed := task.status == cbr.TaskSuccess && w.roll(5) != 1
-		if w.accepted = append(w.accepted, acceptance{item, call, task, succeed}); succeed {
+		w.accepted = append(w.accepted, acceptance{item, call, task, succeed})
+		switch {
+		case succeed:
 			w.store(item, shown)
-		} else {
+		case task.status == cbr.TaskFailed && w.roll(3) == 1: // it leaves one all the same
+			w.store(item, task.ended)
+		default:
 			task.failed++
 		}
 	}
