@@ -159,7 +159,7 @@ func TestMessagesOfFailuresWithoutACause(t *testing.T) {
 // A backup that CBR holds in an error still tells why its import failed, however often it is looked at.
 func TestMessagesOfUnusableBackupsKeepTheCause(t *testing.T) {
 	unusable := func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		return Unusable(backup, cbr.BackupError, "", "", noon)
+		return Unusable(backup, cbr.BackupError, "", "", nil, noon)
 	}
 	const holds = `CBR holds the backup in status "error"`
 	for name, c := range map[string]struct {

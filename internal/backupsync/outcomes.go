@@ -84,8 +84,9 @@ func Stored(backup *v1alpha1.BackupSync, operation, hash string, now metav1.Time
 }
 
 // Unusable is what a BackupSync becomes when CBR holds its backup in a status that it cannot be restored from. The hash is that
-// of the item of a call that may have brought it there, the operation its task; each "" if not known.
-func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, hash string, now metav1.Time) *v1alpha1.BackupSync {
+// of the item of a call that may have brought it there, the operation its task; each "" if not known. The end is that of its task,
+// nil if there was none of late.
+func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, hash string, end *Ending, now metav1.Time) *v1alpha1.BackupSync {
 	next := *backup
 	status := &next.Status
 	if hash != "" {
@@ -94,7 +95,11 @@ func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, has
 	if operation != "" {
 		status.OperationLogID = operation
 	}
-	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(unusableAs(held, status.LastError))
+	before := status.LastError
+	if end != nil {
+		before = end.Said
+	}
+	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(unusableAs(held, before))
 	status.FinishedTime, status.NextAttemptTime = &now, nil
 	meet(&next)
 	return Present(&next, Circumstances{}, now)

@@ -48,6 +48,9 @@ func TestAFailedImportThatLeavesABrokenBackupIsNotImported(t *testing.T) {
 						if backupsync.StateOf(backup) != backupsync.Failed {
 							t.Errorf("%s is %s", backup.Name, w.reason(backup.Name))
 						}
+						if message := readyOf(backup.Status.Conditions).Message; !strings.Contains(message, "the image is damaged") {
+							t.Errorf("%s does not tell why: %s", backup.Name, message)
+						}
 					}
 				})
 			})

@@ -267,7 +267,7 @@ func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) chan
 	delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
 	switch {
 	case verdict.Kind == evidence.Broken:
-		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", now))
+		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", nil, now))
 	case verdict.Kind == evidence.InProgress:
 		p.scheduleNow()
 		return to(backup, backupsync.Submitted(backup, verdict.Task, "", now, now))

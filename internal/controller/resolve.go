@@ -277,7 +277,7 @@ func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, v
 			return nil
 		}
 		if verdict.Kind == evidence.Broken {
-			return backupsync.Unusable(version, verdict.Status, verdict.Task, hash, now)
+			return backupsync.Unusable(version, verdict.Status, verdict.Task, hash, nil, now)
 		}
 		return backupsync.Stored(version, verdict.Task, hash, now)
 	}

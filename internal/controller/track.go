@@ -191,7 +191,8 @@ func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 	case verdict.Kind == evidence.Stored:
 		return p.ended(backup, backupsync.Kept(&task)), true
 	case verdict.Kind == evidence.Broken:
-		return p.broken(backup, verdict.Status), true
+		end := backupsync.EndOf(&task)
+		return p.broken(backup, verdict.Status, &end), true
 	case !look.Tasks.LeavesOpen(question, shared):
 		return p.ended(backup, backupsync.EndOf(&task)), true
 	case look.Lacks(backup.Spec.BackupID) && p.settledSinceEnd(id):
@@ -208,7 +209,7 @@ func (p *pass) lost(backup *v1alpha1.BackupSync, look *evidence.Look, verdict ev
 	case verdict.Kind == evidence.Stored:
 		return p.ended(backup, backupsync.Kept(nil)), true
 	case verdict.Kind == evidence.Broken:
-		return p.broken(backup, verdict.Status), true
+		return p.broken(backup, verdict.Status, nil), true
 	case look.Lacks(backup.Spec.BackupID) && p.runs(backup, max(p.overdueAfter(), p.options.settlesWithin())):
 		return p.ended(backup, backupsync.Forgotten()), true
 	default:
@@ -236,10 +237,10 @@ func (m *memory) forgetEnded(running map[string][]*v1alpha1.BackupSync) {
 }
 
 // broken is the change to a running backup that CBR holds, and cannot restore.
-func (p *pass) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus) change {
+func (p *pass) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus, end *backupsync.Ending) change {
 	now := metav1.NewTime(p.options.Clock.Now())
 	return whileRunning(backup, func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		return backupsync.Unusable(version, held, "", "", now)
+		return backupsync.Unusable(version, held, "", "", end, now)
 	})
 }
 
