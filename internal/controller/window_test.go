@@ -397,6 +397,7 @@ func TestARecordedCallCountsAsLongAsItCanBeUnderWay(t *testing.T) {
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
 	options := Options{Identity: "this process", BeginTimeout: 15 * time.Second, CallTimeout: 60 * time.Second, RateWindow: time.Minute}
+	options.setDefaults()
 	started := seconds(-(15 + 60 + 60 - 1)) // may have reached CBR 59 s ago
 	project := newProject(func(p *v1alpha1.CBRProject) {
 		p.Status.Journal.WriterID = "another process"
