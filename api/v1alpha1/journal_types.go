@@ -73,6 +73,19 @@ type CallCount struct {
 	Calls int32 `json:"calls,omitempty"`
 }
 
+// SettlingBackups are backups of calls that settle at the same time.
+type SettlingBackups struct {
+	// inMilliseconds is how long after this was written they have settled.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	InMilliseconds int64 `json:"inMilliseconds,omitempty"`
+	// backups are hashes of the backups' ids, in base64, or "*" for any.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=87384
+	// +required
+	Backups string `json:"backups,omitempty"`
+}
+
 // TaskScope says for which backups of a call CBR starts a task.
 type TaskScope string
 
@@ -122,14 +135,15 @@ type Journal struct {
 	// +optional
 	Submissions []Submission `json:"submissions,omitempty"`
 
-	// settling are the backups of recent calls of which CBR may not show yet what it has taken: hashes of their ids, in base64, or "*"
-	// for any. They are not sent again meanwhile, should their BackupSyncs be applied anew.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=87384
+	// settling are the backups of recent calls of which CBR may not show yet what it has taken. They are not sent again meanwhile,
+	// should their BackupSyncs be applied anew.
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
-	Settling string `json:"settling,omitempty"`
+	Settling []SettlingBackups `json:"settling,omitempty"`
 
-	// unclaimed are the backups, as in settling, that calls without an answer have brought to CBR while there was no BackupSync of
+	// unclaimed are the backups, written as in settling, that calls without an answer have brought to CBR while there was no BackupSync of
 	// them: should it be applied anew, they are looked up whatever lookupPolicy says.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=87384

@@ -171,7 +171,7 @@ func (p *pass) loadProject(ctx context.Context) error {
 	if project.Status.Journal.WriterID != p.options.Identity {
 		p.memory.overtaken()
 		journal := &project.Status.Journal
-		p.memory.evidence.inherit(project.ResourceVersion, journal.Settling, journal.Unclaimed, p.options.Clock.Now().Add(p.options.SettleTime))
+		p.memory.evidence.inherit(journal, p.options.Clock.Now(), p.options.settlesWithin())
 		p.memory.inherited = restoreWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
 	}
 	p.memory.window.length = p.options.RateWindow

@@ -318,8 +318,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	if len(p.strikes) > 0 {
 		journal.Submissions = struck(journal.Submissions, p.strikes)
 		journal.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)
-		settling := p.memory.evidence.settling(now)
-		journal.Settling, journal.Unclaimed = settling.text(), p.memory.evidence.unclaimed.text()
+		journal.Settling, journal.Unclaimed = p.memory.evidence.settling(now), p.memory.evidence.unclaimed.text()
 	}
 	p.applyClaim(journal)
 	return status

@@ -228,7 +228,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
 		case item.backup == nil: // there is nothing to write; if it is applied anew, it is looked up
-			p.memory.evidence.unclaimed.add(item.BackupID)
+			p.memory.evidence.unclaimed.add(markOf(item.BackupID))
 		default:
 			changes = append(changes, p.found(item.backup, item.Hash, submission.StartTime.Time, verdict))
 		}

@@ -23,15 +23,19 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"backupsync.dev/operator/api/v1alpha1"
 )
 
 // What the journal tells another process of backups whose record is cleared: that CBR may not show yet what it has taken of them, and
 // that it holds some of which there is no BackupSync. They are told by hashes: two that share one wait, or are looked up, for nothing.
 
 const (
-	// maxMarks bounds the backups in a text of marks; the limits of journal.settling and journal.unclaimed follow from it.
+	// maxMarks bounds the backups in the journal; the limits of the fields follow from it.
 	maxMarks  = 16384
 	markBytes = 4
+	// maxSettling is the limit of journal.settling.
+	maxSettling = 64
 	// allMarked stands for every backup, when there are more than that.
 	allMarked = "*"
 )
@@ -48,9 +52,7 @@ func markOf(backupID string) uint32 {
 	return hash.Sum32()
 }
 
-func (m *marks) add(backupID string) { m.addHash(markOf(backupID)) }
-
-func (m *marks) addHash(hash uint32) {
+func (m *marks) add(hash uint32) {
 	if m.hashes == nil {
 		m.hashes = map[uint32]struct{}{}
 	}
@@ -60,7 +62,7 @@ func (m *marks) addHash(hash uint32) {
 func (m *marks) addAll(other marks) {
 	m.all = m.all || other.all
 	for hash := range other.hashes {
-		m.addHash(hash)
+		m.add(hash)
 	}
 }
 
@@ -90,53 +92,99 @@ func marksOf(text string) marks {
 	}
 	var read marks
 	for hash := range slices.Chunk(packed, markBytes) {
-		read.addHash(binary.BigEndian.Uint32(hash))
+		read.add(binary.BigEndian.Uint32(hash))
 	}
 	return read
 }
 
-// inheritance is what another process has left in the journal.
+// inheritance is what other processes have left in the journal of their calls.
 type inheritance struct {
-	version  string    // of the project that it was read from
-	settling marks     // what the calls of that process have carried
-	until    time.Time // when they have settled
+	from     []v1alpha1.SettlingBackups
+	settling []settlingMarks
 }
 
-// inherit reads the journal of another process. Its calls settle from when this one first sees what it has written.
-func (k *knowledge) inherit(version, settling, unclaimed string, until time.Time) {
-	if k.inherited.version == version {
+// settlingMarks are backups of calls that have settled at a time.
+type settlingMarks struct {
+	marks
+	at time.Time
+}
+
+// inherit reads the journal of another process. How long its calls still settle counts from when this one first sees what it has
+// written: two processes that write by turns do not make that longer.
+func (k *knowledge) inherit(journal *v1alpha1.Journal, now time.Time, longest time.Duration) {
+	k.unclaimed.addAll(marksOf(journal.Unclaimed))
+	if slices.Equal(k.inherited.from, journal.Settling) {
 		return
 	}
-	k.inherited = inheritance{version: version, settling: marksOf(settling), until: until}
-	k.unclaimed.addAll(marksOf(unclaimed))
+	k.inherited = inheritance{from: slices.Clone(journal.Settling)}
+	for _, left := range journal.Settling {
+		in := longest // a damaged status cannot hold up backups for ever
+		if milliseconds := longest.Milliseconds(); left.InMilliseconds < milliseconds {
+			in = time.Duration(left.InMilliseconds) * time.Millisecond
+		}
+		k.inherited.settling = append(k.inherited.settling, settlingMarks{marks: marksOf(left.Backups), at: now.Add(in)})
+	}
 }
 
 // settlesAt returns when the latest calls that may have carried a backup have settled.
 func (k *knowledge) settlesAt(backupID string) time.Time {
-	own := k.settled[fold(backupID)]
-	if k.inherited.until.After(own) && k.inherited.settling.has(backupID) {
-		return k.inherited.until
-	}
-	return own
-}
-
-// settling are the backups of calls that have not settled.
-func (k *knowledge) settling(now time.Time) marks {
-	var left marks
-	for id, settled := range k.settled {
-		if settled.After(now) {
-			left.add(id)
+	latest := k.settled[fold(backupID)]
+	for _, left := range k.inherited.settling {
+		if left.at.After(latest) && left.has(backupID) {
+			latest = left.at
 		}
 	}
-	if k.inherited.until.After(now) {
-		left.addAll(k.inherited.settling)
+	return latest
+}
+
+// settling are the backups of calls that have not settled, for status.journal.settling. When there are more times than that may hold,
+// neighbours settle at the later one.
+func (k *knowledge) settling(now time.Time) []v1alpha1.SettlingBackups {
+	byTime := map[time.Time]*marks{}
+	at := func(when time.Time) *marks {
+		if byTime[when] == nil {
+			byTime[when] = &marks{}
+		}
+		return byTime[when]
 	}
-	return left
+	for id, settled := range k.settled {
+		if settled.After(now) {
+			at(settled).add(markOf(id))
+		}
+	}
+	for _, left := range k.inherited.settling {
+		if left.at.After(now) {
+			at(left.at).addAll(left.marks)
+		}
+	}
+	times := slices.SortedFunc(maps.Keys(byTime), time.Time.Compare)
+	var settling []v1alpha1.SettlingBackups
+	for group := range slices.Chunk(times, max(1, (len(times)+maxSettling-1)/maxSettling)) {
+		var together marks
+		for _, when := range group {
+			together.addAll(*byTime[when])
+		}
+		settling = append(settling, v1alpha1.SettlingBackups{
+			InMilliseconds: group[len(group)-1].Sub(now).Milliseconds() + 1, Backups: together.text()})
+	}
+	return bounded(settling)
+}
+
+// bounded returns what settles as one entry for every backup if it is too much for the journal.
+func bounded(settling []v1alpha1.SettlingBackups) []v1alpha1.SettlingBackups {
+	length := 0
+	for _, each := range settling {
+		length += len(each.Backups)
+	}
+	if length <= base64.StdEncoding.EncodedLen(maxMarks*markBytes) {
+		return settling
+	}
+	return []v1alpha1.SettlingBackups{{InMilliseconds: settling[len(settling)-1].InMilliseconds, Backups: allMarked}}
 }
 
 // leftBehind reports whether CBR may hold a backup of which the status of its BackupSync tells nothing.
 func (k *knowledge) leftBehind(backupID string) bool {
-	return k.unclaimed.has(backupID) || k.inherited.settling.has(backupID)
+	return k.unclaimed.has(backupID) || slices.ContainsFunc(k.inherited.settling, func(left settlingMarks) bool { return left.has(backupID) })
 }
 
 // keepCalls takes over what was known of calls.
