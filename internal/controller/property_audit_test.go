@@ -40,6 +40,7 @@ type audit struct {
 	options   cbrtest.Options                  // of the cloud
 	taken     map[string][]acceptance          // by folded id
 	held      map[string]string                // what is in CBR without us, by folded id: its status
+	had       map[string]bool                  // what was held there in a usable status, whether or not it still is
 	requested map[string]bool                  // a person has asked for another import
 	wrong     []string
 }
@@ -52,7 +53,7 @@ type acceptance struct {
 }
 
 func newAudit() *audit {
-	return &audit{taken: map[string][]acceptance{}, held: map[string]string{}, requested: map[string]bool{}}
+	return &audit{taken: map[string][]acceptance{}, held: map[string]string{}, had: map[string]bool{}, requested: map[string]bool{}}
 }
 
 // configure changes how the cloud behaves.
@@ -77,6 +78,7 @@ func (w *world) endsAs(ends func(cbr.Backup) cbrtest.Outcome) {
 func (w *world) hold(id, status string) {
 	w.audit.mutex.Lock()
 	w.audit.held[fold(id)] = status
+	w.audit.had[fold(id)] = w.audit.had[fold(id)] || cbr.BackupStatus(status).Usable()
 	w.audit.mutex.Unlock()
 	w.cloud.AddBackups("", cbr.StoredBackup{ID: id, Status: status})
 	w.note("CBR holds %s in status %q", id, status)
@@ -166,7 +168,7 @@ func (a *audit) stored(object client.Object) {
 
 // usable reports whether CBR has had a backup in a usable status.
 func (a *audit) usable(id string, now time.Time) bool {
-	return cbr.BackupStatus(a.held[id]).Usable() || slices.ContainsFunc(a.taken[id], func(each acceptance) bool {
+	return a.had[id] || slices.ContainsFunc(a.taken[id], func(each acceptance) bool {
 		return !each.shown.After(now) && cbr.BackupStatus(each.leaves).Usable()
 	})
 }

@@ -282,8 +282,8 @@ func (b *behaviour) tellsLittle() bool { return b.SharedTasks || b.HideBackup }
 // one backup perhaps, a call is made every 15 minutes; two processes that are both active learn from half of them each.
 const patience = 48 * time.Hour
 
-// settleWell heals the cloud and lets everything come to its end: by the processes as they are, or by a new one that is left alone.
-// It returns what does not.
+// settleWell heals the cloud and lets everything come to its end: by the processes as they are, of which a lease leaves one in the end,
+// or by a new one that is left alone. It returns what does not.
 func (w *world) settleWell(alone bool) string {
 	if alone {
 		w.kill(w.actors[0])
@@ -295,8 +295,12 @@ func (w *world) settleWell(alone bool) string {
 	for range maxSteps {
 		w.turn()
 		late := w.underWay(func() int { return len(w.late) })
-		if left = w.stuck(); left == "" && late == 0 || w.audit.findings() != "" || time.Now().After(end) {
+		if left = w.stuck(); left == "" && late == 0 || w.audit.findings() != "" || alone && time.Now().After(end) {
 			return left
+		}
+		if time.Now().After(end) {
+			w.kill(w.actors[0])
+			alone, end = true, time.Now().Add(patience)
 		}
 		w.mutex.Lock()
 		wait := w.untilDue(w.actors[:]...)
