@@ -214,7 +214,7 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if _, recorded := p.recorded[id]; recorded || p.memory.suspects.waits(id) {
 		return false
 	}
-	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !backupsync.Requested(backup) {
+	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !wait.overriddenBy(backup) {
 		p.wakeAt(wait.until)
 		return false
 	}

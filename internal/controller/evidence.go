@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
@@ -52,6 +53,11 @@ type knowledge struct {
 	undated map[string]firstSight
 }
 
+// overriddenBy reports whether a person asks for a backup for which CBR was not asked since.
+func (w pause) overriddenBy(backup *v1alpha1.BackupSync) bool {
+	return backupsync.Requested(backup) && backupsync.RequestOf(backup) != w.request
+}
+
 // firstSight is when so many tasks of a key were first seen.
 type firstSight struct {
 	at    time.Time
@@ -66,6 +72,7 @@ type pause struct {
 	overdue      string // id of that task, if it takes too long
 	unclear      string // why nothing can be said
 	refused      bool   // CBR answers with that error when it is asked for the backup
+	request      string // at the BackupSync, that CBR was asked for: another one does not wait
 }
 
 // namedTask is a task that an answer has named.
@@ -250,20 +257,21 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 }
 
 // awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.
-func (p *pass) awaitsQuietly(backupID string) {
+func (p *pass) awaitsQuietly(backup *v1alpha1.BackupSync) {
 	now := p.options.Clock.Now()
-	p.pauses(backupID, pause{since: now, until: p.memory.evidence.together(now, now.Add(p.askAgain(0)))})
+	p.pauses(backup, pause{since: now, until: p.memory.evidence.together(now, now.Add(p.askAgain(0)))})
 }
 
 // pauses notes that a backup is not sent before CBR is asked again, and asks for the pass that does.
-func (p *pass) pauses(backupID string, why pause) {
-	p.memory.evidence.waits[fold(backupID)] = why
+func (p *pass) pauses(backup *v1alpha1.BackupSync, why pause) {
+	why.request = backupsync.RequestOf(backup)
+	p.memory.evidence.waits[fold(backup.Spec.BackupID)] = why
 	p.wakeAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
-func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence.Judge) {
-	now, next := p.options.Clock.Now(), p.memory.evidence.waits[fold(backupID)]
+func (p *pass) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
+	now, next := p.options.Clock.Now(), p.memory.evidence.waits[fold(backup.Spec.BackupID)]
 	if next.since.IsZero() {
 		next.since = now
 	}
@@ -279,7 +287,7 @@ func (p *pass) awaits(backupID string, verdict evidence.Verdict, judge *evidence
 			next.overdue = verdict.Task
 		}
 	}
-	p.pauses(backupID, next)
+	p.pauses(backup, next)
 }
 
 // together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,

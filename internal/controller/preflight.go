@@ -219,7 +219,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 			}
 		case undecided(verdict, backup.Status.OperationLogID):
-			p.awaits(backup.Spec.BackupID, verdict, judge)
+			p.awaits(backup, verdict, judge)
 			waiting = append(waiting, backup)
 		default:
 			changes = append(changes, p.marks(backup, verdict))
@@ -253,7 +253,7 @@ func (p *pass) markOthers(judge *evidence.Judge) []change {
 		case verdict.Kind == evidence.Stored, verdict.Kind == evidence.Broken, runsElsewhere(verdict, backup.Status.OperationLogID):
 			changes = append(changes, p.marks(backup, verdict))
 		case verdict.Kind == evidence.InProgress:
-			p.awaitsQuietly(backup.Spec.BackupID)
+			p.awaitsQuietly(backup)
 		}
 	}
 	return changes

@@ -330,7 +330,7 @@ func (p *pass) slowDown(absent []lostItem) {
 	now := p.options.Clock.Now()
 	for _, item := range absent {
 		failed := p.memory.suspects.failures[fold(item.Spec.BackupID)].count
-		p.pauses(item.Spec.BackupID, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
+		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
 	}
 }
 

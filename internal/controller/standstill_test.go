@@ -276,3 +276,23 @@ func TestAPauseWithMuchToSendIsOne(t *testing.T) {
 		})
 	}
 }
+
+// A request is a reason to ask CBR at once, and once: if that cannot be answered, it is asked again as it would be without.
+func TestARequestThatCannotBeMetIsNoReasonToAskWithoutEnd(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(t *testing.T, w *world) {
+		w.unreadable(itemOf(0).ID, cbrtest.APIError{Status: 409, Code: "BackupService.6125"})
+		w.live(w.actors[0], 10*time.Minute)
+		before := len(w.cloud.Ledger())
+		w.request(kindBackup, "b0")
+		w.live(w.actors[0], time.Second)
+		if len(w.cloud.Ledger()) == before {
+			t.Error("CBR is not asked when a person wants it")
+		}
+		w.live(w.actors[0], time.Hour)
+		if reads := len(w.cloud.Ledger()); reads > 600 {
+			t.Errorf("%d calls in an hour", reads)
+		}
+		w.configure(func(o *cbrtest.Options) { o.GetError = nil })
+		w.wantHealed(t, 10*time.Minute)
+	})
+}
