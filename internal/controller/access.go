@@ -100,13 +100,24 @@ func (a *access) proven() bool {
 	return a.calls.failures == 0 && (a.calls.proven || a.reads.proven && a.reads.failures == 0)
 }
 
-// retryAt returns when there may be something new to learn by one kind of requests: with refused credentials, when the Secret is
-// read again.
-func (a *access) retryAt(kind *circuit) time.Time {
-	if !a.recheck.IsZero() && (kind.until.IsZero() || a.recheck.Before(kind.until)) {
-		return a.recheck
+// retryAt returns when there may be something new to learn by one kind of requests: when they may go on, or when the Secret is read
+// again. It is zero if neither is still to come.
+func (a *access) retryAt(kind *circuit, now time.Time) (next time.Time) {
+	for _, at := range []time.Time{a.recheck, kind.until} {
+		if at.After(now) {
+			next = sooner(next, at)
+		}
 	}
-	return kind.until
+	return next
+}
+
+// waits reports whether there is nothing new to learn yet: no request may be made, or what they need is missing, and the Secret is not
+// to be read again.
+func (a *access) waits(now time.Time) bool {
+	if a.recheck.IsZero() {
+		return a.closed(now)
+	}
+	return now.Before(a.recheck) && (a.closed(now) || a.obstacle.reason != "")
 }
 
 // usable notes that endpoint and credentials are complete and may be tried.

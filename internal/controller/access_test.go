@@ -114,7 +114,7 @@ func TestRefusedCredentialsWaitForOtherContent(t *testing.T) {
 	known := access{}
 	known.failed(aRead, failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
 	g.Expect(known.closed(noon.Add(59*time.Minute))).To(BeTrue(), "not even if the answer names a shorter time")
-	g.Expect(known.retryAt(&known.calls)).To(Equal(noon.Add(contentWait)))
+	g.Expect(known.retryAt(&known.calls, noon.Time)).To(Equal(noon.Add(contentWait)))
 	known.usable()
 	g.Expect(known.closed(noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
 	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
@@ -128,11 +128,19 @@ func TestContentThatCannotBeUsedIsReadAgain(t *testing.T) {
 	failing := circuit{until: noon.Add(time.Hour), failures: 3}
 	for _, before := range []access{{}, {reads: failing}, {reads: failing, calls: failing}} {
 		before.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
-		g.Expect(before.retryAt(&before.reads)).To(Equal(noon.Add(contentWait)))
+		g.Expect(before.retryAt(&before.reads, noon.Time)).To(Equal(noon.Add(contentWait)))
 		g.Expect(before.closed(noon.Time)).To(BeFalse())
 	}
 	refused := access{recheck: noon.Add(time.Minute), calls: circuit{until: noon.Add(time.Second)}}
-	g.Expect(refused.retryAt(&refused.calls)).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
+	g.Expect(refused.retryAt(&refused.calls, noon.Time)).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
+	g.Expect(refused.retryAt(&refused.calls, seconds(2))).To(Equal(noon.Add(time.Minute)), "what is over is no reason for a pass")
+	g.Expect(refused.waits(noon.Time)).To(BeFalse(), "reads may go on")
+	refused.reads.until = noon.Add(time.Second)
+	g.Expect(refused.waits(noon.Time)).To(BeTrue())
+	g.Expect(refused.waits(seconds(1))).To(BeFalse(), "the hour is over, whatever the Secret holds")
+	refused.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
+	g.Expect(refused.waits(seconds(1))).To(BeTrue())
+	g.Expect(refused.waits(noon.Add(contentWait))).To(BeFalse())
 }
 
 func TestAccessAfterSuccess(t *testing.T) {

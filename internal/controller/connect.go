@@ -43,7 +43,7 @@ func (p *pass) connect(ctx context.Context, kind requestKind) (bool, error) {
 	}
 	this, _ := p.memory.access.of(kind)
 	if this.closed(p.options.Clock.Now()) {
-		p.wakeAt(p.memory.access.retryAt(this))
+		p.wakeAt(p.memory.access.retryAt(this, p.options.Clock.Now()))
 		return false, nil
 	}
 	return true, nil
@@ -65,9 +65,9 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	if known.inputs != p.inputs {
 		*known = access{inputs: p.inputs}
 	}
-	if waits := known.recheck.IsZero() && known.closed(p.now); waits || p.now.Before(known.recheck) {
-		p.wakeAt(known.retryAt(&known.reads))
-		p.wakeAt(known.retryAt(&known.calls))
+	if known.waits(p.now) {
+		p.wakeAt(known.retryAt(&known.reads, p.now))
+		p.wakeAt(known.retryAt(&known.calls, p.now))
 		return false, nil
 	}
 	if endpoint := endpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {

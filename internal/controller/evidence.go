@@ -252,7 +252,7 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 	}
 	p.memory.access.failed(aRead, err, p.options.Clock.Now())
 	p.log.Error(err, what, "count", count)
-	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads))
+	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads, p.now))
 	return false
 }
 

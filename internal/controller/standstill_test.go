@@ -18,6 +18,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -294,5 +295,26 @@ func TestARequestThatCannotBeMetIsNoReasonToAskWithoutEnd(t *testing.T) {
 		}
 		w.configure(func(o *cbrtest.Options) { o.GetError = nil })
 		w.wantHealed(t, 10*time.Minute)
+	})
+}
+
+// Refused credentials are tried again every hour. Around that, too, passes wait for each other.
+func TestRefusedCredentialsMakeNoPassesWithoutEnd(t *testing.T) {
+	scripted(t, v1alpha1.LookupNever, 0, func(t *testing.T, w *world) {
+		w.refuseAll(during(5*time.Hour, cbrtest.AllCalls, cbrtest.APIError{Status: 401, Code: "APIGW.0301"}))
+		w.declareMany(3)
+		w.live(w.actors[0], 4*time.Hour)
+		passes := 0
+		for _, each := range w.trace {
+			if strings.Contains(each, "begins a pass over "+firstProject) {
+				passes++
+			}
+		}
+		if most := int(4*time.Hour/contentWait) + 20; passes > most { // the Secret is read again every 10 s
+			t.Errorf("%d passes in 4 hours, more than %d", passes, most)
+		}
+		if calls := len(w.cloud.Ledger()); calls > 15 {
+			t.Errorf("%d calls in 4 hours", calls)
+		}
 	})
 }

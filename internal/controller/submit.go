@@ -190,8 +190,8 @@ func (r *round) halted(call submission) bool {
 func (r *round) again() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if calls := &r.memory.access.calls; calls.closed(r.options.Clock.Now()) {
-		r.wakeAt(r.memory.access.retryAt(calls))
+	if calls, now := &r.memory.access.calls, r.options.Clock.Now(); calls.closed(now) {
+		r.wakeAt(r.memory.access.retryAt(calls, now))
 		return
 	}
 	r.pass.again()
