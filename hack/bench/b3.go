@@ -28,6 +28,7 @@ import (
 	"backupsync.dev/operator/hack/bench/report"
 	"backupsync.dev/operator/hack/bench/rivals"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
@@ -208,7 +209,7 @@ func (s *stand) newAccount(ctx context.Context, compression rivals.Compression) 
 	if err != nil {
 		return nil, err
 	}
-	token, err := cbr.NewToken([]byte(cbrtest.Token))
+	token, err := auth.NewToken([]byte(cbrtest.Token), time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("make a rival's token: %w", err)
 	}

@@ -38,6 +38,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -77,7 +78,7 @@ func start(t *testing.T, arguments ...string) process {
 
 func client(t *testing.T, url, project, token, caBundle string) *cbr.Client {
 	t.Helper()
-	credential, err := cbr.NewToken([]byte(token))
+	credential, err := auth.NewToken([]byte(token), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

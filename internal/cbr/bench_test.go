@@ -22,8 +22,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -57,7 +59,7 @@ func fullPage(list, element string, size int) string {
 }
 
 func benchmarkList(b *testing.B, body string, list func(*cbr.Client) int) {
-	token, err := cbr.NewToken([]byte(fuzzToken))
+	token, err := auth.NewToken([]byte(fuzzToken), time.Time{})
 	if err != nil {
 		b.Fatal(err)
 	}

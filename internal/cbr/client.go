@@ -77,7 +77,7 @@ type Client struct {
 
 var errEndpoint = errors.New("the endpoint is not an https:// or http:// URL of a host alone")
 
-// NewClient makes a Client. It returns an error if the endpoint or the project id cannot be part of a URL.
+// NewClient makes a Client. It returns an error if the endpoint or the project id cannot be part of a URL, or without a credential.
 func NewClient(config Config) (*Client, error) {
 	base, err := url.Parse(strings.TrimSuffix(config.Endpoint, "/"))
 	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") ||
@@ -87,13 +87,16 @@ func NewClient(config Config) (*Client, error) {
 	if !safeSegment(config.ProjectID) {
 		return nil, fmt.Errorf("project id %q cannot be part of a URL", config.ProjectID)
 	}
+	if config.Credential == nil {
+		return nil, errNoCredential
+	}
 	if config.Timeout == 0 {
 		config.Timeout = DefaultTimeout
 	}
 	return &Client{
 		config: config,
 		base:   base,
-		secret: newRedactor(secretOf(config.Credential)),
+		secret: newRedactor(config.Credential.Secrets),
 		http: &http.Client{
 			Transport: config.Transport,
 			// A redirect would carry the token, a custom header, to wherever it points.
@@ -182,7 +185,9 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	})
 	httpRequest, err := c.newRequest(ctx, call)
 	if err != nil {
-		return &Error{Operation: call.operation, Class: Credentials, Untouched: true, Err: err}
+		failure := unauthorized(call.operation, err)
+		failure.Err = c.secret.hideError(err)
+		return failure
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
@@ -193,11 +198,15 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	defer response.Body.Close()
 	// After a 101 the connection is the caller's, and the context does not end a read of it.
 	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
+	skew := skewOf(response.Header.Get("Date"), time.Now())
 	if response.StatusCode != http.StatusOK {
-		return c.refused(call.operation, response)
+		failure := c.refused(call.operation, response)
+		failure.Skew = skew
+		c.tellCredential(failure)
+		return failure
 	}
 	if err := readAnswer(response.Body, call.read); err != nil {
-		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")),
+		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")), Skew: skew,
 			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.hideError(err))}
 	}
 	return nil
@@ -217,26 +226,37 @@ func readAnswer(body io.Reader, read func(*stream) error) error {
 func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, error) {
 	address := c.base.JoinPath(append([]string{"v3", c.config.ProjectID}, call.segments...)...)
 	address.RawQuery = call.query.Encode()
-	var body io.Reader
-	if call.body != nil {
-		// Not a bytes.Reader, from which net/http could make the body anew and send it twice.
-		at, _ := ctx.Value(beginBeforeKey{}).(time.Time)
-		body = &lateBody{Reader: bytes.NewReader(call.body), beginBefore: at}
-	}
-	httpRequest, err := http.NewRequestWithContext(ctx, call.method, address.String(), body)
+	httpRequest, err := http.NewRequestWithContext(ctx, call.method, address.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	httpRequest.ContentLength = int64(len(call.body))
 	httpRequest.Header.Set("Content-Type", "application/json")
 	httpRequest.Header.Set("Accept", "application/json")
 	if c.config.UserAgent != "" {
 		httpRequest.Header.Set("User-Agent", c.config.UserAgent)
 	}
-	if err := c.config.Credential.Authorize(ctx, httpRequest); err != nil {
+	if err := c.config.Credential.Authorize(ctx, httpRequest, call.body); err != nil {
 		return nil, fmt.Errorf("authorize the request: %w", err)
 	}
+	attachBody(httpRequest, call.body)
 	return httpRequest, nil
+}
+
+// attachBody gives a request its body, which may begin until the time of BeginBefore. It is not a bytes.Reader, from which
+// net/http could make the body anew and send it twice.
+func attachBody(httpRequest *http.Request, content []byte) {
+	httpRequest.Body, httpRequest.GetBody, httpRequest.ContentLength = nil, nil, int64(len(content))
+	if content != nil {
+		at, _ := httpRequest.Context().Value(beginBeforeKey{}).(time.Time)
+		httpRequest.Body = io.NopCloser(&lateBody{Reader: bytes.NewReader(content), beginBefore: at})
+	}
+}
+
+// tellCredential tells the credential that it was refused, if it wants to know.
+func (c *Client) tellCredential(failure *Error) {
+	if refusable, ok := c.config.Credential.(Refusable); ok && failure.Class == Credentials {
+		refusable.Refused(failure)
+	}
 }
 
 // unanswered is the failure of a request that got no answer. Without a connection nothing was sent.
@@ -263,6 +283,18 @@ func (c *Client) refused(operation Operation, response *http.Response) *Error {
 		Class:      class,
 		Untouched:  untouched(class, response.StatusCode, said.Code),
 	}
+}
+
+// leastSkew is the difference of two clocks that a header, which counts whole seconds and takes its time to arrive, can show.
+const leastSkew = 5 * time.Second
+
+// skewOf returns how far a server's clock, as its Date header shows it, is ahead of ours, 0 without a header that can be read.
+func skewOf(header string, now time.Time) time.Duration {
+	date, err := http.ParseTime(header)
+	if skew := date.Sub(now); err == nil && skew.Abs() >= leastSkew {
+		return skew
+	}
+	return 0
 }
 
 func requestID(response *http.Response, inBody string) string {

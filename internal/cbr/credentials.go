@@ -18,42 +18,34 @@ package cbr
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
-const tokenHeader = "X-Auth-Token"
-
-// Credential authenticates requests.
+// Credential authorizes requests. It is safe for concurrent use.
 type Credential interface {
-	// Authorize adds what authenticates the request: headers, or a signature over the request as it is.
-	// An error means that the request must not be sent.
-	Authorize(ctx context.Context, request *http.Request) error
+	// Authorize adds headers that authorize the request with this body, nil for none. It never touches request.Body, which is
+	// not there yet: it can be read only once, when the call begins. An error means that the request must not be sent; an *Error
+	// keeps its class, any other is of class Credentials.
+	Authorize(ctx context.Context, request *http.Request, body []byte) error
+	// Secrets returns the texts that must not be seen anywhere, as they are now.
+	Secrets() []string
 }
 
-// Token is an IAM token, sent in the header X-Auth-Token.
-type Token struct {
-	value *string // a pointer: formatting a struct that holds a Token does not follow it
+// Refusable is a Credential that wants to know of answers that refuse it. The Client tells it of each of them once.
+type Refusable interface {
+	// Refused is told of a failure of class Credentials that CBR or the gateway answered with.
+	Refused(failure *Error)
 }
 
-// Authorize sets the token's header.
-func (t Token) Authorize(_ context.Context, request *http.Request) error {
-	if t.value == nil {
-		return ErrEmptyToken
+var errNoCredential = errors.New("there is no credential to authorize calls with")
+
+// unauthorized is the failure of a call that its credential did not let out.
+func unauthorized(operation Operation, err error) *Error {
+	failure := &Error{Operation: operation, Class: Credentials, Untouched: true, Err: err}
+	var cause *Error
+	if errors.As(err, &cause) {
+		failure.Class, failure.RetryAfter, failure.Skew = cause.Class, cause.RetryAfter, cause.Skew
 	}
-	request.Header.Set(tokenHeader, *t.value)
-	return nil
+	return failure
 }
-
-// secretOf returns the text of a credential that must not be seen, "" if it sends none.
-func secretOf(credential Credential) string {
-	if token, ok := credential.(Token); ok && token.value != nil {
-		return *token.value
-	}
-	return ""
-}
-
-// String keeps the token out of logs and messages.
-func (t Token) String() string { return "[token]" }
-
-// GoString keeps the token out of logs and messages.
-func (t Token) GoString() string { return t.String() }

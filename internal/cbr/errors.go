@@ -82,7 +82,10 @@ type Error struct {
 	Message    string // error message of the answer, without secrets; not cleaned otherwise
 	RequestID  string
 	RetryAfter time.Duration // what the answer asked for, 0 without
-	Class      Class
+	// Skew is how far the server's clock was ahead of ours when it answered; 0 for less than
+	// some seconds, and if it did not say.
+	Skew  time.Duration
+	Class Class
 	// Untouched says that CBR has certainly taken nothing from an import: it was never sent, or the
 	// gateway itself turned it away. Otherwise CBR may have taken some of it, whatever it answered.
 	Untouched bool

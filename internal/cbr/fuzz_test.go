@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -51,7 +52,7 @@ func (s stub) RoundTrip(request *http.Request) (*http.Response, error) {
 
 func (s stub) client(t *testing.T) *cbr.Client {
 	t.Helper()
-	token, err := cbr.NewToken([]byte(fuzzToken))
+	token, err := auth.NewToken([]byte(fuzzToken), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,31 +388,4 @@ func documentedClass(operation cbr.Operation, status int, code string) (cbr.Clas
 		}
 	}
 	return "", false
-}
-
-// What is taken for a token can be sent, and what is not is not repeated.
-func FuzzNewToken(f *testing.F) {
-	for _, token := range realTokens() {
-		f.Add([]byte(token))
-	}
-	for _, content := range []string{"", "\xff\xfe", "\x00", "a\x00b\x00", "\ufeff", "{", `"`, "X-Auth-Token:", "-----BEGIN ", "TUlJ", "TUlJ\nTUlJ="} {
-		f.Add([]byte(content))
-	}
-	f.Fuzz(func(t *testing.T, content []byte) {
-		token, err := cbr.NewToken(content)
-		if err != nil {
-			if text := string(content); len(text) > 30 && strings.Contains(err.Error(), text) {
-				t.Errorf("%q is repeated", content)
-			}
-			return
-		}
-		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://cbr.example.com", nil)
-		if err := token.Authorize(t.Context(), request); err != nil {
-			t.Fatal(err)
-		}
-		sent := request.Header.Get("X-Auth-Token")
-		if sent != strings.TrimSpace(string(content)) || sent == "" || len(sent) > 64<<10 || strings.ContainsAny(sent, " \r\n\x00") {
-			t.Errorf("%q is sent as %q", content, sent)
-		}
-	})
 }

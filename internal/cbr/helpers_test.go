@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -76,7 +77,7 @@ func failure(t *testing.T, err error) *cbr.Error {
 // configFor is the configuration of a client that speaks to an endpoint as the program does.
 func configFor(t *testing.T, endpoint, token, caBundle string) cbr.Config {
 	t.Helper()
-	credential, err := cbr.NewToken([]byte(token))
+	credential, err := auth.NewToken([]byte(token), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

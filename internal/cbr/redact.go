@@ -19,6 +19,7 @@ package cbr
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -34,25 +35,27 @@ const (
 	hidden     = "[redacted]"
 )
 
-// redactor keeps a secret out of what servers say.
+// redactor keeps secrets out of what servers say.
 type redactor struct {
-	secret func() string // a function: formatting does not call it
-	once   sync.Once
+	secrets func() []string // a function: formatting does not call it
+
+	mutex  sync.Mutex
+	cut    []string // the secrets that pieces and short were made of
 	pieces map[string]struct{}
+	short  []string
 }
 
-func newRedactor(secret string) *redactor { return &redactor{secret: func() string { return secret }} }
+func newRedactor(secrets func() []string) *redactor { return &redactor{secrets: secrets} }
 
-// hide returns the beginning of a text without the secret, and without pieces of it.
+// hide returns the beginning of a text without the secrets, and without pieces of them.
 func (r *redactor) hide(text string) string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.refresh()
 	text = beginning(text)
-	switch {
-	case r.secret() == "":
-		return text
-	case len(r.secret()) < pieceLength:
-		return strings.ReplaceAll(text, r.secret(), hidden)
+	for _, secret := range r.short {
+		text = strings.ReplaceAll(text, secret, hidden)
 	}
-	r.once.Do(r.cut)
 	var safe strings.Builder
 	for at := 0; at < len(text); {
 		length := r.pieceAt(text, at)
@@ -79,11 +82,20 @@ func (r *redactor) pieceAt(text string, at int) int {
 	return length
 }
 
-func (r *redactor) cut() {
-	secret := r.secret()
-	r.pieces = make(map[string]struct{}, len(secret))
-	for end := pieceLength; end <= len(secret); end++ {
-		r.pieces[secret[end-pieceLength:end]] = struct{}{}
+// refresh cuts the secrets into pieces, unless they are those that were cut already.
+func (r *redactor) refresh() {
+	secrets := r.secrets()
+	if slices.Equal(secrets, r.cut) {
+		return
+	}
+	r.cut, r.short, r.pieces = slices.Clone(secrets), nil, map[string]struct{}{}
+	for _, secret := range secrets {
+		if secret != "" && len(secret) < pieceLength {
+			r.short = append(r.short, secret)
+		}
+		for end := pieceLength; end <= len(secret); end++ {
+			r.pieces[secret[end-pieceLength:end]] = struct{}{}
+		}
 	}
 }
 
@@ -95,8 +107,11 @@ func (r *redactor) hideError(err error) error {
 	return err
 }
 
-// betrays says whether an identifier holds a piece of the secret.
-func (r *redactor) betrays(id string) bool { return len(r.secret()) >= longSecret && r.hide(id) != id }
+// betrays reports whether an identifier holds a piece of a secret.
+func (r *redactor) betrays(id string) bool {
+	long := slices.ContainsFunc(r.secrets(), func(secret string) bool { return len(secret) >= longSecret })
+	return long && r.hide(id) != id
+}
 
 func beginning(text string) string {
 	if len(text) <= maxText {

@@ -33,6 +33,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 )
 
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
@@ -172,7 +173,7 @@ func (p *pass) readCredential(ctx context.Context) (*content, error) {
 	if !found {
 		return missing("The Secret %s has no key %q. Put an IAM token there.", name, v1alpha1.TokenKey)
 	}
-	token, err := cbr.NewToken(value)
+	token, err := auth.NewToken(value, time.Time{})
 	if err != nil {
 		return missing("The key %q of Secret %s cannot be used: %v.", v1alpha1.TokenKey, name, err)
 	}

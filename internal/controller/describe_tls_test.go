@@ -36,6 +36,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 )
 
 // certificate is one with its key.
@@ -134,7 +135,7 @@ func causeAt(t *testing.T, address, bundle string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := cbr.NewToken([]byte("token"))
+	token, err := auth.NewToken([]byte("token"), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -59,7 +60,7 @@ func TestBucket(t *testing.T) {
 func apply(t *testing.T, options cbrtest.Options, count int) (*Terraform, time.Duration) {
 	t.Helper()
 	cloud := cbrtest.New(options)
-	token, err := cbr.NewToken([]byte(cbrtest.Token))
+	token, err := auth.NewToken([]byte(cbrtest.Token), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,10 @@ import (
 	"encoding/pem"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 )
 
 // Server is a Cloud that listens on the loopback interface.
@@ -72,7 +74,7 @@ func (s *Server) Config(t testing.TB) cbr.Config {
 	if len(options.Tokens) == 0 {
 		t.Fatal("the server accepts no token")
 	}
-	token, err := cbr.NewToken([]byte(options.Tokens[0]))
+	token, err := auth.NewToken([]byte(options.Tokens[0]), time.Time{})
 	if err != nil {
 		t.Fatalf("the first token of the options: %v", err)
 	}

@@ -14,19 +14,30 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package cbr
+package auth
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
+	"time"
 )
+
+const tokenHeader = "X-Auth-Token"
 
 // maxTokenLength bounds a token, in bytes. IAM's take several KB, and servers refuse headers of more than 8 to 64 KB.
 const maxTokenLength = 64 << 10
+
+// Token is an IAM token, sent in the header X-Auth-Token.
+type Token struct {
+	value   *string // a pointer: formatting a struct that holds a Token does not follow it
+	expires time.Time
+}
 
 // Why a text is not a token, in words that tell what to do. They do not repeat the text.
 var (
@@ -47,7 +58,8 @@ var headerLine = regexp.MustCompile(`(?im)^[<>*\s]*"?X-(Subject|Auth)-Token"?\s*
 
 // NewToken makes a Token of a Secret's content: white space around it is trimmed, as a trailing newline is
 // common there; anything but printable ASCII inside is refused. Texts that are commonly taken for a token are told apart.
-func NewToken(content []byte) (Token, error) {
+// expires is when the token ends, the zero time if that is not known.
+func NewToken(content []byte, expires time.Time) (Token, error) {
 	content = bytes.TrimSpace(content)
 	switch {
 	case len(content) == 0:
@@ -62,8 +74,37 @@ func NewToken(content []byte) (Token, error) {
 		return Token{}, ErrInvalidToken
 	}
 	value := string(content)
-	return Token{value: &value}, nil
+	return Token{value: &value, expires: expires}, nil
 }
+
+// Authorize sets the token's header.
+func (t Token) Authorize(_ context.Context, request *http.Request, _ []byte) error {
+	if t.value == nil {
+		return ErrEmptyToken
+	}
+	request.Header.Set(tokenHeader, *t.value)
+	return nil
+}
+
+// Secrets returns the token.
+func (t Token) Secrets() []string {
+	if t.value == nil {
+		return nil
+	}
+	return []string{*t.value}
+}
+
+// Expiry returns when the token ends, the zero time if that is not known.
+func (t Token) Expiry() time.Time { return t.expires }
+
+// Renews reports that a token does not renew itself.
+func (Token) Renews() bool { return false }
+
+// String keeps the token out of logs and messages.
+func (t Token) String() string { return "[token]" }
+
+// GoString keeps the token out of logs and messages.
+func (t Token) GoString() string { return t.String() }
 
 // mistaken returns what a text is that is no token, if that is known.
 func mistaken(content []byte) error {
