@@ -18,11 +18,14 @@ package cbr_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -183,6 +186,41 @@ func TestCredentialIsToldOnceOfEachAnswerThatRefusesIt(t *testing.T) {
 		if got := told.Load(); got != c.want {
 			t.Errorf("%s: told %d times, want %d", name, got, c.want)
 		}
+	}
+}
+
+// Every secret of a credential is hidden, not the one of its header alone.
+func TestErrorsRepeatNoSecretOfACredential(t *testing.T) {
+	const key, session = "5ecretKeyThatSignsAndIsNeverSent", "session/token+of=temporary keys"
+	for name, secrets := range map[string][]string{"the first": {key, session}, "the last": {session, key}, "one of many": {"", session, key, "x"}} {
+		server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) {
+			writer.WriteHeader(http.StatusUnauthorized)
+			_ = json.NewEncoder(writer).Encode(map[string]string{"error_code": "APIGW.0301", "request_id": key,
+				"error_msg": "verify " + key + " or " + base64.StdEncoding.EncodeToString([]byte(key)) + ", " + url.QueryEscape(session)})
+		}))
+		t.Cleanup(server.Close)
+		client := clientWith(t, server.URL, credential{secrets: func() []string { return secrets }})
+		for operation, call := range operations {
+			got := failure(t, call(t.Context(), client))
+			if text := got.Error(); !strings.Contains(text, ": verify [redacted] or [redacted], [redacted] (request [redacted])") {
+				t.Errorf("%s, %s: %s", name, operation, text)
+			}
+		}
+	}
+}
+
+// The answer to a call may repeat what was secret when it was sent, and is not any more.
+func TestErrorsRepeatNoSecretOfBefore(t *testing.T) {
+	const before = "the secret before its renewal"
+	secrets := []string{before}
+	server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) {
+		secrets = []string{"and the one after it"}
+		http.Error(writer, "no good: "+before, http.StatusUnauthorized)
+	}))
+	t.Cleanup(server.Close)
+	client := clientWith(t, server.URL, credential{secrets: func() []string { return secrets }})
+	if got := failure(t, operations[cbr.OperationGetBackup](t.Context(), client)); got.Message != "no good: [redacted]" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -140,7 +140,7 @@ func (c *Client) GetOperationLog(ctx context.Context, id string) (OperationLog, 
 func (c *Client) clean(task *OperationLog) {
 	for _, text := range []*string{&task.ErrorInfo.Code, &task.ErrorInfo.Message, (*string)(&task.Status)} {
 		if *text != "" {
-			*text = c.secret.hide(*text)
+			*text = c.secret.Hide(*text)
 		}
 	}
 	if c.secret.betrays(task.ID) {
@@ -189,7 +189,7 @@ func (c *Client) cleanStatus(status BackupStatus) BackupStatus {
 	if status == "" || status.documented() {
 		return status
 	}
-	return BackupStatus(c.secret.hide(string(status)))
+	return BackupStatus(c.secret.Hide(string(status)))
 }
 
 // ListBackupIDs is ListBackups without the statuses.

@@ -72,7 +72,7 @@ type Client struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
-	secret *redactor
+	secret *Redactor
 }
 
 var errEndpoint = errors.New("the endpoint is not an https:// or http:// URL of a host alone")
@@ -96,7 +96,7 @@ func NewClient(config Config) (*Client, error) {
 	return &Client{
 		config: config,
 		base:   base,
-		secret: newRedactor(config.Credential.Secrets),
+		secret: NewRedactor(config.Credential.Secrets),
 		http: &http.Client{
 			Transport: config.Transport,
 			// A redirect would carry the token, a custom header, to wherever it points.
@@ -186,13 +186,13 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	httpRequest, err := c.newRequest(ctx, call)
 	if err != nil {
 		failure := unauthorized(call.operation, err)
-		failure.Err = c.secret.hideError(err)
+		failure.Err = c.secret.HideError(err)
 		return failure
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
 		failure := unanswered(call.operation, connected.Load(), err)
-		failure.Err = c.secret.hideError(err) // after its cause was looked at, which this may hide
+		failure.Err = c.secret.HideError(err) // after its cause was looked at, which this may hide
 		return failure
 	}
 	defer response.Body.Close()
@@ -206,8 +206,8 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 		return failure
 	}
 	if err := readAnswer(response.Body, call.read); err != nil {
-		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.hide(requestID(response, "")), Skew: skew,
-			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.hideError(err))}
+		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.Hide(requestID(response, "")), Skew: skew,
+			Class: failedBehind(call.operation), Err: fmt.Errorf("read the answer: %w", c.secret.HideError(err))}
 	}
 	return nil
 }
@@ -238,6 +238,7 @@ func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, e
 	if err := c.config.Credential.Authorize(ctx, httpRequest, call.body); err != nil {
 		return nil, fmt.Errorf("authorize the request: %w", err)
 	}
+	c.secret.note()
 	attachBody(httpRequest, call.body)
 	return httpRequest, nil
 }
@@ -276,9 +277,9 @@ func (c *Client) refused(operation Operation, response *http.Response) *Error {
 	return &Error{
 		Operation:  operation,
 		StatusCode: response.StatusCode,
-		Code:       c.secret.hide(said.Code),
-		Message:    c.secret.hide(said.Message),
-		RequestID:  c.secret.hide(requestID(response, said.RequestID)),
+		Code:       c.secret.Hide(said.Code),
+		Message:    c.secret.Hide(said.Message),
+		RequestID:  c.secret.Hide(requestID(response, said.RequestID)),
 		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		Class:      class,
 		Untouched:  untouched(class, response.StatusCode, said.Code),

@@ -28,90 +28,61 @@ import (
 const (
 	// maxText bounds, in bytes, what is kept of a text of a server's.
 	maxText = 1024
-	// pieceLength is the length in bytes from which a piece of a secret is hidden, too: servers abbreviate what they echo.
-	pieceLength = 8
-	// longSecret is the length from which a secret is no word that an identifier could hold by chance.
-	longSecret = 32
-	hidden     = "[redacted]"
+	hidden  = "[redacted]"
 )
 
-// redactor keeps secrets out of what servers say.
-type redactor struct {
+// Redactor keeps secrets out of what servers say: whole, in pieces, and in the encodings that secrets travel in. It is safe for
+// concurrent use.
+type Redactor struct {
 	secrets func() []string // a function: formatting does not call it
 
-	mutex  sync.Mutex
-	cut    []string // the secrets that pieces and short were made of
-	pieces map[string]struct{}
-	short  []string
+	mutex    sync.Mutex
+	current  []string // what secrets returned last
+	previous []string // and before it changed: an answer under way may speak of it
+	pieces   *pieces  // of both; nil if not cut yet
 }
 
-func newRedactor(secrets func() []string) *redactor { return &redactor{secrets: secrets} }
+// NewRedactor makes a Redactor of what a function returns at the time of hiding, as the secrets change. The function must
+// not block, and be safe for concurrent use.
+func NewRedactor(secrets func() []string) *Redactor { return &Redactor{secrets: secrets} }
 
-// hide returns the beginning of a text without the secrets, and without pieces of them.
-func (r *redactor) hide(text string) string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.refresh()
+// Hide returns the beginning of a text without the secrets, and without pieces of them.
+func (r *Redactor) Hide(text string) string {
 	text = beginning(text)
-	for _, secret := range r.short {
-		text = strings.ReplaceAll(text, secret, hidden)
-	}
-	var safe strings.Builder
-	for at := 0; at < len(text); {
-		length := r.pieceAt(text, at)
-		if length == 0 {
-			safe.WriteByte(text[at])
-			at++
-			continue
-		}
-		safe.WriteString(hidden)
-		at += length
-	}
-	return safe.String()
+	return r.cut().hide(text)
 }
 
-// pieceAt returns how many bytes of a text at a position are made of pieces.
-func (r *redactor) pieceAt(text string, at int) int {
-	length := 0
-	for end := at + pieceLength; end <= len(text); end++ {
-		if _, secret := r.pieces[text[end-pieceLength:end]]; !secret {
-			break
-		}
-		length = end - at
-	}
-	return length
-}
-
-// refresh cuts the secrets into pieces, unless they are those that were cut already.
-func (r *redactor) refresh() {
-	secrets := r.secrets()
-	if slices.Equal(secrets, r.cut) {
-		return
-	}
-	r.cut, r.short, r.pieces = slices.Clone(secrets), nil, map[string]struct{}{}
-	for _, secret := range secrets {
-		if secret != "" && len(secret) < pieceLength {
-			r.short = append(r.short, secret)
-		}
-		for end := pieceLength; end <= len(secret); end++ {
-			r.pieces[secret[end-pieceLength:end]] = struct{}{}
-		}
-	}
-}
-
-// hideError returns an error of the same text without the secret: itself, if it does not hold it.
-func (r *redactor) hideError(err error) error {
-	if text := err.Error(); r.hide(text) != text {
-		return errors.New(r.hide(text))
+// HideError returns an error of the same text without the secrets: itself, if it holds none.
+func (r *Redactor) HideError(err error) error {
+	if text := err.Error(); r.Hide(text) != text {
+		return errors.New(r.Hide(text))
 	}
 	return err
 }
 
-// betrays reports whether an identifier holds a piece of a secret.
-func (r *redactor) betrays(id string) bool {
-	long := slices.ContainsFunc(r.secrets(), func(secret string) bool { return len(secret) >= longSecret })
-	return long && r.hide(id) != id
+// note takes note of the secrets as they are now, which an answer may repeat when they have changed.
+func (r *Redactor) note() {
+	secrets := r.secrets()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if !slices.Equal(secrets, r.current) {
+		r.previous, r.current, r.pieces = r.current, slices.Clone(secrets), nil
+	}
 }
+
+// cut returns the pieces of the secrets. It costs something only when they have changed.
+func (r *Redactor) cut() *pieces {
+	r.note()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.pieces == nil {
+		r.pieces = cutUp(slices.Concat(r.current, r.previous))
+	}
+	return r.pieces
+}
+
+// betrays reports whether an identifier holds a piece of a secret.
+func (r *Redactor) betrays(id string) bool { return r.cut().identify(id) }
 
 func beginning(text string) string {
 	if len(text) <= maxText {

@@ -18,8 +18,16 @@ package cbr
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log"
+	"math/rand/v2"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,8 +35,8 @@ import (
 
 const longToken = "MIIFyAYJKoZIhvcNAQcCoIIFuTCCBbUCAQExDTALBglghkgBZQMEAgEwggOW"
 
-func redactorOf(secrets ...string) *redactor {
-	return newRedactor(func() []string { return secrets })
+func redactorOf(secrets ...string) *Redactor {
+	return NewRedactor(func() []string { return secrets })
 }
 
 func TestHide(t *testing.T) {
@@ -44,10 +52,10 @@ func TestHide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			secret := redactorOf(c.secret)
-			if got := secret.hide(c.text); got != c.want {
+			if got := secret.Hide(c.text); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
-			if got := secret.hideError(errors.New(c.text)); got.Error() != c.want {
+			if got := secret.HideError(errors.New(c.text)); got.Error() != c.want {
 				t.Errorf("got error %q, want %q", got, c.want)
 			}
 		})
@@ -56,7 +64,7 @@ func TestHide(t *testing.T) {
 
 func TestHideBoundsTexts(t *testing.T) {
 	secret := redactorOf(longToken)
-	got := secret.hide(strings.Repeat("é", 1<<20))
+	got := secret.Hide(strings.Repeat("é", 1<<20))
 	if len(got) > maxText || !utf8.ValidString(got) {
 		t.Errorf("got %d bytes", len(got))
 	}
@@ -69,6 +77,170 @@ func TestBetrays(t *testing.T) {
 	}
 	if short := redactorOf("demo-token"); short.betrays("demo-token-task-1") {
 		t.Error("a short secret may be a word of an id")
+	}
+}
+
+// A secret that begins with three bytes that differ from each other's neighbours, and holds what every encoding treats in its own way.
+const oddSecret = "p/s+w=rd?>>~\"&<<\\ü' and the rest of it"
+
+// forms are the ways in which a server may repeat a text.
+var forms = map[string]func(string) string{
+	"as it is":            func(text string) string { return text },
+	"base64":              func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) },
+	"base64, no padding":  func(text string) string { return base64.RawStdEncoding.EncodeToString([]byte(text)) },
+	"base64 for URLs":     func(text string) string { return base64.URLEncoding.EncodeToString([]byte(text)) },
+	"base64 for URLs raw": func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) },
+	"basic, one before":   func(text string) string { return base64.StdEncoding.EncodeToString([]byte("u:" + text)) },
+	"basic, two before":   func(text string) string { return base64.StdEncoding.EncodeToString([]byte("us:" + text)) },
+	"basic, two and more": func(text string) string { return base64.StdEncoding.EncodeToString([]byte("user:" + text)) },
+	"within base64":       func(text string) string { return base64.URLEncoding.EncodeToString([]byte("a" + text + "and more")) },
+	"hex":                 func(text string) string { return hex.EncodeToString([]byte(text)) },
+	"HEX":                 func(text string) string { return strings.ToUpper(hex.EncodeToString([]byte(text))) },
+	"a query":             url.QueryEscape,
+	"a query in lower":    func(text string) string { return lowerEscapes(url.QueryEscape(text)) },
+	"a path":              url.PathEscape,
+	"every byte":          everyByte,
+	"a path, twice":       func(text string) string { return url.PathEscape(url.PathEscape(text)) },
+	"JSON":                func(text string) string { encoded, _ := json.Marshal(text); return string(encoded[1 : len(encoded)-1]) },
+	"JSON in JSON":        func(text string) string { return fmt.Sprintf("%q", fmt.Sprintf("%q", text)) },
+	"JSON with \\/":       func(text string) string { return strings.ReplaceAll(text, "/", `\/`) },
+	"escaped base64":      func(text string) string { return url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(text))) },
+}
+
+func lowerEscapes(text string) string {
+	return regexp.MustCompile("%..").ReplaceAllStringFunc(text, strings.ToLower)
+}
+
+func everyByte(text string) string {
+	var escaped strings.Builder
+	for _, c := range []byte(text) {
+		fmt.Fprintf(&escaped, "%%%02x", c)
+	}
+	return escaped.String()
+}
+
+// What a server repeats of a secret is hidden in each form: at most two characters at either end of base64 may be left, which
+// belong to what stands beside the secret, too.
+func TestHideForms(t *testing.T) {
+	left := regexp.MustCompile(`^[^\[]{0,8}\[redacted\][^\[]{0,14}$`)
+	for name, form := range forms {
+		for _, secret := range []string{longToken, oddSecret, "8letters", oddSecret[:9], longToken + "+", longToken + "/=="} {
+			for _, second := range []string{"", "another secret, which is as long"} {
+				redactor := redactorOf(second, secret)
+				if got := redactor.Hide(form(secret)); !left.MatchString(got) {
+					t.Errorf("%s: %q is %q, and was shown as %q", name, secret, form(secret), got)
+				}
+				long := strings.Repeat(secret, 1+16/len(secret))
+				half := form(long)[len(form(long))/2:]
+				if got := redactorOf(second, long).Hide("..." + half + "..."); len(half) > 40 && !strings.Contains(got, hidden) {
+					t.Errorf("%s: half of %q was shown as %q", name, secret, got)
+				}
+			}
+		}
+	}
+}
+
+func TestHideShortSecretsAsAWhole(t *testing.T) {
+	for name, form := range forms {
+		for _, secret := range []string{"pass", "s3cret", "1234567"} {
+			if got := redactorOf(secret).Hide("it is " + form(secret) + "!"); strings.Contains(got, form(secret)) {
+				t.Errorf("%s: %q was shown as %q", name, secret, got)
+			}
+		}
+	}
+	if got := redactorOf("1234567").Hide("123456, 234567 and MTIzND"); got != "123456, 234567 and MTIzND" {
+		t.Errorf("a part of a short secret was taken for it: %q", got)
+	}
+}
+
+// Hiding keeps the characters beside a secret whole, and never fails.
+func TestHideKeepsUTF8(t *testing.T) {
+	redactor := redactorOf("ä pässwörd of ünusual characters")
+	for _, text := range []string{"öä pässwörd of ü", "¤ pässwörd¤", "%c3%a4%20p%c3%a4ssw%c3%b6rd%", `\u00e4 p\u00e4ssw\u00f6rd\u00`, "\\"} {
+		if got := redactor.Hide(text); !utf8.ValidString(got) || strings.Contains(got, "ssw") {
+			t.Errorf("%q was shown as %q", text, got)
+		}
+	}
+}
+
+// What is secret changes with renewal. Answers to calls that were sent before may still repeat what was secret then.
+func TestHideFollowsTheSecrets(t *testing.T) {
+	current, asked := []string{"the first secret"}, 0
+	redactor := NewRedactor(func() []string { asked++; return current })
+	text := "the first secret, then comes 2nd-secret and a-third-one"
+	for i, want := range []string{
+		"[redacted], then comes 2nd-secret and a-third-one", "[redacted], then comes [redacted] and a-third-one",
+		"the first secret, then comes [redacted] and [redacted]", "the first secret, then comes 2nd-secret and [redacted]",
+	} {
+		current = [][]string{{"the first secret"}, {"2nd-secret"}, {"a-third-one"}, nil}[i]
+		for range 2 {
+			if got := redactor.Hide(text); got != want {
+				t.Errorf("after %d changes: %q, want %q", i, got, want)
+			}
+		}
+	}
+	cut := redactor.cut()
+	if redactor.cut() != cut || asked == 0 {
+		t.Error("the same secrets are cut again")
+	}
+}
+
+// An id of random digits must never be taken for a secret: the task that has it would go unseen.
+func TestBetraysNoRandomID(t *testing.T) {
+	var digits, letters strings.Builder
+	for i := range 100 {
+		sum := sha256.Sum256([]byte{byte(i)})
+		digits.WriteString(hex.EncodeToString(sum[:]))
+		letters.WriteString(base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	redactor, random := redactorOf(digits.String(), letters.String()), rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		id := fmt.Sprintf("%08x-%04x-4%03x-a%03x-%012x", random.Uint32(), random.Uint32()>>16, random.Uint32()>>20, random.Uint32()>>20, random.Uint64()>>16)
+		if redactor.betrays(id) {
+			t.Fatalf("%s is taken for a part of a token", id)
+		}
+	}
+}
+
+func TestBetraysEncodedSecrets(t *testing.T) {
+	for _, name := range []string{"as it is", "base64", "base64 for URLs", "basic, one before", "basic, two before", "hex"} {
+		form := forms[name](longToken)
+		for at := 0; at+20 <= len(form); at++ {
+			if id := "task-" + form[at:at+20]; !redactorOf(longToken).betrays(id) {
+				t.Errorf("%s: %s", name, id)
+			}
+		}
+	}
+}
+
+func BenchmarkHide(b *testing.B) {
+	for _, size := range []int{40, 6 << 10, 64 << 10} {
+		secret := make([]byte, size)
+		random := rand.New(rand.NewPCG(1, 2))
+		for i := range secret {
+			secret[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[random.IntN(64)]
+		}
+		redactor := redactorOf(string(secret))
+		text := strings.Repeat("Policy doesn't allow cbr:backups:sync to be performed. ", 4)
+		b.Run(fmt.Sprintf("cut %d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				redactor.pieces = nil
+				_ = redactor.Hide("")
+			}
+		})
+		b.Run(fmt.Sprintf("text %d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = redactor.Hide(text)
+			}
+		})
+		b.Run(fmt.Sprintf("id %d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = redactor.betrays("154f0a9d-ba53-4e91-a3e2-a918710a9e0d")
+			}
+		})
 	}
 }
 
