@@ -76,10 +76,10 @@ var Operations = []Operation{OperationImport, OperationListTasks, OperationGetTa
 
 // Error is the failure of a call. All calls of Client return it, and nothing else.
 type Error struct {
-	Operation  Operation
-	StatusCode int    // HTTP status, 0 without an answer
-	Code       string // error code of the answer, in whichever shape it came, "" without one
-	Message    string // error message of the answer, without secrets; not cleaned otherwise
+	Operation  Operation // "" if a credential did not let a call out
+	StatusCode int       // HTTP status, 0 without an answer
+	Code       string    // error code of the answer, in whichever shape it came, "" without one
+	Message    string    // error message of the answer, without secrets; not cleaned otherwise
 	RequestID  string
 	RetryAfter time.Duration // what the answer asked for, 0 without
 	// Skew is how far the server's clock was ahead of ours when it answered; 0 for less than
@@ -94,6 +94,9 @@ type Error struct {
 
 // Error says what was tried, what was answered and the request id to ask support about.
 func (e *Error) Error() string {
+	if e.Operation == "" && e.Err != nil { // of a credential, which speaks of no call
+		return e.Err.Error()
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: ", e.Operation)
 	if e.StatusCode != 0 {

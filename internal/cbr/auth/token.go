@@ -23,19 +23,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 )
 
 const tokenHeader = "X-Auth-Token"
 
-// maxTokenLength bounds a token, in bytes. IAM's take several KB, and servers refuse headers of more than 8 to 64 KB.
-const maxTokenLength = 64 << 10
-
 // Token is an IAM token, sent in the header X-Auth-Token.
 type Token struct {
-	value   *string // a pointer: formatting a struct that holds a Token does not follow it
+	value   sealed
 	expires time.Time
 }
 
@@ -43,7 +39,7 @@ type Token struct {
 var (
 	ErrEmptyToken   = errors.New("the token is empty")
 	ErrInvalidToken = errors.New("the token contains white space or characters that cannot be in an HTTP header")
-	ErrLongToken    = fmt.Errorf("it is longer than %d KiB, which no token is", maxTokenLength>>10)
+	ErrLongToken    = fmt.Errorf("it is longer than %d KiB, which no token is", maxContent>>10)
 	ErrTokenUTF16   = errors.New("it is text in UTF-16; save the token as plain ASCII")
 	ErrTokenBOM     = errors.New("it begins with a byte order mark; save the token as plain ASCII without one")
 	ErrTokenQuoted  = errors.New("the token stands in quotation marks; leave them out")
@@ -53,45 +49,44 @@ var (
 	ErrTokenTwice64 = errors.New("the token is base64-encoded twice; put it under data encoded once, or under stringData as it is")
 )
 
-// headerLine finds the line of a header that carries a token, as tools print it.
-var headerLine = regexp.MustCompile(`(?im)^[<>*\s]*"?X-(Subject|Auth)-Token"?\s*[:=]`)
+var tokenMistakes = map[mistake]error{
+	tooLong: ErrLongToken, inUTF16: ErrTokenUTF16, withMark: ErrTokenBOM, isHeader: ErrTokenHeader, isPEM: ErrTokenPEM,
+	isJSON: ErrTokenJSON, quoted: ErrTokenQuoted, unprintable: ErrInvalidToken,
+}
 
 // NewToken makes a Token of a Secret's content: white space around it is trimmed, as a trailing newline is
 // common there; anything but printable ASCII inside is refused. Texts that are commonly taken for a token are told apart.
 // expires is when the token ends, the zero time if that is not known.
 func NewToken(content []byte, expires time.Time) (Token, error) {
 	content = bytes.TrimSpace(content)
-	switch {
-	case len(content) == 0:
+	if len(content) == 0 {
 		return Token{}, ErrEmptyToken
-	case len(content) > maxTokenLength:
-		return Token{}, ErrLongToken
 	}
-	if err := mistaken(content); err != nil {
-		return Token{}, err
+	found := mistakeIn(content)
+	if (found == noMistake || found == unprintable) && encodedToken(content) {
+		return Token{}, ErrTokenTwice64
 	}
-	if bytes.ContainsFunc(content, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return Token{}, ErrInvalidToken
+	if found != noMistake {
+		return Token{}, tokenMistakes[found]
 	}
-	value := string(content)
-	return Token{value: &value, expires: expires}, nil
+	return Token{value: seal(string(content)), expires: expires}, nil
 }
 
 // Authorize sets the token's header.
 func (t Token) Authorize(_ context.Context, request *http.Request, _ []byte) error {
-	if t.value == nil {
+	if t.value.open() == "" {
 		return ErrEmptyToken
 	}
-	request.Header.Set(tokenHeader, *t.value)
+	request.Header.Set(tokenHeader, t.value.open())
 	return nil
 }
 
 // Secrets returns the token.
 func (t Token) Secrets() []string {
-	if t.value == nil {
+	if t.value.open() == "" {
 		return nil
 	}
-	return []string{*t.value}
+	return []string{t.value.open()}
 }
 
 // Expiry returns when the token ends, the zero time if that is not known.
@@ -106,40 +101,6 @@ func (t Token) String() string { return "[token]" }
 // GoString keeps the token out of logs and messages.
 func (t Token) GoString() string { return t.String() }
 
-// mistaken returns what a text is that is no token, if that is known.
-func mistaken(content []byte) error {
-	switch first, last := content[0], content[len(content)-1]; {
-	case bytes.HasPrefix(content, []byte("\xff\xfe")), bytes.HasPrefix(content, []byte("\xfe\xff")), zeroBytes(content):
-		return ErrTokenUTF16
-	case bytes.HasPrefix(content, []byte("\xef\xbb\xbf")):
-		return ErrTokenBOM
-	case headerLine.Match(content):
-		return ErrTokenHeader
-	case bytes.Contains(content, []byte("-----BEGIN ")):
-		return ErrTokenPEM
-	case first == '{' || first == '[':
-		return ErrTokenJSON
-	case quotes(first) || quotes(last), bytes.HasPrefix(content, []byte("“")), bytes.HasSuffix(content, []byte("”")):
-		return ErrTokenQuoted
-	case encodedToken(content):
-		return ErrTokenTwice64
-	}
-	return nil
-}
-
-func quotes(c byte) bool { return c == '"' || c == '\'' || c == '`' }
-
-// zeroBytes reports whether every other byte is zero, as in UTF-16 without a byte order mark.
-func zeroBytes(content []byte) bool {
-	var zeros [2]int // at even and at odd places
-	for at, c := range content {
-		if c == 0 {
-			zeros[at%2]++
-		}
-	}
-	return len(content) > 4 && max(zeros[0], zeros[1]) >= len(content)/2
-}
-
 // encodedToken reports whether a text is base64 of a token. A token as IAM makes it begins with "MII", or with "gAAAA" in older
 // clouds, and is base64 itself, but of bytes that are no text. It is never taken for one that is encoded once more.
 func encodedToken(content []byte) bool {
@@ -150,5 +111,5 @@ func encodedToken(content []byte) bool {
 	}
 	decoded = bytes.TrimSpace(decoded)
 	isToken := bytes.HasPrefix(decoded, []byte("MII")) || bytes.HasPrefix(decoded, []byte("gAAAA"))
-	return isToken && !bytes.ContainsFunc(decoded, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return isToken && printable(decoded)
 }

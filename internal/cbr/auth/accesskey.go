@@ -1,0 +1,178 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// AccessKeyConfig says what an AccessKey signs with. The keys are the contents of a Secret's keys: white space around them is trimmed.
+type AccessKeyConfig struct {
+	// Access is the access key ID, Secret the secret access key.
+	Access []byte `json:"-"`
+	Secret []byte `json:"-"`
+	// SecurityToken belongs to temporary keys; empty for others.
+	SecurityToken []byte `json:"-"`
+	// ProjectID is the project that the requests are for; sent and signed unless it is empty.
+	ProjectID string
+	// Expires is when temporary keys end, the zero time if that is not known.
+	Expires time.Time
+	// Clock is the real one if nil.
+	Clock clock.PassiveClock
+}
+
+// Format keeps the keys out of logs and messages.
+func (AccessKeyConfig) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, "[access key config]") // into a buffer of fmt
+}
+
+// AccessKey signs requests with an access key (AK/SK): SDK-HMAC-SHA256. The secret key is never sent. It is safe for concurrent use.
+type AccessKey struct {
+	access, secret, session sealed
+	projectID               string
+	expires                 time.Time
+	clock                   clock.PassiveClock
+
+	mutex       sync.Mutex
+	lockedUntil time.Time
+}
+
+// lockTime is how long nothing is signed with a key that was refused. The cloud locks a key for as long after more than five failures in
+// a row, so that it would not become usable again if calls went on.
+const lockTime = 5 * time.Minute
+
+var (
+	errNoKey     = errors.New("there is no access key to sign with")
+	errProjectID = errors.New("the project id contains white space or characters that cannot be in an HTTP header")
+	// ErrKeyLocked is why nothing is signed.
+	ErrKeyLocked = errors.New("the access key was refused, and is not used for five minutes: the cloud locks a key after several failures")
+)
+
+// NewAccessKey makes an AccessKey. It returns an error that says what is wrong with the keys, and repeats nothing of them.
+func NewAccessKey(config AccessKeyConfig) (*AccessKey, error) {
+	key := &AccessKey{projectID: config.ProjectID, expires: config.Expires, clock: config.Clock}
+	if key.clock == nil {
+		key.clock = clock.RealClock{}
+	}
+	if !printable([]byte(config.ProjectID)) {
+		return nil, errProjectID
+	}
+	var err error
+	if key.access, err = readKey(accessKeyID, config.Access); err != nil {
+		return nil, err
+	}
+	if key.secret, err = readKey(secretAccessKey, config.Secret); err != nil {
+		return nil, err
+	}
+	if len(config.SecurityToken) > 0 {
+		if key.session, err = readKey(securityToken, config.SecurityToken); err != nil {
+			return nil, err
+		}
+	}
+	if err := confused(key.access.open(), key.secret.open()); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// Authorize signs the request. After a refusal it returns a *cbr.Error of class Credentials for some minutes.
+func (k *AccessKey) Authorize(_ context.Context, request *http.Request, body []byte) error {
+	if k == nil || k.secret.open() == "" {
+		return errNoKey
+	}
+	now := k.clock.Now()
+	if wait := k.locked(now); wait > 0 {
+		return &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: wait, Err: ErrKeyLocked}
+	}
+	request.Header.Set(sdkDateHeader, now.UTC().Format(signDateLayout))
+	signed := []string{"host"}
+	if k.projectID != "" {
+		request.Header.Set(projectIDHeader, k.projectID)
+		signed = append(signed, strings.ToLower(projectIDHeader))
+	}
+	signed = append(signed, strings.ToLower(sdkDateHeader))
+	if session := k.session.open(); session != "" {
+		request.Header.Set(securityTokenHeader, session)
+		signed = append(signed, strings.ToLower(securityTokenHeader))
+	}
+	authorization, err := signature(request, body, signed, k.access.open(), k.secret.open())
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", authorization)
+	return nil
+}
+
+// locked returns for how long the key must not be used.
+func (k *AccessKey) locked(now time.Time) time.Duration {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	return k.lockedUntil.Sub(now)
+}
+
+// Refused implements cbr.Refusable: nothing is signed for some minutes. A clock that is off (0303) is not the key's fault.
+func (k *AccessKey) Refused(failure *cbr.Error) {
+	if failure.Code == "APIGW.0303" || failure.Code == "APIG.0303" {
+		return
+	}
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	k.lockedUntil = k.clock.Now().Add(lockTime)
+}
+
+// Secrets returns the keys, the access key ID among them: whoever knows it can have the key locked.
+func (k *AccessKey) Secrets() []string {
+	if k == nil {
+		return nil
+	}
+	secrets := []string{k.secret.open(), k.access.open()}
+	if session := k.session.open(); session != "" {
+		secrets = append(secrets, session)
+	}
+	return secrets
+}
+
+// Expiry returns when a temporary key ends, the zero time if that is not known.
+func (k *AccessKey) Expiry() time.Time { return k.expires }
+
+// Renews reports that an access key does not renew itself.
+func (*AccessKey) Renews() bool { return false }
+
+// Format keeps the keys out of logs and messages, whatever the verb.
+func (*AccessKey) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, "[access key]") // into a buffer of fmt
+}
+
+// String keeps the keys out of logs and messages.
+func (*AccessKey) String() string { return "[access key]" }
+
+// GoString keeps the keys out of logs and messages.
+func (k *AccessKey) GoString() string { return k.String() }
+
+// MarshalJSON keeps the keys out of logs and messages.
+func (*AccessKey) MarshalJSON() ([]byte, error) { return []byte(`"[access key]"`), nil }
