@@ -119,6 +119,29 @@ func (s *simulator) setTokens(tokens []string) error {
 	return nil
 }
 
+// accessKey is a cbrtest.Key as JSON.
+type accessKey struct {
+	cbrtest.Key
+	// Lifetime takes the place of expires: so long from now on.
+	Lifetime duration `json:"lifetime"`
+}
+
+// setKeys replaces the access keys that are accepted.
+func (s *simulator) setKeys(content oneOrMore[accessKey]) error {
+	keys := make([]cbrtest.Key, 0, len(content))
+	for _, each := range content {
+		if each.Access == "" || each.Secret == "" {
+			return errors.New("an access key without access or secret")
+		}
+		if each.Lifetime != 0 {
+			each.Expires = time.Now().Add(time.Duration(each.Lifetime))
+		}
+		keys = append(keys, each.Key)
+	}
+	s.cloud.SetKeys(keys...)
+	return nil
+}
+
 func (s *simulator) setLimit(content limit) error {
 	if content.SyncCallsPerMinute < 0 || content.RateWindow < 0 {
 		return errors.New("limits must not be negative")

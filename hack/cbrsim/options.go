@@ -32,6 +32,7 @@ type options struct {
 	Latency        *duration         `json:"latency"`
 	TaskDuration   *duration         `json:"taskDuration"`
 	VisibleAfter   *duration         `json:"visibleAfter"`
+	ClockOffset    *duration         `json:"clockOffset"`
 	Refusals       *[]refusal        `json:"refusals"`
 	TaskNotFound   *cbrtest.APIError `json:"taskNotFound"`
 	BackupNotFound *cbrtest.APIError `json:"backupNotFound"`
@@ -62,7 +63,8 @@ func change(target *cbrtest.Options, data []byte, now time.Time) error {
 	for _, each := range []struct {
 		given *duration
 		to    *time.Duration
-	}{{content.Latency, &changed.Latency}, {content.TaskDuration, &changed.TaskDuration}, {content.VisibleAfter, &changed.VisibleAfter}} {
+	}{{content.Latency, &changed.Latency}, {content.TaskDuration, &changed.TaskDuration}, {content.VisibleAfter, &changed.VisibleAfter},
+		{content.ClockOffset, &changed.ClockOffset}} {
 		if each.given != nil {
 			*each.to = time.Duration(*each.given)
 		}
@@ -106,6 +108,7 @@ func (s *simulator) setOptions(content json.RawMessage) error {
 func addOptions(flags *flag.FlagSet, options *cbrtest.Options) {
 	flags.IntVar(&options.ReadsPerSecond, "reads-per-second", 0, "reads that are let through in a second; 0 for no limit")
 	flags.DurationVar(&options.VisibleAfter, "visible-after", 0, "least time from the acceptance of a backup until its task and the backup are to be seen")
+	flags.DurationVar(&options.ClockOffset, "clock-offset", 0, "time by which the clock that judges signatures, and is shown in Date headers, is ahead")
 	for name, each := range map[string]struct {
 		value *bool
 		usage string

@@ -54,6 +54,11 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	projects, tokens := list{}, list{}
 	flags.Var(&projects, "project-id", "known project; may be repeated, or a comma-separated list (default "+cbrtest.ProjectID+")")
 	flags.Var(&tokens, "token", "accepted token; may be repeated, or a comma-separated list (default "+cbrtest.Token+")")
+	flags.Func("access-key", "accepted access key, as AK:SK, or AK:SK:security-token for a temporary one; may be repeated", func(text string) error {
+		key, err := parseKey(text)
+		options.Keys = append(options.Keys, key)
+		return err
+	})
 	if err := flags.Parse(arguments); err != nil {
 		return settings{}, err
 	}
@@ -85,6 +90,16 @@ func (s settings) check(allowRemote bool) error {
 		return fmt.Errorf("--addr %s can be reached from other machines: use 127.0.0.1, or --allow-remote", s.addr)
 	}
 	return nil
+}
+
+// parseKey reads "AK:SK" or "AK:SK:security-token".
+func parseKey(text string) (cbrtest.Key, error) {
+	access, rest, _ := strings.Cut(text, ":")
+	secret, token, _ := strings.Cut(rest, ":")
+	if access == "" || secret == "" {
+		return cbrtest.Key{}, errors.New("an access key is AK:SK, or AK:SK:security-token")
+	}
+	return cbrtest.Key{Access: access, Secret: secret, SecurityToken: token}, nil
 }
 
 // list is a flag that may be repeated.

@@ -51,6 +51,7 @@ func newSimulator(options cbrtest.Options) *simulator {
 	s.extra.HandleFunc("POST /_admin/faults", steer(s.injectFaults))
 	s.extra.HandleFunc("DELETE /_admin/faults", s.clearFaults)
 	s.extra.HandleFunc("POST /_admin/tokens", steer(s.setTokens))
+	s.extra.HandleFunc("POST /_admin/keys", steer(s.setKeys))
 	s.extra.HandleFunc("POST /_admin/limit", steer(s.setLimit))
 	s.extra.HandleFunc("POST /_admin/outcomes", steer(s.setOutcomes))
 	s.extra.HandleFunc("POST /_admin/rejects", steer(s.setRejects))

@@ -34,6 +34,7 @@ type Cloud struct {
 	tasks    int // accepted so far
 	ledger   ledger
 	faults   []*Fault
+	keys     map[string]*keyState // by access key id
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -55,6 +56,7 @@ func New(options Options) *Cloud {
 		options:  options.withDefaults(),
 		projects: map[string]*project{},
 		ledger:   newLedger(),
+		keys:     map[string]*keyState{},
 		closed:   make(chan struct{}),
 	}
 }
@@ -108,6 +110,7 @@ type exchange struct {
 	body      []byte
 	items     []cbr.Backup // of an import in good order
 	invalid   *APIError    // why an import is not in good order
+	unsigned  *APIError    // why a signature is refused
 	throttled bool
 	fault     Fault // the zero value for none
 	call      int   // index in the ledger
@@ -158,6 +161,10 @@ func (c *Cloud) arrive(x *exchange) {
 	}
 	x.call = c.ledger.arrived(x, now)
 	x.requestID = identifier("request", x.call)
+	if x.route.operation != "" && isSigned(x.request) {
+		x.unsigned = c.checkSignature(x)
+		c.ledger.calls[x.call].Authorized = x.unsigned == nil
+	}
 	x.fault, c.ledger.calls[x.call].Faulted = c.nextFault(x.route.operation, x.request, x.items)
 }
 
@@ -226,6 +233,9 @@ func (x *exchange) turnedAway() *APIError {
 func (x *exchange) authenticate() *APIError {
 	if x.options.Authenticate != nil {
 		return x.options.Authenticate(x.request)
+	}
+	if isSigned(x.request) {
+		return x.unsigned
 	}
 	token := x.request.Header.Get(tokenHeader)
 	switch {

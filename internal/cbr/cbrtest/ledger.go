@@ -34,7 +34,7 @@ type Call struct {
 	Path      string
 	Query     string
 	Header    http.Header // without what authenticates
-	// Authorized says whether X-Auth-Token held an accepted token.
+	// Authorized says whether X-Auth-Token held an accepted token, or the signature was in order.
 	Authorized bool
 	// Body is what came, for the first KeptBodies calls that had one, else nil.
 	Body []byte

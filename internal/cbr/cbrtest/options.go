@@ -45,11 +45,15 @@ type Options struct {
 	ProjectIDs []string `json:"-"`
 	// Tokens are accepted in X-Auth-Token for every project; Token if nil, none if empty but not nil.
 	Tokens []string `json:"-"`
-	// Authenticate, if set, decides in place of Tokens: nil lets the request pass.
+	// Keys are the access keys whose signatures are accepted for every project, besides the tokens.
+	Keys []Key `json:"-"`
+	// Authenticate, if set, decides in place of Tokens and Keys: nil lets the request pass.
 	Authenticate func(*http.Request) *APIError `json:"-"`
 
 	// Clock is the server's clock; the real one if nil. Latency and the delays of faults take real time.
 	Clock clock.PassiveClock `json:"-"`
+	// ClockOffset is how far the gateway's clock, which judges signatures and stands in the Date headers, is ahead of Clock.
+	ClockOffset time.Duration `json:"-"`
 	// Latency is how long every call takes. It passes in full even if the client leaves meanwhile.
 	Latency time.Duration `json:"-"`
 	// TaskDuration is the time from the acceptance of a backup to the final state of its task: a quarter of it
@@ -177,6 +181,7 @@ func (o Options) withDefaults() Options {
 		o.RateWindow = time.Minute
 	}
 	o.ProjectIDs, o.Tokens, o.Refusals = slices.Clone(o.ProjectIDs), slices.Clone(o.Tokens), slices.Clone(o.Refusals)
+	o.Keys = slices.Clone(o.Keys)
 	return o
 }
 

@@ -66,6 +66,7 @@ func (x *exchange) write(answer reply, length int) {
 		header.Set("Content-Type", answer.contentType)
 	}
 	header.Set("X-Request-Id", x.requestID)
+	header.Set("Date", x.options.gatewayTime().UTC().Format(http.TimeFormat))
 	header.Set("Content-Length", strconv.Itoa(len(answer.body)))
 	for name, value := range answer.headers {
 		header.Set(name, value)

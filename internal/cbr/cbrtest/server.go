@@ -67,24 +67,45 @@ func (s *Server) CABundle() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
 }
 
-// Config returns the configuration of a client of this server, with the first project and the first token.
+// Config returns the configuration of a client of this server, with the first project and the first token, or the first access key
+// if there is no token.
 func (s *Server) Config(t testing.TB) cbr.Config {
 	t.Helper()
 	options := s.Options()
-	if len(options.Tokens) == 0 {
-		t.Fatal("the server accepts no token")
-	}
-	token, err := auth.NewToken([]byte(options.Tokens[0]), time.Time{})
-	if err != nil {
-		t.Fatalf("the first token of the options: %v", err)
-	}
 	transports := &cbr.Transports{}
 	transport, err := transports.For(s.CABundle())
 	if err != nil {
 		t.Fatalf("the server's certificate: %v", err)
 	}
 	t.Cleanup(transports.CloseIdleConnections)
-	return cbr.Config{Endpoint: s.URL, ProjectID: options.ProjectIDs[0], Credential: token, Transport: transport}
+	return cbr.Config{Endpoint: s.URL, ProjectID: options.ProjectIDs[0], Credential: options.credential(t), Transport: transport}
+}
+
+func (o Options) credential(t testing.TB) cbr.Credential {
+	t.Helper()
+	switch {
+	case len(o.Tokens) > 0:
+		token, err := auth.NewToken([]byte(o.Tokens[0]), time.Time{})
+		if err != nil {
+			t.Fatalf("the first token of the options: %v", err)
+		}
+		return token
+	case len(o.Keys) > 0:
+		return o.accessKey(t, o.Keys[0])
+	default:
+		t.Fatal("the server accepts no token and no access key")
+		return nil
+	}
+}
+
+func (o Options) accessKey(t testing.TB, key Key) cbr.Credential {
+	t.Helper()
+	made, err := auth.NewAccessKey(auth.AccessKeyConfig{Access: []byte(key.Access), Secret: []byte(key.Secret),
+		SecurityToken: []byte(key.SecurityToken), ProjectID: o.ProjectIDs[0], Expires: key.Expires, Clock: o.Clock})
+	if err != nil {
+		t.Fatalf("the first access key of the options: %v", err)
+	}
+	return made
 }
 
 // Client returns a client of this server: see Config.
