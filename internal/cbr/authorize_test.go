@@ -97,8 +97,9 @@ func TestCredentialsAreGivenTheBody(t *testing.T) {
 	}
 }
 
-// bodyThief is a credential that does to the body what a signer must not do.
+// bodyThief does to a request what a credential must not do. With the header, net/http holds the request for one that may be sent twice.
 func bodyThief(request *http.Request, body []byte) error {
+	request.Header.Set("Idempotency-Key", "1")
 	request.Body = io.NopCloser(strings.NewReader(string(body)))
 	request.ContentLength = int64(len(body))
 	request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(body))), nil }

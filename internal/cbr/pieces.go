@@ -79,19 +79,23 @@ func (p *pieces) add(texts pieceSet, secret string) {
 func (p *pieces) addShort(secret string) {
 	p.whole = append(p.whole, secret)
 	digits := hex.EncodeToString([]byte(secret))
-	forms := []string{digits, strings.ToUpper(digits), strings.ReplaceAll(secret, " ", "+")}
+	p.addForm(digits)
+	p.addForm(strings.ToUpper(digits))
+	p.addForm(strings.ReplaceAll(secret, " ", "+"))
 	for before := range 3 {
 		padded := base64After(before, secret)
 		cut := len(strings.TrimRight(padded, "="))
 		if (before+len(secret))%3 != 0 {
 			cut-- // this character depends on what follows the secret
 		}
-		forms = append(forms, padded, padded[:cut])
+		p.addForm(padded)
+		p.addForm(padded[:cut])
 	}
-	for _, form := range forms {
-		if len(form) >= shortForm {
-			p.whole = append(p.whole, form)
-		}
+}
+
+func (p *pieces) addForm(form string) {
+	if len(form) >= shortForm {
+		p.whole = append(p.whole, form)
 	}
 }
 

@@ -103,17 +103,22 @@ func keyMistake(part keyPart, content []byte) error {
 		return keyMistakes[found]
 	case csvRow.Match(content):
 		return ErrKeyCSV
-	case found == quoted:
-		return ErrKeyQuoted
-	case part == securityToken: // as IAM makes it: base64, whatever it begins with
+	case found == quoted, part == securityToken: // which is base64, whatever it begins with
 		return keyMistakes[found]
+	}
+	return wrongKey(part, content)
+}
+
+// wrongKey returns what is wrong with a text that is no credential of another kind.
+func wrongKey(part keyPart, content []byte) error {
+	switch {
 	case namedValue.Match(content):
 		return ErrKeyNamed
 	case len(content) >= leastTokenLength && bytes.HasPrefix(content, []byte("MII")):
 		return ErrKeyToken
 	case encodedKey(part, content):
 		return ErrKeyTwice64
-	case found == unprintable, part == accessKeyID && !plainKey.Match(content): // it is followed by a comma in the header
+	case !printable(content), part == accessKeyID && !plainKey.Match(content): // it is followed by a comma in the header
 		return ErrKeyInvalid
 	}
 	return nil
