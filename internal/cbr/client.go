@@ -183,6 +183,7 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
+	authorizedAt := time.Now()
 	httpRequest, err := c.newRequest(ctx, call)
 	if err != nil {
 		failure := unauthorized(call.operation, err)
@@ -202,7 +203,7 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	if response.StatusCode != http.StatusOK {
 		failure := c.refused(call.operation, response)
 		failure.Skew = skew
-		c.tellCredential(failure)
+		c.tellCredential(failure, authorizedAt)
 		return failure
 	}
 	if err := readAnswer(response.Body, call.read); err != nil {
@@ -253,9 +254,10 @@ func attachBody(httpRequest *http.Request, content []byte) {
 	}
 }
 
-// tellCredential tells the credential that it was refused, if it wants to know.
-func (c *Client) tellCredential(failure *Error) {
+// tellCredential tells the credential that what it had at a time was refused, if it wants to know.
+func (c *Client) tellCredential(failure *Error, authorizedAt time.Time) {
 	if refusable, ok := c.config.Credential.(Refusable); ok && failure.Class == Credentials {
+		failure.AuthorizedAt = authorizedAt
 		refusable.Refused(failure)
 	}
 }

@@ -86,6 +86,9 @@ type Error struct {
 	// some seconds, and if it did not say.
 	Skew  time.Duration
 	Class Class
+	// AuthorizedAt is when the credential was asked to authorize the call that it is told was refused, else zero. If it was
+	// renewed later, what it has now is not what was refused.
+	AuthorizedAt time.Time
 	// Untouched says that CBR has certainly taken nothing from an import: it was never sent, or the
 	// gateway itself turned it away. Otherwise CBR may have taken some of it, whatever it answered.
 	Untouched bool

@@ -43,6 +43,7 @@ const (
 type refusal struct {
 	statement
 	empty          bool // the answer has no body at all
+	isObject       bool // the body is a JSON object
 	itemNotFound   bool // OpenStack's answer to an id that is not known
 	deniedByPolicy bool // a permission is missing, in the words of the policy engine
 }
@@ -76,7 +77,7 @@ func parseRefusal(body []byte) (said refusal, isObject bool) {
 	for _, name := range slices.Sorted(maps.Keys(members)) { // the same one wins each time
 		statements = append(statements, statementsOf(members[name])...)
 	}
-	said.statement = choose(statements)
+	said.statement, said.isObject = choose(statements), true
 	said.itemNotFound = said.Code == "404" && choose(statementsOf(members["itemNotFound"])).Code == "404"
 	said.deniedByPolicy = strings.HasPrefix(said.Message, "Policy doesn't allow ")
 	return said, true
