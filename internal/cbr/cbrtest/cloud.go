@@ -242,10 +242,7 @@ func (x *exchange) authenticate() *APIError {
 	case token == "":
 		return &APIError{Status: http.StatusUnauthorized, Code: "APIGW.0301",
 			Message: "Incorrect IAM authentication information: x-auth-token not found"}
-	case !slices.Contains(x.options.Tokens, token):
-		return &APIError{Status: http.StatusUnauthorized, Code: "APIGW.0301",
-			Message: "Incorrect IAM authentication information: token expires"}
 	default:
-		return nil
+		return x.options.tokenRefusal(token)
 	}
 }

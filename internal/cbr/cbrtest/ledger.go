@@ -75,7 +75,7 @@ func (l *ledger) arrived(x *exchange, now time.Time) int {
 		Time: now, Operation: x.route.operation, ProjectID: x.route.project,
 		Method: x.request.Method, Path: x.request.URL.Path, Query: x.request.URL.RawQuery,
 		Header:     withoutSecrets(x.request.Header),
-		Authorized: slices.Contains(x.options.Tokens, x.request.Header.Get(tokenHeader)),
+		Authorized: x.options.tokenRefusal(x.request.Header.Get(tokenHeader)) == nil,
 	}
 	if len(x.body) > 0 && l.keptBodies < KeptBodies {
 		l.keptBodies++

@@ -47,7 +47,9 @@ type Options struct {
 	Tokens []string `json:"-"`
 	// Keys are the access keys whose signatures are accepted for every project, besides the tokens.
 	Keys []Key `json:"-"`
-	// Authenticate, if set, decides in place of Tokens and Keys: nil lets the request pass.
+	// IAM, if set, issues tokens and keys that are accepted too, until it lets them expire or revokes them.
+	IAM *IAM `json:"-"`
+	// Authenticate, if set, decides in place of Tokens, Keys and IAM: nil lets the request pass.
 	Authenticate func(*http.Request) *APIError `json:"-"`
 
 	// Clock is the server's clock; the real one if nil. Latency and the delays of faults take real time.
@@ -217,4 +219,17 @@ func (o Options) onImport(phase Phase, backups []cbr.Backup) {
 	if o.OnImport != nil {
 		o.OnImport(phase, backups)
 	}
+}
+
+// tokenRefusal returns the error of a call with a token, nil for one that is accepted.
+func (o Options) tokenRefusal(token string) *APIError {
+	if slices.Contains(o.Tokens, token) {
+		return nil
+	}
+	if o.IAM != nil {
+		if refusal, issued := o.IAM.Token(token); issued {
+			return refusal
+		}
+	}
+	return &APIError{Status: http.StatusUnauthorized, Code: "APIGW.0301", Message: "Incorrect IAM authentication information: token expires"}
 }
