@@ -269,10 +269,14 @@ func TestUnreachableIAM(t *testing.T) {
 	_, config.Transport = serve(t, http.NotFoundHandler())
 	config.IAMEndpoint, config.Changed = "http://"+listener.Addr().String(), func() { ended <- struct{}{} }
 	password := newPassword(t, config)
-	got := failure(t, fetch(t, password, ended).Err)
+	state := fetch(t, password, ended)
+	got := failure(t, state.Err)
 	var refused *net.OpError
 	if got.Class != cbr.Transient || !errors.As(got, &refused) || !strings.Contains(fmt.Sprint(got), listener.Addr().String()) {
 		t.Errorf("got %v", got)
+	}
+	if pause := time.Until(state.RetryAt); state.RetryAt.IsZero() || pause > time.Second {
+		t.Errorf("the next fetch is due at %s", state.RetryAt)
 	}
 	mustNotHold(t, "the error", got.Error(), cbrtest.Password)
 }

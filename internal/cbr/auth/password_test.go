@@ -142,6 +142,27 @@ func TestChangedPasswordAtRenewalKeepsTheOldToken(t *testing.T) {
 	})
 }
 
+// Refusals by CBR do not make the password be sent that IAM has refused.
+func TestWrongPasswordStaysUnsentWhenCBRRefusesFreshTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iam := cbrtest.NewIAM(cbrtest.IAMOptions{TokenLife: time.Minute})
+		password := newPassword(t, passwordConfig(iam))
+		fetchedState(password)
+		password.Refused(refusal())
+		fetchedState(password)
+		iam.SetPassword("another")
+		time.Sleep(50 * time.Second)
+		if state := fetchedState(password); !state.Ready || len(iam.Requests()) != 3 {
+			t.Fatalf("got %+v after %d requests", state, len(iam.Requests()))
+		}
+		password.Refused(refusal())
+		follow(password, 24*time.Hour)
+		if state := password.State(); !errors.Is(state.Err, auth.ErrPasswordRefused) || !state.RetryAt.IsZero() || len(iam.Requests()) != 3 {
+			t.Errorf("got %+v after %d requests", state, len(iam.Requests()))
+		}
+	})
+}
+
 // answer is what an IAM, or something in its place, answers.
 type answer struct {
 	status  int

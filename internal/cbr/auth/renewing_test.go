@@ -244,6 +244,11 @@ func TestOldTokenIsUsedWhileItCannotBeRenewed(t *testing.T) {
 		if got := password.Secrets(); len(got) != len(secrets)+1 || mustToken(t, password) == first {
 			t.Errorf("%d secrets, want also the token before, which calls under way carry", len(got))
 		}
+		unavailable(iam)
+		time.Sleep(20 * time.Hour)
+		if state = fetchedState(password); state.Err == nil || time.Until(state.RetryAt) > time.Second {
+			t.Errorf("the pauses begin anew with what went well, and the next fetch is due in %s", time.Until(state.RetryAt))
+		}
 	})
 }
 
@@ -316,6 +321,22 @@ func TestRefusedTokenIsReplacedAtOnce(t *testing.T) {
 		password.Refused(late) // the answer to a slow call with the first token
 		if state := fetchedState(password); !state.Ready || mustToken(t, password) != second || second == first || len(iam.Requests()) != 2 {
 			t.Errorf("got %+v after %d requests", state, len(iam.Requests()))
+		}
+	})
+}
+
+// A token that had been good before it was refused is no reason to wait, however often that happens.
+func TestTokensThatAreRefusedAfterAWhileAreReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iam := cbrtest.NewIAM(cbrtest.IAMOptions{})
+		password := newPassword(t, passwordConfig(iam))
+		fetchedState(password)
+		for i := range 10 {
+			time.Sleep(time.Hour)
+			password.Refused(refusal())
+			if state := fetchedState(password); !state.Ready || state.Err != nil || len(iam.Requests()) != i+2 {
+				t.Fatalf("after %d refusals: %+v, %d requests", i+1, state, len(iam.Requests()))
+			}
 		}
 	})
 }

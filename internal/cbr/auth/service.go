@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -60,18 +59,14 @@ type exchange struct {
 	secrets func() []string // that must not be seen in what is said about it
 }
 
-// once is a body that net/http cannot make anew: a wrong password must not be sent twice because a connection went away.
-type once struct{ io.Reader }
-
 // post sends a request with a JSON body, and calls read for an answer of the expected status. It returns a setback if there is
 // none.
 func (x exchange) post(ctx context.Context, body []byte, authorization string, expected int,
 	read func(exchange, *http.Response) *setback) *setback {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, x.address, once{bytes.NewReader(body)})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, x.address, bytes.NewReader(body))
 	if err != nil {
 		return x.failed(cbr.Misdirected, hourlyPace, err)
 	}
-	request.ContentLength = int64(len(body))
 	request.Header.Set("Content-Type", "application/json;charset=utf8")
 	request.Header.Set("Accept", "application/json")
 	if x.userAgent != "" {
