@@ -105,6 +105,11 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 		clock: config.Clock, timeout: config.Timeout, changed: config.Changed})}, nil
 }
 
+// Format keeps the password and the token out of logs and messages, whatever the verb.
+func (*Password) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, "[password]") // into a buffer of fmt
+}
+
 // String keeps the password and the token out of logs and messages.
 func (*Password) String() string { return "[password]" }
 
