@@ -72,33 +72,49 @@ func fetch(t *testing.T, credential auth.Renewing, ended <-chan struct{}) auth.S
 	return credential.State()
 }
 
-func TestCallsGoOnWhenTheirTokenEnds(t *testing.T) {
+func TestCallsGoOnWhenTheirCredentialEnds(t *testing.T) {
 	for name, end := range map[string]func(*cbrtest.IAM){"expired": (*cbrtest.IAM).Expire, "revoked": (*cbrtest.IAM).Revoke} {
-		iam := cbrtest.NewIAM(cbrtest.IAMOptions{})
-		server := cbrtest.NewServer(t, cbrtest.Options{IAM: iam, Tokens: []string{}})
-		password, ended := served(t, iam, 0)
-		_, transport := serve(t, http.NotFoundHandler())
-		client, err := cbr.NewClient(cbr.Config{Endpoint: server.URL, ProjectID: cbrtest.ProjectID, Credential: password, Transport: transport})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fetch(t, password, ended)
-		backups := cbrtest.Backups(2)
-		if _, err := client.ImportBackups(t.Context(), backups[:1]); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		end(iam)
-		_, err = client.ImportBackups(t.Context(), backups[1:])
-		if got := failure(t, err); got.Class != cbr.Credentials || !got.Untouched {
-			t.Errorf("%s: got %v", name, got)
-		}
-		fetch(t, password, ended)
-		if _, err := client.ImportBackups(t.Context(), backups[1:]); err != nil {
-			t.Errorf("%s: after the refusal: %v", name, err)
-		}
-		if got := len(iam.Requests()); got != 2 || len(server.Accepted()) != 2 || len(server.AcceptedTwice()) != 0 {
-			t.Errorf("%s: %d requests to IAM, accepted %v", name, got, server.Accepted())
-		}
+		t.Run("token "+name, func(t *testing.T) {
+			iam := cbrtest.NewIAM(cbrtest.IAMOptions{})
+			password, ended := served(t, iam, 0)
+			callsGoOn(t, iam, password, ended, func() { end(iam) })
+		})
+		t.Run("key of a pod "+name, func(t *testing.T) {
+			iam, ended := cbrtest.NewIAM(cbrtest.IAMOptions{}), make(chan struct{}, 100)
+			address, _ := serve(t, iam)
+			identity := newPodIdentity(t, auth.PodIdentityConfig{URL: address + cbrtest.PodIdentityPath, TokenFile: tokenFile(t, cbrtest.PodToken),
+				ProjectID: cbrtest.ProjectID, Changed: func() { ended <- struct{}{} }})
+			callsGoOn(t, iam, identity, ended, func() { end(iam) })
+		})
+	}
+}
+
+// callsGoOn imports a backup, ends what the credential has, and imports another: one call is refused, and nothing taken twice.
+func callsGoOn(t *testing.T, iam *cbrtest.IAM, credential auth.Renewing, ended <-chan struct{}, end func()) {
+	t.Helper()
+	server := cbrtest.NewServer(t, cbrtest.Options{IAM: iam, Tokens: []string{}})
+	_, transport := serve(t, http.NotFoundHandler())
+	client, err := cbr.NewClient(cbr.Config{Endpoint: server.URL, ProjectID: cbrtest.ProjectID, Credential: credential, Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetch(t, credential, ended)
+	backups := cbrtest.Backups(2)
+	if _, err := client.ImportBackups(t.Context(), backups[:1]); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	_, err = client.ImportBackups(t.Context(), backups[1:])
+	if got := failure(t, err); got.Class != cbr.Credentials || !got.Untouched {
+		t.Errorf("got %v", got)
+	}
+	mustNotHold(t, "the refusal", err.Error(), iam.Secrets()...)
+	fetch(t, credential, ended)
+	if _, err := client.ImportBackups(t.Context(), backups[1:]); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+	if got := len(iam.Requests()); got != 2 || len(server.Accepted()) != 2 || len(server.AcceptedTwice()) != 0 {
+		t.Errorf("%d requests to IAM, accepted %v", got, server.Accepted())
 	}
 }
 

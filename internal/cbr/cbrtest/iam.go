@@ -234,16 +234,15 @@ func (i *IAM) Token(token string) (refusal *APIError, known bool) {
 	return found.refusal(i.options.Clock.Now()), found != nil
 }
 
-// AccessKey returns the secret and the security token of a key that was issued to a pod, and the refusal that API Gateway
-// answers it with, nil for a valid one. Without a key it returns empty texts.
-func (i *IAM) AccessKey(access string) (secret, securityToken string, refusal *APIError) {
+// Key returns a key that was issued to a pod and not revoked, by its id. Its expiry may be over.
+func (i *IAM) Key(access string) (key Key, issued bool) {
 	i.mutex.Lock()
 	defer i.mutex.Unlock()
 	found := i.keys[access]
-	if found == nil {
-		return "", "", found.refusal(time.Time{})
+	if found == nil || found.revoked {
+		return Key{}, false
 	}
-	return found.secret, found.securityToken, found.refusal(i.options.Clock.Now())
+	return Key{Access: access, Secret: found.secret, SecurityToken: found.securityToken, Expires: found.expires}, true
 }
 
 func (g *grant) refusal(now time.Time) *APIError {

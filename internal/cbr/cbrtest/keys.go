@@ -104,11 +104,11 @@ func (c *Cloud) checkSignature(x *exchange) *APIError {
 	if given.date.Sub(now).Abs() > MaxSignatureAge {
 		return unauthorized("APIGW.0303", "signature expired, signature time: "+given.date.Format(time.RFC3339)+", server time: "+now.UTC().Format(time.RFC3339))
 	}
-	at := slices.IndexFunc(x.options.Keys, func(key Key) bool { return key.Access == given.access })
-	if at < 0 {
+	key, known := x.options.key(given.access)
+	if !known {
 		return unauthorized("APIGW.0301", "the access key "+given.access+" does not exist")
 	}
-	key, state := x.options.Keys[at], c.keyState(given.access)
+	state := c.keyState(given.access)
 	if now.Before(state.lockedUntil) {
 		return unauthorized("APIGW.0301", "the access key "+given.access+" is locked")
 	}
@@ -120,6 +120,17 @@ func (c *Cloud) checkSignature(x *exchange) *APIError {
 	}
 	state.failures = 0
 	return nil
+}
+
+// key returns the accepted access key of an id.
+func (o Options) key(id string) (key Key, known bool) {
+	if at := slices.IndexFunc(o.Keys, func(key Key) bool { return key.Access == id }); at >= 0 {
+		return o.Keys[at], true
+	}
+	if o.IAM == nil {
+		return Key{}, false
+	}
+	return o.IAM.Key(id)
 }
 
 func (c *Cloud) keyState(id string) *keyState {
