@@ -176,7 +176,7 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(file, maxContent+1))
 	if err != nil {
 		return "", err

@@ -17,6 +17,7 @@ limitations under the License.
 package auth_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -163,11 +164,8 @@ func play(t *testing.T, s *script, steps []string, pauses []time.Duration) strin
 
 func checkState(state auth.State) string {
 	var failed *cbr.Error
-	if state.Err != nil {
-		failed, _ = state.Err.(*cbr.Error)
-		if failed == nil || failed.Class == "" {
-			return fmt.Sprintf("the error is no *cbr.Error with a class: %#v", state.Err)
-		}
+	if state.Err != nil && (!errors.As(state.Err, &failed) || failed.Class == "") {
+		return fmt.Sprintf("the error is no *cbr.Error with a class: %#v", state.Err)
 	}
 	if state.Ready && !state.Expires.IsZero() && !state.Expires.After(time.Now()) {
 		return fmt.Sprintf("ready with a token that ended at %s", state.Expires)

@@ -238,11 +238,9 @@ func (x *exchange) authenticate() *APIError {
 		return x.unsigned
 	}
 	token := x.request.Header.Get(tokenHeader)
-	switch {
-	case token == "":
+	if token == "" {
 		return &APIError{Status: http.StatusUnauthorized, Code: "APIGW.0301",
 			Message: "Incorrect IAM authentication information: x-auth-token not found"}
-	default:
-		return x.options.tokenRefusal(token)
 	}
+	return x.options.tokenRefusal(token)
 }

@@ -30,5 +30,7 @@ limitations under the License.
 // Options make it do what else a CBR, a gateway, a proxy or a sister cloud may do: name no backup in a task, show things
 // late, fold the case of ids, answer errors in other shapes, show lists in part, refuse every call for a while.
 //
+// IAM issues tokens, and the keys of a pod's identity, that a Cloud accepts until they end.
+//
 // The state of tasks and backups follows from the clock when it is read: nothing runs in the background.
 package cbrtest
