@@ -17,7 +17,8 @@ limitations under the License.
 // Command cbrsim is the in-memory CBR of internal/cbr/cbrtest as a process, for demonstrations and black-box
 // tests. It serves the API, a ledger of what it was sent at /_ledger (JSON) and / (HTML), the single calls at /_calls
 // (JSON, ?operation= for those of one operation), the backups that it holds at /_stored (JSON, ?project= for another
-// project than the first), and calls under /_admin/ to steer it.
+// project than the first), and calls under /_admin/ to steer it. IAM and the agent of pod identity
+// are served beside it: /_iam shows what they were asked (JSON), /_iam/secrets what must not be seen anywhere.
 package main
 
 import (
@@ -63,7 +64,7 @@ func run(ctx context.Context, settings settings, output io.Writer) error {
 	if err != nil {
 		return err
 	}
-	simulator := newSimulator(settings.options)
+	simulator := newSimulator(settings.options, settings.iam)
 	server := &http.Server{Handler: simulator, ReadHeaderTimeout: readHeaderTimeout}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -284,7 +284,7 @@ func TestIsSteered(t *testing.T) {
 }
 
 func TestRefusesToBeSteeredWrongly(t *testing.T) {
-	sim := newSimulator(cbrtest.Options{})
+	sim := newSimulator(cbrtest.Options{}, cbrtest.IAMOptions{})
 	for path, bodies := range map[string][]string{
 		"faults":   {``, `{"operatio":"x"}`, `[{"delay":5}]`, `[{"delay":"5"}]`, `{} {}`, `null x`},
 		"tokens":   {`{}`, `"one"`},

@@ -176,7 +176,7 @@ func TestOptionsAreChangedAtRunTime(t *testing.T) {
 }
 
 func TestWrongOptionsChangeNothing(t *testing.T) {
-	sim := newSimulator(cbrtest.Options{MaxPage: 7})
+	sim := newSimulator(cbrtest.Options{MaxPage: 7}, cbrtest.IAMOptions{})
 	for _, body := range []string{
 		`[]`, `{"maxPage":1,"latency":"-1s"}`, `{"maxPage":-1}`, `{"maxPage":1,"else":2}`, `{"maxPage":1,"count":"wrong"}`, `{"maxPage":1,"latency":5}`,
 		`{"maxPage":1,"refusals":[{"calls":"some"}]}`, `{"maxPage":1,"refusals":[{"when":"now"}]}`, `{"maxPage":1,"errorShape":"xml"}`,

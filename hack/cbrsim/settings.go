@@ -34,6 +34,7 @@ type settings struct {
 	addrFile        string
 	tlsCert, tlsKey string
 	options         cbrtest.Options
+	iam             cbrtest.IAMOptions
 }
 
 func parse(arguments []string, output io.Writer) (settings, error) {
@@ -51,6 +52,7 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	flags.IntVar(&options.SyncCallsPerMinute, "sync-calls-per-minute", 0, "ImportBackup calls that are let through in a --rate-window; 0 for no limit")
 	flags.DurationVar(&options.RateWindow, "rate-window", time.Minute, "length of the minute of --sync-calls-per-minute")
 	addOptions(flags, options)
+	addIAM(flags, &parsed.iam)
 	projects, tokens := list{}, list{}
 	flags.Var(&projects, "project-id", "known project; may be repeated, or a comma-separated list (default "+cbrtest.ProjectID+")")
 	flags.Var(&tokens, "token", "accepted token; may be repeated, or a comma-separated list (default "+cbrtest.Token+")")
@@ -80,6 +82,9 @@ func (s settings) check(allowRemote bool) error {
 		return errors.New("--rate-window must be more than 0")
 	}
 	if err := checkOptions(s.options); err != nil {
+		return err
+	}
+	if err := checkIAM(s.iam); err != nil {
 		return err
 	}
 	host, _, err := net.SplitHostPort(s.addr)

@@ -31,6 +31,7 @@ const anyBackup = "*"
 // simulator serves the API and, beside it, what steers and shows the Cloud.
 type simulator struct {
 	cloud *cbrtest.Cloud
+	iam   *cbrtest.IAM
 	extra *http.ServeMux
 
 	mutex    sync.Mutex
@@ -39,8 +40,11 @@ type simulator struct {
 	gets     map[string]cbrtest.APIError
 }
 
-func newSimulator(options cbrtest.Options) *simulator {
+func newSimulator(options cbrtest.Options, iam cbrtest.IAMOptions) *simulator {
 	s := &simulator{extra: http.NewServeMux()}
+	iam.ProjectIDs = options.ProjectIDs
+	s.iam = cbrtest.NewIAM(iam)
+	options.IAM = s.iam
 	options.TaskOutcome, options.Reject, options.GetError = s.outcomeOf, s.rejection, s.getError
 	s.cloud = cbrtest.New(options)
 	s.extra.HandleFunc("GET /_ledger", s.serveLedger)
@@ -48,6 +52,9 @@ func newSimulator(options cbrtest.Options) *simulator {
 	s.extra.HandleFunc("GET /_calls", s.serveCalls)
 	s.extra.HandleFunc("GET /_stored", s.serveStored)
 	s.extra.HandleFunc("GET /{$}", s.servePage)
+	s.extra.HandleFunc("GET /_iam", s.serveIAM)
+	s.extra.HandleFunc("GET /_iam/secrets", s.serveSecrets)
+	s.extra.HandleFunc("POST /_admin/iam", steer(s.changeIAM))
 	s.extra.HandleFunc("POST /_admin/faults", steer(s.injectFaults))
 	s.extra.HandleFunc("DELETE /_admin/faults", s.clearFaults)
 	s.extra.HandleFunc("POST /_admin/tokens", steer(s.setTokens))
@@ -61,10 +68,14 @@ func newSimulator(options cbrtest.Options) *simulator {
 	return s
 }
 
-// ServeHTTP leaves everything to the Cloud, as it came, but the paths of its own.
+// ServeHTTP leaves everything to the Cloud, as it came, but the paths of IAM and those of its own.
 func (s *simulator) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	if request.URL.Path == "/" || strings.HasPrefix(request.URL.Path, "/_") {
 		s.extra.ServeHTTP(writer, request)
+		return
+	}
+	if request.URL.Path == cbrtest.TokensPath || request.URL.Path == cbrtest.PodIdentityPath {
+		s.iam.ServeHTTP(writer, request)
 		return
 	}
 	s.cloud.ServeHTTP(writer, request)
