@@ -17,6 +17,7 @@ limitations under the License.
 package cbr
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,6 +25,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -42,11 +44,18 @@ const (
 var ErrInvalidCABundle = errors.New("the CA bundle holds no PEM certificate that can be read")
 
 // Transports shares one HTTP transport, and with it connections, among the clients that trust the same
-// certificates. It is safe for concurrent use.
+// certificates. Connections that are kept serve all requests to their host: they lead where they led when they were made.
+// It is safe for concurrent use; its fields must not change any more when it is used.
 type Transports struct {
+	// Dial connects to the host and port of an endpoint; net.Dialer does by default. It is not asked for connections to a
+	// proxy: whoever runs this process has chosen that, and from there on the proxy looks names up.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Proxy returns the proxy of a request, nil for none; http.ProxyFromEnvironment by default.
+	Proxy func(*http.Request) (*url.URL, error)
+
 	mutex  sync.Mutex
-	system *http.Transport
-	custom map[[sha256.Size]byte]*http.Transport
+	system *route
+	custom map[[sha256.Size]byte]*route
 }
 
 // maxCustomTransports bounds what edits of CA bundles can leave behind.
@@ -59,7 +68,7 @@ func (t *Transports) For(caBundle string) (http.RoundTripper, error) {
 	defer t.mutex.Unlock()
 	if strings.TrimSpace(caBundle) == "" {
 		if t.system == nil {
-			t.system = newTransport(nil)
+			t.system = t.newRoute(nil)
 		}
 		return t.system, nil
 	}
@@ -74,7 +83,7 @@ func (t *Transports) For(caBundle string) (http.RoundTripper, error) {
 	if len(t.custom) >= maxCustomTransports || t.custom == nil {
 		t.closeCustom()
 	}
-	t.custom[key] = newTransport(roots)
+	t.custom[key] = t.newRoute(roots)
 	return t.custom[key], nil
 }
 
@@ -94,7 +103,7 @@ func (t *Transports) closeCustom() {
 	for _, transport := range t.custom {
 		transport.CloseIdleConnections()
 	}
-	t.custom = map[[sha256.Size]byte]*http.Transport{}
+	t.custom = map[[sha256.Size]byte]*route{}
 }
 
 func certPool(bundle string) (*x509.CertPool, error) {
@@ -116,13 +125,64 @@ func certPool(bundle string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// route sends requests directly or through a proxy, by transports of their own: so it is certain which of the two a connection
+// is for when it is dialled.
+type route struct {
+	proxy           func(*http.Request) (*url.URL, error)
+	direct, proxied *http.Transport
+}
+
+func (t *Transports) newRoute(roots *x509.CertPool) *route {
+	dialer := &net.Dialer{KeepAlive: 30 * time.Second}
+	r := &route{proxy: t.Proxy, direct: newTransport(roots, dialer.DialContext), proxied: newTransport(roots, dialer.DialContext)}
+	if r.proxy == nil {
+		r.proxy = http.ProxyFromEnvironment
+	}
+	if t.Dial != nil {
+		r.direct.DialContext = inTime(t.Dial)
+	}
+	r.proxied.Proxy = func(request *http.Request) (*url.URL, error) {
+		proxy, err := r.proxy(request)
+		if proxy == nil && err == nil {
+			return nil, errNoProxy
+		}
+		return proxy, err
+	}
+	return r
+}
+
+// errNoProxy says that a request had a proxy, and a moment later had none.
+var errNoProxy = errors.New("the request has no proxy any more")
+
+// RoundTrip makes one request.
+func (r *route) RoundTrip(request *http.Request) (*http.Response, error) {
+	if proxy, err := r.proxy(request); proxy == nil && err == nil {
+		return r.direct.RoundTrip(request)
+	}
+	return r.proxied.RoundTrip(request)
+}
+
+// CloseIdleConnections closes the connections that are not in use.
+func (r *route) CloseIdleConnections() {
+	r.direct.CloseIdleConnections()
+	r.proxied.CloseIdleConnections()
+}
+
+// inTime bounds the time of a dial.
+func inTime(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
+}
+
 // newTransport speaks HTTP/1.1 alone: HTTP/2 re-sends requests by itself when a connection goes away.
-func newTransport(roots *x509.CertPool) *http.Transport {
+func newTransport(roots *x509.CertPool, dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            inTime(dial),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		IdleConnTimeout:        idleConnectionTimeout,

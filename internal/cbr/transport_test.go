@@ -313,18 +313,21 @@ func (f failingWrites) Write(content []byte) (int, error) {
 // When nothing at all was written, net/http repeats even a POST, if it can make its body anew.
 func TestImportIsNotRepeatedWhenNothingWasWritten(t *testing.T) {
 	server := cbrtest.NewServer(t, cbrtest.Options{})
-	config := server.Config(t)
-	transport := config.Transport.(*http.Transport).Clone()
 	var failing atomic.Bool
 	var dials atomic.Int32
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	transports := &cbr.Transports{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, address)
 		if dials.Add(1) > 1 {
 			return connection, err
 		}
 		return failingWrites{connection, &failing}, err
+	}}
+	t.Cleanup(transports.CloseIdleConnections)
+	transport, err := transports.For("")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(transport.CloseIdleConnections)
+	config := server.Config(t)
 	config.Transport = transport
 	client := newClient(t, config)
 	if err := operations[cbr.OperationImport](t.Context(), client); err != nil {
