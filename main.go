@@ -50,6 +50,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 	"backupsync.dev/operator/internal/election"
 )
@@ -89,8 +90,10 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.retry, "leader-elect-retry-period", 250*time.Millisecond,
 		"Time between a standby's looks at the lease; it is written every 2 s, or more often if it is short.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
-	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", controller.DefaultAllowedEndpoints,
-		"Comma-separated host patterns of the endpoints that CBRProjects may name. https is required, unless a pattern begins with http://.")
+	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", connection.DefaultAllowedEndpoints,
+		"Comma-separated hosts that credentials may be sent to. * stands for one label of a name or a part of one. It is by https on port 443, "+
+			"unless an entry begins with http:// or names a port (:* for any). Names must lead to public addresses, unless the list has the "+
+			"address or its network too: 10.20.0.0/16, for a private cloud.")
 	flag.IntVar(&f.maxConcurrentProjects, "max-concurrent-projects", 32, "CBRProjects that are worked on at the same time. One whose endpoint hangs takes a place for a call timeout.")
 	flag.IntVar(&f.statusWriters, "status-writers", 16, "Status writes of BackupSyncs that are under way at the same time.")
 	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 turns it off.")
@@ -153,7 +156,7 @@ func run(ctx context.Context, f *flags) error {
 	if err := f.validate(flag.Args()); err != nil {
 		return err
 	}
-	endpoints, err := controller.ParseEndpointPatterns(f.allowedEndpoints)
+	endpoints, err := connection.ParseEndpointPatterns(f.allowedEndpoints)
 	if err != nil {
 		return fmt.Errorf("--allowed-endpoints: %w", err)
 	}

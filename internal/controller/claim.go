@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // One CBRProject imports into a cloud project: two would share neither the records of calls nor the account's rate. The
@@ -51,7 +52,7 @@ import (
 const indexCloudProject = "cloudProject"
 
 func cloudProjectKeys(object client.Object) []string {
-	return []string{cloudProjectOf(&object.(*v1alpha1.CBRProject).Spec)}
+	return []string{connection.CloudProjectOf(&object.(*v1alpha1.CBRProject).Spec)}
 }
 
 // claim is what a pass knows of its project's right to the cloud project.
@@ -67,7 +68,7 @@ type claim struct {
 
 // findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
 func (p *pass) findClaim(ctx context.Context) error {
-	p.claim = claim{cloudProject: cloudProjectOf(&p.project.Spec)}
+	p.claim = claim{cloudProject: connection.CloudProjectOf(&p.project.Spec)}
 	found, err := p.projectsOf(ctx, p.claim.cloudProject)
 	if err != nil {
 		return err
@@ -102,10 +103,10 @@ func (r *Reconciler) projectsOf(ctx context.Context, cloudProject string) ([]v1a
 // oldest if that is older, or any that has the claim. It is nil if there is none.
 func rivalOf(project *v1alpha1.CBRProject, all []v1alpha1.CBRProject) *v1alpha1.CBRProject {
 	var found *v1alpha1.CBRProject
-	cloudProject := cloudProjectOf(&project.Spec)
+	cloudProject := connection.CloudProjectOf(&project.Spec)
 	for i := range all {
 		other := &all[i]
-		if other.UID == project.UID || cloudProjectOf(&other.Spec) != cloudProject {
+		if other.UID == project.UID || connection.CloudProjectOf(&other.Spec) != cloudProject {
 			continue
 		}
 		if olderProject(other, project) || other.Status.Journal.CloudProject == cloudProject {

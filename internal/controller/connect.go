@@ -34,6 +34,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
@@ -71,7 +72,7 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 		p.wakeAt(known.retryAt(&known.calls, p.now))
 		return false, nil
 	}
-	if endpoint := endpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
+	if endpoint := connection.EndpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
 		known.unusable(v1alpha1.ReasonEndpointNotAllowed, fmt.Sprintf(
 			"The operator may not send credentials to %s. Correct spec.endpoint or spec.region, or have the host added to the operator's flag --allowed-endpoints.",
 			backupsync.Quote(endpoint)))
@@ -221,7 +222,7 @@ func (p *pass) dial(with *content) bool {
 		return false
 	}
 	made, err := cbr.NewClient(cbr.Config{
-		Endpoint:            endpointOf(spec),
+		Endpoint:            connection.EndpointOf(spec),
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
 		Credential:          with.credential,

@@ -36,6 +36,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // listServer is an API server that knows how to list, and has watches wait.
@@ -173,7 +174,7 @@ func TestIndexes(t *testing.T) {
 
 			g.Expect(p.listed(t, indexActive)).To(ConsistOf("pending", "another"))
 			g.Expect(p.listed(t, indexStalled)).To(ConsistOf("failed"))
-			projects, err := p.projectsOf(t.Context(), cloudProjectOf(&newProject().Spec))
+			projects, err := p.projectsOf(t.Context(), connection.CloudProjectOf(&newProject().Spec))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(projects).To(HaveLen(test.projects))
 		})

@@ -46,6 +46,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 )
 
@@ -145,7 +146,7 @@ func (w *outdatedWorld) start(checks bool) {
 		Client:     client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &enabled}},
 	})
 	g.Expect(err).NotTo(HaveOccurred())
-	endpoints, err := controller.ParseEndpointPatterns("http://127.0.0.1:*")
+	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*")
 	g.Expect(err).NotTo(HaveOccurred())
 	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints}
 	impatient(&options)

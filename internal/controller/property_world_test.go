@@ -43,6 +43,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 )
 
 type reconcileRequest = reconcile.Request
@@ -213,7 +214,7 @@ func (w *world) restart(index int) {
 	for _, kind := range modelKinds {
 		a.caches[kind] = &modelCache{objects: map[string]client.Object{}, written: map[string]int64{}}
 	}
-	endpoints, err := ParseEndpointPatterns("http://127.0.0.1:*")
+	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*")
 	if err != nil {
 		panic(err)
 	}
@@ -380,8 +381,8 @@ func (a *actor) RoundTrip(request *http.Request) (*http.Response, error) {
 		body, _ = io.ReadAll(request.Body)
 	}
 	outcome := a.enter(request.Context(), "cloud: "+request.Method+" "+request.URL.Path, gateCloud)
-	if connection := httptrace.ContextClientTrace(request.Context()); connection != nil && connection.GotConn != nil {
-		connection.GotConn(httptrace.GotConnInfo{})
+	if trace := httptrace.ContextClientTrace(request.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
 	}
 	if request.Body != nil && !a.unchecked {
 		var err error

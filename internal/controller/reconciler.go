@@ -34,6 +34,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // Options tune the controller. The zero value of each means its default.
@@ -41,7 +42,7 @@ type Options struct {
 	// Identity is a random name of this process; required.
 	Identity string
 	// AllowedEndpoints are the endpoints that projects may use; required.
-	AllowedEndpoints EndpointPatterns
+	AllowedEndpoints connection.EndpointPatterns
 	// MaxConcurrentProjects is how many projects have a pass at the same time; 32 by default.
 	MaxConcurrentProjects int
 	// StatusWriters is how many status writes of BackupSyncs are under way at the same time; 16 by default.
@@ -80,9 +81,6 @@ type TransportSource interface {
 }
 
 func (o *Options) setDefaults() {
-	if o.Transports == nil {
-		o.Transports = &cbr.Transports{}
-	}
 	setDefault(&o.MaxConcurrentProjects, 32)
 	setDefault(&o.StatusWriters, 16)
 	setDefault(&o.CallTimeout, cbr.DefaultTimeout)
@@ -175,6 +173,9 @@ func NewReconciler(cached client.Client, live client.Reader, recorder events.Eve
 		return nil, fmt.Errorf("an identity and allowed endpoints are required")
 	}
 	options.setDefaults()
+	if options.Transports == nil {
+		options.Transports = &cbr.Transports{}
+	}
 	return &Reconciler{
 		client:  cached,
 		live:    live,

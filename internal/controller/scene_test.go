@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 )
 
@@ -82,11 +84,9 @@ func (t trouble) begin(ctx context.Context) *scene {
 // start starts the controller of a scene.
 func (s *scene) start(tune func(*controller.Options)) {
 	GinkgoHelper()
-	system, err := s.transports.For("")
+	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*,http://does-not-exist.invalid")
 	Expect(err).NotTo(HaveOccurred())
-	system.(*http.Transport).Proxy = nil // it would answer in place of what cannot be reached
-	endpoints, err := controller.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*,http://does-not-exist.invalid")
-	Expect(err).NotTo(HaveOccurred())
+	s.transports.Proxy = direct
 	if tune == nil {
 		tune = patient
 	}
@@ -97,6 +97,9 @@ func (s *scene) start(tune func(*controller.Options)) {
 	})
 	DeferCleanup(s.front.release) // before the controller is waited for
 }
+
+// direct is the proxy of no request: one would answer in place of what cannot be reached.
+func direct(*http.Request) (*url.URL, error) { return nil, nil }
 
 // lift ends what goes wrong.
 func (s *scene) lift() {

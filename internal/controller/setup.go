@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs;cbrprojects,verbs=get;list;watch
@@ -119,7 +120,7 @@ func (r *Reconciler) rivalHandler() handler.EventHandler {
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { r.enqueueRivals(ctx, e.Object, q) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			before, after := e.ObjectOld.(*v1alpha1.CBRProject), e.ObjectNew.(*v1alpha1.CBRProject)
-			moved := cloudProjectOf(&before.Spec) != cloudProjectOf(&after.Spec)
+			moved := connection.CloudProjectOf(&before.Spec) != connection.CloudProjectOf(&after.Spec)
 			if moved {
 				r.enqueueRivals(ctx, before, q)
 			}
@@ -135,7 +136,7 @@ func (r *Reconciler) enqueueRivals(ctx context.Context, object client.Object, q 
 	if !ok {
 		return
 	}
-	others, err := r.projectsOf(ctx, cloudProjectOf(&project.Spec))
+	others, err := r.projectsOf(ctx, connection.CloudProjectOf(&project.Spec))
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "CBRProjects could not be told of another one", "CBRProject", project.Name)
 		return

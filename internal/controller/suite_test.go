@@ -48,6 +48,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 )
 
@@ -116,7 +117,7 @@ func (p *process) Stop() {
 // start starts a controller for the namespace of the world, or for those that the changes name. It stops with the spec.
 func (w *world) start(changes ...func(*controller.Options)) *process {
 	GinkgoHelper()
-	endpoints, err := controller.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*")
+	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*")
 	Expect(err).NotTo(HaveOccurred())
 	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints, Namespaces: []string{w.namespace}}
 	for _, change := range changes {
