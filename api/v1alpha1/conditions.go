@@ -90,7 +90,8 @@ const (
 	ReasonCredentialsRejected = "CredentialsRejected"
 	// ReasonPermissionDenied: CBR knows the credentials, and does not permit the call.
 	ReasonPermissionDenied = "PermissionDenied"
-	// ReasonEndpointNotAllowed: the endpoint does not match the operator's --allowed-endpoints.
+	// ReasonEndpointNotAllowed: the endpoint does not match the operator's --allowed-endpoints, or its name leads to addresses
+	// that it does not allow.
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonEndpointUnavailable: the endpoint cannot be reached or fails.
 	ReasonEndpointUnavailable = "EndpointUnavailable"

@@ -28,6 +28,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // Back-off of a project after failures that concern all of its calls, or all of its reads.
@@ -41,6 +42,7 @@ const (
 	refusedWait      = time.Minute // of what no item is to blame for: a quota, a gateway
 	refusedMaxWait   = 15 * time.Minute
 	permissionWait   = 15 * time.Minute // a permission takes effect 15 to 30 minutes after it is granted
+	notAllowedWait   = 5 * time.Minute  // until a name that leads to refused addresses is looked up again
 	credentialsWait  = time.Hour        // until refused credentials are tried again as they are
 	contentWait      = 10 * time.Second // until a Secret that is missing or refused is read again
 	backoffJitter    = 0.2
@@ -243,16 +245,18 @@ func (a *access) refuseAll(err error, now time.Time) {
 // they are, they are tried again rarely: CBR may have been wrong.
 func backoff(class cbr.Class, err error, failures int) time.Duration {
 	var wait time.Duration
-	switch class {
-	case cbr.Credentials:
+	switch {
+	case leadsToRefused(err):
+		wait = notAllowedWait
+	case class == cbr.Credentials:
 		return credentialsWait
-	case cbr.Permission:
+	case class == cbr.Permission:
 		wait = permissionWait
-	case cbr.Throttled:
+	case class == cbr.Throttled:
 		wait = backupsync.Backoff(throttledWait, throttledMaxWait, failures)
-	case cbr.Quota, cbr.Refused, cbr.Rejected:
+	case class == cbr.Quota, class == cbr.Refused, class == cbr.Rejected:
 		wait = backupsync.Backoff(refusedWait, refusedMaxWait, failures)
-	case cbr.Misdirected:
+	case class == cbr.Misdirected:
 		wait = backupsync.Backoff(misdirectedWait, failureMaxWait, failures)
 	default:
 		wait = backupsync.Backoff(failureWait, failureMaxWait, failures)
@@ -262,6 +266,12 @@ func backoff(class cbr.Class, err error, failures int) time.Duration {
 		wait = failure.RetryAfter
 	}
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
+}
+
+// leadsToRefused reports whether a request was not sent as the host of the endpoint leads to addresses that are not allowed.
+func leadsToRefused(err error) bool {
+	_, refused := errors.AsType[*connection.AddressError](err)
+	return refused
 }
 
 // refusesProject reports whether a look-up was refused in the words of an API, if not of CBR's own: so are wrong project ids.
@@ -279,6 +289,10 @@ const tryAtOnce = " To try at once, set the annotation " + v1alpha1.RequestedAtA
 // unavailable is that of classes that are not among the explanations.
 var unavailable = explanation{reason: v1alpha1.ReasonEndpointUnavailable,
 	format: "CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
+
+// notAllowed is that of endpoints whose names lead to addresses that are not allowed.
+var notAllowed = explanation{v1alpha1.ReasonEndpointNotAllowed,
+	"No credentials are sent: %s. The name is looked up again every 5 minutes.", tryAtOnce}
 
 // failsItself are those of failures in CBR's own words. Sync calls have events, look-ups have not.
 var failsItself = map[requestKind]explanation{
@@ -337,6 +351,9 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 		} else if class == cbr.Foreign && refusesProject(err) {
 			said = lookUpsRefused
 		}
+	}
+	if leadsToRefused(err) {
+		said = notAllowed
 	}
 	message := fmt.Sprintf(said.format, describe(err))
 	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {

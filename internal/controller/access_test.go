@@ -19,6 +19,8 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // failure is a failed call as the client reports it.
@@ -75,6 +78,8 @@ func TestAccessAfterAFailure(t *testing.T) {
 			reason: v1alpha1.ReasonPermissionDenied, atLeast: 15 * time.Minute, atMost: 18 * time.Minute},
 		"a quota": {err: failure(cbr.Quota), all: true,
 			reason: v1alpha1.ReasonQuotaExceeded, atLeast: time.Minute, atMost: 72 * time.Second},
+		"its name leads to a refused address": {err: refusedAddress("cbr.example.com"), all: true,
+			reason: v1alpha1.ReasonEndpointNotAllowed, atLeast: 5 * time.Minute, atMost: 6 * time.Minute},
 		"the gateway refuses it": {err: failure(cbr.Refused), all: true,
 			reason: v1alpha1.ReasonRequestsRefused, atLeast: time.Minute, atMost: 72 * time.Second},
 	} {
@@ -93,6 +98,26 @@ func TestAccessAfterAFailure(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// refusedAddress is the failure of a call to a host that leads to a private address, as it comes from net/http.
+func refusedAddress(host string) error {
+	refused := &connection.AddressError{Host: host, Address: netip.MustParseAddr("10.20.30.40"), What: "a private address", Local: true}
+	return &cbr.Error{Operation: cbr.OperationListTasks, Class: cbr.Transient, Untouched: true,
+		Err: &url.Error{Op: "Get", URL: "https://" + host, Err: refused}}
+}
+
+// The message tells what to add to the flag, however long the name is.
+func TestARefusedAddressIsExplained(t *testing.T) {
+	for host, told := range map[string]string{
+		"cbr.example.com":                        "cbr.example.com",
+		strings.Repeat("a", 60) + ".example.com": strings.Repeat("a", 50) + "…",
+	} {
+		said := explain(aRead, cbr.Transient, refusedAddress(host))
+		NewWithT(t).Expect(said.message).To(Equal("No credentials are sent: " + told + " resolves to 10.20.30.40, which is a private address: " +
+			"add 10.20.30.40/32 or its network to --allowed-endpoints. The name is looked up again every 5 minutes." + tryAtOnce))
+		NewWithT(t).Expect(utf8.RuneCountInString(said.message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 	}
 }
 

@@ -34,6 +34,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // describeForEvent tells a failure with the request id that the vendor's support asks for.
@@ -60,6 +61,9 @@ func cause(err error) string {
 	if said := tlsCause(err); said != "" {
 		return said
 	}
+	if refused, is := errors.AsType[*connection.AddressError](err); is {
+		return addressCause(*refused)
+	}
 	switch {
 	case errors.As(err, &resolution):
 		return "the host name of the endpoint cannot be resolved"
@@ -73,6 +77,17 @@ func cause(err error) string {
 		return "the connection failed"
 	}
 }
+
+// addressCause names why an address is refused, with so much of a long name that the rest is told, too.
+func addressCause(refused connection.AddressError) string {
+	if name := []rune(backupsync.Quote(refused.Host)); len(name) > maxName {
+		refused.Host = string(name[:maxName]) + "…"
+	}
+	return refused.Error()
+}
+
+// maxName is how many characters of a host's name are told of a refused address.
+const maxName = 50
 
 // tlsCause names why no TLS connection came about, "" if the reason is another.
 func tlsCause(err error) string {

@@ -63,7 +63,7 @@ type Options struct {
 	// DistrustCache has every candidate read live before it is sent. It is needed where the cache may lag behind
 	// our own writes: the client's read-your-own-writes does not hold for a cache of several single namespaces.
 	DistrustCache bool
-	// Transports make the connections to CBR; those of the cbr package by default.
+	// Transports make the connections to CBR; by default those of the cbr package, with a guard of the allowed endpoints.
 	Transports TransportSource
 	// Namespaces are those that the operator watches; all if empty.
 	Namespaces []string
@@ -174,7 +174,11 @@ func NewReconciler(cached client.Client, live client.Reader, recorder events.Eve
 	}
 	options.setDefaults()
 	if options.Transports == nil {
-		options.Transports = &cbr.Transports{}
+		guard, err := connection.NewGuard(options.AllowedEndpoints, nil)
+		if err != nil {
+			return nil, fmt.Errorf("guard the connections to CBR: %w", err)
+		}
+		options.Transports = &cbr.Transports{Dial: guard.DialContext}
 	}
 	return &Reconciler{
 		client:  cached,

@@ -86,6 +86,9 @@ func (s *scene) start(tune func(*controller.Options)) {
 	GinkgoHelper()
 	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*,127.0.0.1:*,http://does-not-exist.invalid")
 	Expect(err).NotTo(HaveOccurred())
+	guard, err := connection.NewGuard(endpoints, nil)
+	Expect(err).NotTo(HaveOccurred())
+	s.transports.Dial = guard.DialContext
 	s.transports.Proxy = direct
 	if tune == nil {
 		tune = patient
