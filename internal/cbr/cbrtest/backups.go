@@ -45,25 +45,30 @@ func Backups(count int) []cbr.Backup {
 // imageType is that of backups that are no replicas.
 const imageType = "backup"
 
-// backupView is a backup as CBR shows it (ShowBackup, table BackupResp), without what says nothing here.
+// backupView is a backup as CBR shows it (ShowBackup, table BackupResp): all that the reference calls mandatory, null where
+// nothing is known of it.
 type backupView struct {
-	ID           string   `json:"id"`
-	Name         *string  `json:"name"`
-	Status       string   `json:"status"`
-	ProjectID    string   `json:"project_id"`
-	ProviderID   string   `json:"provider_id"`
-	ResourceID   string   `json:"resource_id"`
-	ResourceName *string  `json:"resource_name"`
-	ResourceType string   `json:"resource_type"`
-	ImageType    string   `json:"image_type"`
-	VaultID      *string  `json:"vault_id"`
-	CheckpointID *string  `json:"checkpoint_id"`
-	ParentID     *string  `json:"parent_id"`
-	Description  *string  `json:"description"`
-	CreatedAt    *string  `json:"created_at"`
-	UpdatedAt    *string  `json:"updated_at"`
-	ExpiredAt    *string  `json:"expired_at"`
-	Children     []string `json:"children"`
+	ID           string    `json:"id"`
+	Name         *string   `json:"name"`
+	Status       string    `json:"status"`
+	ProjectID    string    `json:"project_id"`
+	ProviderID   string    `json:"provider_id"`
+	ResourceID   string    `json:"resource_id"`
+	ResourceName *string   `json:"resource_name"`
+	ResourceType string    `json:"resource_type"`
+	ResourceAZ   *string   `json:"resource_az"`
+	ResourceSize *int      `json:"resource_size"`
+	ImageType    string    `json:"image_type"`
+	VaultID      *string   `json:"vault_id"`
+	CheckpointID *string   `json:"checkpoint_id"`
+	ParentID     *string   `json:"parent_id"`
+	Description  *string   `json:"description"`
+	CreatedAt    *string   `json:"created_at"`
+	UpdatedAt    *string   `json:"updated_at"`
+	ProtectedAt  *string   `json:"protected_at"`
+	ExpiredAt    *string   `json:"expired_at"`
+	ExtendInfo   *struct{} `json:"extend_info"`
+	Children     []string  `json:"children"`
 }
 
 func (b *storedBackup) view(x *exchange) backupView {

@@ -176,6 +176,19 @@ func TestBackupsHaveAnyStatus(t *testing.T) {
 	}
 }
 
+// TestBackupsHaveAllMandatoryMembers holds the answer of ShowBackup against the members that the reference calls mandatory.
+func TestBackupsHaveAllMandatoryMembers(t *testing.T) {
+	server := cbrtest.NewServer(t, cbrtest.Options{})
+	mustImport(t, server.Client(t), cbrtest.Backup(1))
+	backup := send(t, http.MethodGet, projectURL(server)+"/backups/"+cbrtest.Backup(1).ID, "").body["backup"].(map[string]any)
+	for _, name := range strings.Fields("checkpoint_id created_at description expired_at extend_info id image_type name parent_id " +
+		"project_id protected_at provider_id resource_az resource_id resource_name resource_size resource_type status updated_at vault_id") {
+		if _, found := backup[name]; !found {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
 func TestFailedTasksLeaveABackupInError(t *testing.T) {
 	backup := cbrtest.Backup(1)
 	for status, want := range map[cbr.TaskStatus]string{cbr.TaskFailed: "error", cbr.TaskTimeout: "error", cbr.TaskSkipped: "", "paused": "", "": "available"} {
