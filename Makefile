@@ -32,6 +32,10 @@ test: verify-generated lint controlplane binaries ## Everything that gates a cha
 unit: ## The tests that need no API server.
 	go test -race ./internal/backupsync/... ./internal/cbr/... ./hack/...
 
+.PHONY: contract
+contract: ## The client, the CBR in memory and the signatures against the vendor's Go SDK: see hack/contract.
+	cd hack/contract && go vet ./... && go test -race ./...
+
 .PHONY: flow
 flow: controlplane ## The flows of the controller on a real API server.
 	$(FLOW)
@@ -115,6 +119,7 @@ tidy: ## Tidy the modules.
 	go mod tidy
 	cd hack/tools && go mod tidy
 	cd hack/controlplane && go mod tidy
+	cd hack/contract && go mod tidy
 
 ##@ Deploy
 
