@@ -25,6 +25,7 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^(TestController|TestTeethOfTheProperty)$$' ./...
 	go test -run '^TestTeethOfTheProperty$$' ./internal/controller
+	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	$(FLOW)
 
@@ -34,7 +35,7 @@ unit: ## The tests that need no API server.
 
 .PHONY: contract
 contract: ## The client, the CBR in memory and the signatures against the vendor's Go SDK: see hack/contract.
-	cd hack/contract && go vet ./... && go test -race ./...
+	cd hack/contract && go test -race ./...
 
 .PHONY: flow
 flow: controlplane ## The flows of the controller on a real API server.
@@ -108,6 +109,7 @@ lint: api-lint ## gofmt, go vet, golangci-lint and kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
+	cd hack/contract && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 
 .PHONY: api-lint
 api-lint: ## The API types against the conventions of Kubernetes, with kube-api-linter: see hack/tools/kubeapilinter.
