@@ -171,6 +171,24 @@ func TestSignaturesOfOtherRequests(t *testing.T) {
 	}
 }
 
+// The vendor's SDK signs the agent, but not the host: this signature is its own.
+func TestSignatureOfTheVendorsSDK(t *testing.T) {
+	server := keyServer(t, clockAt(start), permanent)
+	for agent, want := range map[string]int{"huaweicloud-usdk-go/3.0": http.StatusOK, "another": http.StatusUnauthorized} {
+		got := send(t, http.MethodGet, projectURL(server)+"/backups?limit=10", "", func(request *http.Request) {
+			request.Header.Del("X-Auth-Token")
+			request.Header.Set("User-Agent", agent)
+			request.Header.Set("X-Project-Id", cbrtest.ProjectID)
+			request.Header.Set("X-Sdk-Date", "20260301T120000Z")
+			request.Header.Set("Authorization", "SDK-HMAC-SHA256 Access=A1B2C3D4E5F6G7H8I9J0, SignedHeaders=user-agent;x-project-id;x-sdk-date, "+
+				"Signature=19ccedff66b2900a72ee9660bc31ee23c7fbcdba1fd92429bd7c79f8a856f2ae")
+		})
+		if got.status != want {
+			t.Errorf("agent %s: got HTTP %d %s %s, want %d", agent, got.status, got.Code, got.Message, want)
+		}
+	}
+}
+
 // The signer and the judge were written apart from each other, and agree about whatever a query can hold.
 func TestSignaturesOfOddQueries(t *testing.T) {
 	server := keyServer(t, clockAt(start), permanent)
