@@ -134,7 +134,10 @@ func (s *stage) exchanged(t *testing.T, call func(*cbr.Client) error) sent {
 func (s *stage) sameAsTheSDK(t *testing.T, ours sent, operation cbr.Operation, request any) {
 	t.Helper()
 	_, _ = s.sdk.HcClient.Sync(request, definitions[operation]())
-	theirs, _ := s.recorder.last()
+	theirs, answered := s.recorder.last()
+	if answered.status != http.StatusOK && answered.status != http.StatusNotFound {
+		t.Errorf("the SDK's %s was answered %d %s", theirs.url, answered.status, answered.body)
+	}
 	if ours.method != theirs.method || ours.url.EscapedPath() != theirs.url.EscapedPath() || ours.url.Host != theirs.url.Host ||
 		!reflect.DeepEqual(ours.url.Query(), theirs.url.Query()) {
 		t.Errorf("we sent %s %s, the SDK %s %s", ours.method, ours.url, theirs.method, theirs.url)

@@ -17,6 +17,7 @@ limitations under the License.
 package contract
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"reflect"
@@ -28,6 +29,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/signer"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/signer/algorithm"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/request"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/internal/cbr/auth"
@@ -180,5 +182,27 @@ func TestAKnownSignature(t *testing.T) {
 		"Signature=d68950b1db7ec1beb1f3d05708ef342a6b3fc6d088618f01c860fe2635724e7a"
 	if got != want {
 		t.Errorf("the SDK made %s, want %s", got, want)
+	}
+}
+
+func TestTheCBRInMemoryTakesTheSDKsSignatures(t *testing.T) {
+	s := newStage(t, cbrtest.Options{})
+	wrongSecret, wrongToken, noToken := permanent, temporary, temporary
+	wrongSecret.Secret, wrongToken.SecurityToken, noToken.SecurityToken = temporary.Secret, "another", ""
+	for name, test := range map[string]struct {
+		key  cbrtest.Key
+		code string
+	}{
+		"permanent": {permanent, ""}, "temporary": {temporary, ""}, "another secret": {wrongSecret, "APIGW.0301"},
+		"another security token": {wrongToken, "APIGW.0301"}, "no security token": {noToken, "APIGW.0301"},
+	} {
+		client := sdkClient(t, s.URL, s.recorder, test.key)
+		for _, asked := range []question{importing(cbrtest.Backup(0)), listingTasks(10, 5)} {
+			_, err := asked.sdk(client)
+			var failure *sdkerr.ServiceResponseError
+			if errors.As(err, &failure); (err == nil) != (test.code == "") || failure != nil && failure.ErrorCode != test.code {
+				t.Errorf("%s key, %s: got %v, want %q", name, asked.operation, err, test.code)
+			}
+		}
 	}
 }

@@ -21,7 +21,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,10 +34,10 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
-// The access key of the tests.
-const (
-	accessKey = "CONTRACTACCESSKEY123"
-	secretKey = "contract-secret-key-0123456789-abcdefghi"
+// permanent and temporary are access keys.
+var (
+	permanent = cbrtest.Key{Access: "CONTRACTACCESSKEY123", Secret: "contract-secret-key-0123456789-abcdefghi"}
+	temporary = cbrtest.Key{Access: "HSTATEMPORARYKEY4567", Secret: "temporary-secret-0123456789-abcdefghijkl", SecurityToken: "temporary+security/token=="}
 )
 
 // sent is a request as it went out.
@@ -117,33 +116,26 @@ type stage struct {
 	recorder *recorder // of the SDK's calls
 }
 
-// newStage starts a CBR whose clock stands still.
+// newStage starts a CBR that takes nothing but an access key. Its clock stands still, but not far from the real time, with which
+// the SDK signs.
 func newStage(t *testing.T, options cbrtest.Options) *stage {
 	t.Helper()
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC))
-	options.Clock = clock
-	options.Authenticate = signed
+	clock := clocktesting.NewFakePassiveClock(time.Now().UTC().Truncate(time.Second).Add(123456 * time.Microsecond))
+	options.Clock, options.Tokens = clock, []string{}
+	options.Keys = []cbrtest.Key{permanent, temporary}
 	server := cbrtest.NewServer(t, options)
 	recorder := &recorder{next: server.Config(t).Transport}
-	return &stage{Server: server, clock: clock, recorder: recorder, sdk: sdkClient(t, server.URL, recorder)}
-}
-
-// signed lets pass what is signed with the access key, whatever the signature is, and what carries the token.
-func signed(request *http.Request) *cbrtest.APIError {
-	prefix := "SDK-HMAC-SHA256 Access=" + accessKey + ", SignedHeaders="
-	if strings.HasPrefix(request.Header.Get("Authorization"), prefix) || request.Header.Get("X-Auth-Token") == cbrtest.Token {
-		return nil
-	}
-	return &cbrtest.APIError{Status: http.StatusUnauthorized, Code: "APIGW.0301", Message: "Incorrect IAM authentication information"}
+	return &stage{Server: server, clock: clock, recorder: recorder, sdk: sdkClient(t, server.URL, recorder, permanent)}
 }
 
 // later lets time pass.
 func (s *stage) later(duration time.Duration) { s.clock.SetTime(s.clock.Now().Add(duration)) }
 
-// sdkClient is the SDK's client of an endpoint.
-func sdkClient(t *testing.T, endpoint string, transport http.RoundTripper) *sdk.CbrClient {
+// sdkClient is the SDK's client of an endpoint, with an access key.
+func sdkClient(t *testing.T, endpoint string, transport http.RoundTripper, key cbrtest.Key) *sdk.CbrClient {
 	t.Helper()
-	credentials, err := basic.NewCredentialsBuilder().WithAk(accessKey).WithSk(secretKey).WithProjectId(cbrtest.ProjectID).SafeBuild()
+	credentials, err := basic.NewCredentialsBuilder().WithAk(key.Access).WithSk(key.Secret).WithSecurityToken(key.SecurityToken).
+		WithProjectId(cbrtest.ProjectID).SafeBuild()
 	if err != nil {
 		t.Fatalf("the SDK's credentials: %v", err)
 	}
