@@ -21,35 +21,123 @@ import (
 )
 
 // CredentialsType says how calls to CBR are authenticated.
-// +kubebuilder:validation:Enum=Token
+// +kubebuilder:validation:Enum=AccessKey;Password;PodIdentity;Token
 type CredentialsType string
 
-// CredentialsToken authenticates with an IAM token, sent in the header X-Auth-Token.
-const CredentialsToken CredentialsType = "Token"
+// The types of credentials.
+const (
+	// CredentialsAccessKey signs each call with an access key (AK/SK), permanent or temporary.
+	CredentialsAccessKey CredentialsType = "AccessKey"
+	// CredentialsPassword gets IAM tokens for the name and password of an IAM user, and renews them.
+	CredentialsPassword CredentialsType = "Password"
+	// CredentialsPodIdentity signs each call with temporary keys that the cluster (CCE) gives to the operator's pod.
+	CredentialsPodIdentity CredentialsType = "PodIdentity"
+	// CredentialsToken sends an IAM token in the header X-Auth-Token. It is valid for 24 hours.
+	CredentialsToken CredentialsType = "Token"
+)
 
-// TokenKey is the key of the Secret that holds the token of CredentialsToken.
-const TokenKey = "token"
+// The keys of the Secret that hold the credentials, if secretRef.keys does not name others.
+const (
+	TokenKey         = "token"
+	ExpiresAtKey     = "expiresAt"
+	AccessKeyKey     = "accessKey"
+	SecretKeyKey     = "secretKey"
+	SecurityTokenKey = "securityToken"
+	UsernameKey      = "username"
+	PasswordKey      = "password"
+	DomainNameKey    = "domainName"
+)
+
+// SecretKeys are the keys of the Secret under which the parts of the credentials stand.
+// +kubebuilder:validation:MinProperties=1
+type SecretKeys struct {
+	// token is the key that holds the IAM token of the type Token: token by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="token must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	Token string `json:"token,omitempty"`
+
+	// expiresAt is the key that holds the time at which a token or temporary key ends, in the form of RFC 3339, such as 2026-01-04T09:05:22Z. The key may be absent: expiresAt by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="expiresAt must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	ExpiresAt string `json:"expiresAt,omitempty"`
+
+	// accessKey is the key that holds the access key id (AK) of the type AccessKey: accessKey by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="accessKey must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	AccessKey string `json:"accessKey,omitempty"`
+
+	// secretKey is the key that holds the secret access key (SK) of the type AccessKey: secretKey by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="secretKey must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	SecretKey string `json:"secretKey,omitempty"`
+
+	// securityToken is the key that holds the security token of a temporary access key. The key may be absent: securityToken by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="securityToken must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	SecurityToken string `json:"securityToken,omitempty"`
+
+	// username is the key that holds the name of the IAM user of the type Password: username by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="username must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	Username string `json:"username,omitempty"`
+
+	// password is the key that holds the password of the IAM user of the type Password: password by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="password must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	Password string `json:"password,omitempty"`
+
+	// domainName is the key that holds the name of the account that the IAM user of the type Password belongs to: domainName by default, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[-._a-zA-Z0-9]+$')`,message="domainName must be the key of a Secret: letters, digits, \"-\", \"_\" and \".\""
+	// +optional
+	DomainName string `json:"domainName,omitempty"`
+}
 
 // SecretReference names a Secret of the same namespace.
 type SecretReference struct {
-	// name is the name of a Secret of the CBRProject's own namespace: 1 to 253 characters.
+	// name is the name of a Secret of the CBRProject's own namespace, of any type: 1 to 253 characters.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')`,message="name must be the name of a Secret of this namespace: lower-case letters, digits, \"-\" and \".\", and a letter or digit at either end"
 	// +required
 	Name string `json:"name,omitempty"`
+
+	// keys name the keys of the Secret where they are not those of the defaults, such as of Secrets that External Secrets or
+	// Vault write.
+	// +optional
+	Keys SecretKeys `json:"keys,omitzero"`
 }
 
 // Credentials says how the calls to CBR are authenticated, and with what.
 // +union
-// +kubebuilder:validation:XValidation:rule="self.type != 'Token' || has(self.secretRef)",fieldPath=".secretRef",reason=FieldValueRequired,message="secretRef is required with the type Token: it names the Secret that holds the token"
+// +kubebuilder:validation:XValidation:rule="self.type == 'PodIdentity' || has(self.secretRef)",fieldPath=".secretRef",reason=FieldValueRequired,message="secretRef is required with every type but PodIdentity: it names the Secret that holds the credentials"
+// +kubebuilder:validation:XValidation:rule="self.type != 'PodIdentity' || !has(self.secretRef)",fieldPath=".secretRef",reason=FieldValueForbidden,message="secretRef must be left out with the type PodIdentity: the cluster gives the keys to the operator's pod"
 type Credentials struct {
-	// type is the kind of credentials: Token (an IAM token in the Secret's key "token").
+	// type is the kind of credentials: AccessKey (an access key signs each call; recommended), Password (tokens of an IAM user are
+	// fetched from IAM and renewed), PodIdentity (temporary keys that CCE gives to the operator's pod), or Token (an IAM token,
+	// which is valid for 24 hours and must be replaced before).
 	// +unionDiscriminator
 	// +required
 	Type CredentialsType `json:"type,omitempty"`
 
-	// secretRef names the Secret, of the same namespace, that holds them.
+	// secretRef names the Secret, of the same namespace, that holds them: under the keys token and, if wanted, expiresAt for Token;
+	// accessKey, secretKey and, for temporary keys, securityToken and expiresAt for AccessKey; username, password and domainName (the
+	// name of the account) for Password. It is left out with PodIdentity.
 	// +unionMember
 	// +optional
 	SecretRef SecretReference `json:"secretRef,omitzero"`
@@ -183,6 +271,7 @@ type Retry struct {
 
 // CBRProjectSpec says where backups are imported, with which credentials and at which pace.
 // +kubebuilder:validation:XValidation:rule="has(self.region) != has(self.endpoint)",fieldPath=".endpoint",message="exactly one of region and endpoint must be set: region for Huawei Cloud's own endpoints, endpoint for any other"
+// +kubebuilder:validation:XValidation:rule="self.credentials.type != 'Password' || has(self.region) || has(self.iamEndpoint)",fieldPath=".iamEndpoint",reason=FieldValueRequired,message="iamEndpoint is required with endpoint and credentials of the type Password: tokens come from there"
 type CBRProjectSpec struct {
 	// region is the id of the Huawei Cloud region, such as cn-north-4, 1 to 64 characters. The endpoint follows from it:
 	// https://cbr.{region}.myhuaweicloud.com, or .eu for the regions eu-west-1xx. Exactly one of region and endpoint is
@@ -222,6 +311,17 @@ type CBRProjectSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9_-]*$')`,message="enterpriseProjectID must be the id of an enterprise project, all_granted_eps, or empty"
 	// +optional
 	EnterpriseProjectID *string `json:"enterpriseProjectID,omitempty"`
+
+	// iamEndpoint is the URL of IAM, scheme and host alone, 1 to 255 characters: credentials of the type Password get their tokens
+	// there. It follows from region, and must be set with endpoint. It must match the operator's --allowed-endpoints.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://')`,message="iamEndpoint must begin with https://, such as https://iam.cn-north-4.myhuaweicloud.com"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^https?://[^/?#]*/.')`,message="iamEndpoint must be the scheme and the host alone: leave out the path"
+	// +kubebuilder:validation:XValidation:rule=`!self.contains('@')`,message="iamEndpoint must not hold a user or a password: credentials belong in the Secret"
+	// +kubebuilder:validation:XValidation:rule=`self.contains('@') || self.matches(r'^https?://[^/?#]*/.') || !self.matches(r'^https?://') || self.matches(r'^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$')`,message="iamEndpoint must name a host, with a port if need be, and nothing else: no spaces, no query"
+	// +optional
+	IAMEndpoint string `json:"iamEndpoint,omitempty"`
 
 	// credentials authenticate the calls.
 	// +required
@@ -291,7 +391,7 @@ type BackupCounts struct {
 
 // CBRProjectStatus says whether the project can be used, and keeps what must outlive the controller's process.
 type CBRProjectStatus struct {
-	// conditions are Ready, Reconciling and Stalled; the last two are present only while they hold.
+	// conditions are Ready, Reconciling, Stalled and CredentialsExpiring; all but the first are present only while they hold.
 	// Ready speaks of calls in general, not of single backups.
 	// +listType=map
 	// +listMapKey=type
@@ -308,7 +408,8 @@ type CBRProjectStatus struct {
 	// +optional
 	Backups *BackupCounts `json:"backups,omitempty"`
 
-	// credentialsExpiryTime is the time at which the credentials end, where that is known.
+	// credentialsExpiryTime is the time at which the credentials end, where that is known. Those of the types Password and
+	// PodIdentity are renewed before.
 	// +optional
 	CredentialsExpiryTime *metav1.Time `json:"credentialsExpiryTime,omitempty"`
 
@@ -337,6 +438,7 @@ type CBRProjectStatus struct {
 // +kubebuilder:printcolumn:name="Imported",type=integer,JSONPath=`.status.backups.imported`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.backups.failed`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Credentials-Expiry",type=string,priority=1,JSONPath=`.status.credentialsExpiryTime`
 // +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.spec.region`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.spec.endpoint`
 // +kubebuilder:printcolumn:name="Project-ID",type=string,priority=1,JSONPath=`.spec.projectID`

@@ -27,6 +27,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionDrifted is True while the manifest of a backup that CBR has accepted differs from what was sent.
 	ConditionDrifted = "Drifted"
+	// ConditionCredentialsExpiring is True on a CBRProject when its credentials will end soon, and nobody but a person, or what writes the
+	// Secret, renews them.
+	ConditionCredentialsExpiring = "CredentialsExpiring"
 )
 
 // Reasons of a BackupSync's conditions.
@@ -105,6 +108,8 @@ const (
 	ReasonProjectInUse = "ProjectInUse"
 	// ReasonThrottled: CBR has refused calls for their rate.
 	ReasonThrottled = "Throttled"
+	// ReasonExpiresSoon is the reason of CredentialsExpiring.
+	ReasonExpiresSoon = "ExpiresSoon"
 	// ReasonCRDsOutdated: the CRDs in the cluster are older than the operator.
 	ReasonCRDsOutdated = "CRDsOutdated"
 )
