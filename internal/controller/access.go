@@ -44,6 +44,8 @@ const (
 	permissionWait   = 15 * time.Minute // a permission takes effect 15 to 30 minutes after it is granted
 	notAllowedWait   = 5 * time.Minute  // until a name that leads to refused addresses is looked up again
 	credentialsWait  = time.Hour        // until refused credentials are tried again as they are
+	lockedWait       = 5 * time.Minute  // until a refused access key is tried again
+	clockWait        = time.Minute      // until signatures are tried again that were refused for the clock
 	contentWait      = 10 * time.Second // until a Secret that is missing or refused is read again
 	backoffJitter    = 0.2
 )
@@ -70,6 +72,8 @@ type access struct {
 	// partial is how many looks in a row have not shown all of CBR's tasks, wholeFrom when the next may.
 	partial   int
 	wholeFrom time.Time
+	// credentials is the type of the credentials, of which some are renewed, and some must not be tried for a while.
+	credentials v1alpha1.CredentialsType
 	// reads is how look-ups go, calls how sync calls do: they fail, and back off, apart.
 	reads, calls circuit
 }
@@ -223,10 +227,62 @@ func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 	if class != cbr.Credentials {
 		return true
 	}
+	this.standing, this.until = a.rejected(err), now.Add(a.rejectedWait(err))
 	a.recheck = now.Add(contentWait)
 	*other = *this
 	other.borrowed = true
 	return true
+}
+
+// rejected says in a condition's words that CBR refuses the credentials.
+func (a *access) rejected(err error) standing {
+	said, known := rejections[a.credentials]
+	if !known {
+		said = rejections[v1alpha1.CredentialsToken]
+	}
+	message := fmt.Sprintf(said.format, describe(err))
+	if skew := skewOf(err); skew != 0 {
+		message = fmt.Sprintf("The operator's clock is %s CBR's, and signatures are refused for it (%s). Set the clock of its node; imports resume automatically.",
+			aheadOf(skew), describe(err))
+	}
+	return standing{reason: said.reason, message: message}
+}
+
+// rejectedWait is how long refused credentials are not tried again as they are: CBR may have been wrong. The cloud locks an access
+// key for five minutes, and a clock is set without a change of the Secret.
+func (a *access) rejectedWait(err error) time.Duration {
+	wait := credentialsWait
+	switch {
+	case skewOf(err) != 0:
+		wait = clockWait
+	case a.credentials == v1alpha1.CredentialsAccessKey:
+		wait = lockedWait
+	}
+	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
+}
+
+// skewOf returns how far CBR's clock is ahead of ours if it refuses a signature for that, else 0.
+func skewOf(err error) time.Duration {
+	failure, answered := errors.AsType[*cbr.Error](err)
+	if !answered || !strings.HasSuffix(failure.Code, ".0303") {
+		return 0
+	}
+	return failure.Skew
+}
+
+// aheadOf says how one clock differs from another.
+func aheadOf(skew time.Duration) string {
+	if skew > 0 {
+		return skew.Round(time.Minute).String() + " behind"
+	}
+	return (-skew).Round(time.Minute).String() + " ahead of"
+}
+
+// unfetched notes why there are no credentials: they could not be fetched, and are when that is due, or when the Secret changes.
+func (a *access) unfetched(said standing, now time.Time) {
+	a.obstacle = said
+	a.reads.proven, a.calls.proven = false, false
+	a.recheck = now.Add(contentWait)
 }
 
 func (c *circuit) fail(kind requestKind, class cbr.Class, err error, now time.Time) {
@@ -312,10 +368,8 @@ var callsRefused = explanation{v1alpha1.ReasonRequestsRefused,
 // explanations are those of failures by their class, readExplanations those of look-ups where they differ.
 var (
 	explanations = map[cbr.Class]explanation{
-		cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
-			"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""},
 		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
-			"The token's user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
+			"The user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
 		cbr.Throttled: {v1alpha1.ReasonThrottled,
 			"CBR refuses calls because there are too many (%s). They resume automatically, usually within 15 minutes. If this comes back, lower spec.limits.syncCallsPerMinute.", ""},
 		cbr.Quota: {v1alpha1.ReasonQuotaExceeded,

@@ -33,7 +33,6 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
-	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -72,13 +71,26 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 		p.wakeAt(known.retryAt(&known.calls, p.now))
 		return false, nil
 	}
-	if endpoint := connection.EndpointOf(&p.project.Spec); !p.options.AllowedEndpoints.Allow(endpoint) {
-		known.unusable(v1alpha1.ReasonEndpointNotAllowed, fmt.Sprintf(
-			"The operator may not send credentials to %s. Correct spec.endpoint or spec.region, or have the host added to the operator's flag --allowed-endpoints.",
-			backupsync.Quote(endpoint)))
+	if problem := p.forbidden(); problem != "" {
+		known.unusable(v1alpha1.ReasonEndpointNotAllowed, problem)
 		return false, nil
 	}
 	return p.connectWithContent(ctx)
+}
+
+// forbidden says to which endpoint of the project nothing may be sent, "" if there is none.
+func (p *pass) forbidden() string {
+	spec := &p.project.Spec
+	endpoint, iam := connection.EndpointOf(spec), connection.IAMEndpointOf(spec)
+	const format = "The operator may not send credentials to %s. Correct %s, or have the host added to the operator's flag --allowed-endpoints."
+	switch {
+	case !p.options.AllowedEndpoints.Allow(endpoint):
+		return fmt.Sprintf(format, backupsync.Quote(endpoint), "spec.endpoint or spec.region")
+	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !p.options.AllowedEndpoints.AllowIAM(iam):
+		return fmt.Sprintf(format, backupsync.Quote(iam), "spec.iamEndpoint or spec.region")
+	default:
+		return ""
+	}
 }
 
 // connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
@@ -93,8 +105,9 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		p.wakeAt(known.recheck)
 		return false, nil
 	}
-	if hash := content.hash(p.salt); known.content != hash {
-		*known = access{inputs: p.inputs, content: hash}
+	content.hash = content.hashWith(p.salt, &p.project.Spec)
+	if known.content != content.hash {
+		*known = access{inputs: p.inputs, content: content.hash}
 	}
 	if known.closed(p.now) { // refused, and still the same
 		known.recheck = p.now.Add(contentWait)
@@ -111,15 +124,16 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 
 // content is what the project's references lead to.
 type content struct {
-	credential cbr.Credential
-	secret     []byte // of the credential
-	caBundle   string
+	credentials *connection.Contents
+	caBundle    string
+	hash        string
 }
 
-// hash identifies the content, for this process alone.
-func (c *content) hash(salt []byte) string {
+// hashWith identifies the content, and what of the spec goes with it, for this process alone.
+func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
 	sum := sha256.New()
-	for _, part := range [][]byte{salt, c.secret, []byte(c.caBundle)} {
+	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.IAMEndpointOf(spec)),
+		c.credentials.Bytes(), []byte(c.caBundle)} {
 		sum.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
 		sum.Write([]byte{':'})
 		sum.Write(part)
@@ -130,55 +144,59 @@ func (c *content) hash(salt []byte) string {
 // resumes ends the messages about what is read again by itself.
 const resumes = " Imports resume automatically once this is fixed."
 
+// lacks notes that there are no credentials that can be used, and why.
+func (p *pass) lacks(why string) {
+	p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, why+resumes, p.now)
+	p.memory.holdCredential(nil)
+}
+
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
 func (p *pass) readContent(ctx context.Context) (*content, error) {
-	read, err := p.readCredential(ctx)
-	if err != nil || read == nil {
+	credentials, problem, err := p.readCredentials(ctx)
+	if err != nil {
 		return nil, err
 	}
+	if problem != "" {
+		p.lacks(problem)
+		return nil, nil
+	}
+	read := &content{credentials: credentials}
 	if reference := p.project.Spec.CABundleRef; reference.Name != "" {
-		bundle, problem, err := p.readCABundle(ctx, reference)
-		if err != nil {
+		if read.caBundle, problem, err = p.readCABundle(ctx, reference); err != nil {
 			return nil, err
 		}
 		if problem != "" {
 			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, problem+resumes, p.now)
 			return nil, nil
 		}
-		read.caBundle = bundle
 	}
 	return read, nil
 }
 
-func (p *pass) readCredential(ctx context.Context) (*content, error) {
-	missing := func(format string, arguments ...any) (*content, error) {
-		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing,
-			fmt.Sprintf(format, arguments...)+resumes, p.now)
-		return nil, nil
-	}
-	credentials := p.project.Spec.Credentials
-	if credentials.Type != v1alpha1.CredentialsToken { // a later version knows it: it must not be taken for a token
-		return missing("This version of the operator does not know the credentials.type %q.", backupsync.Quote(string(credentials.Type)))
-	}
+// readCredentials reads what the credentials are made of, or what is wrong with that.
+func (p *pass) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
+	credentials := &p.project.Spec.Credentials
 	name := credentials.SecretRef.Name
+	switch {
+	case !connection.Known(credentials.Type): // a later version knows it: it must not be taken for a token
+		return nil, fmt.Sprintf("This version of the operator does not know the credentials.type %q.", backupsync.Quote(string(credentials.Type))), nil
+	case !connection.NeedsSecret(credentials.Type):
+		read, err = connection.Read(credentials, &corev1.Secret{})
+		return read, "", err
+	}
 	var secret corev1.Secret
 	switch err := p.live.Get(ctx, p.beside(name), &secret); {
 	case apierrors.IsNotFound(err):
-		return missing("The Secret %s does not exist in this namespace. Create it with an IAM token in its key %q.", name, v1alpha1.TokenKey)
+		return nil, fmt.Sprintf("The Secret %s does not exist in this namespace. Create it with %s.", name, connection.Wanted(credentials)), nil
 	case apierrors.IsForbidden(err):
-		return missing("The operator may not read the Secret %s. Give its role the verb get on Secrets of this namespace.", name)
+		return nil, fmt.Sprintf("The operator may not read the Secret %s. Give its role the verb get on Secrets of this namespace.", name), nil
 	case err != nil:
-		return nil, fmt.Errorf("get Secret %s: %w", name, err)
+		return nil, "", fmt.Errorf("get Secret %s: %w", name, err)
 	}
-	value, found := secret.Data[v1alpha1.TokenKey]
-	if !found {
-		return missing("The Secret %s has no key %q. Put an IAM token there.", name, v1alpha1.TokenKey)
+	if read, err = connection.Read(credentials, &secret); err != nil {
+		return nil, err.Error(), nil
 	}
-	token, err := auth.NewToken(value, time.Time{})
-	if err != nil {
-		return missing("The key %q of Secret %s cannot be used: %v.", v1alpha1.TokenKey, name, err)
-	}
-	return &content{credential: token, secret: value}, nil
+	return read, "", nil
 }
 
 // readCABundle returns the CA certificates that the project refers to, or what is wrong with the reference.
@@ -212,7 +230,7 @@ func (p *pass) beside(name string) client.ObjectKey {
 	return types.NamespacedName{Namespace: p.key.Namespace, Name: name}
 }
 
-// dial makes the client. Nothing is sent yet.
+// dial makes the client, if the credentials are there. Nothing is sent to CBR yet.
 func (p *pass) dial(with *content) bool {
 	known, spec := &p.memory.access, &p.project.Spec
 	transport, err := p.options.Transports.For(with.caBundle)
@@ -221,11 +239,15 @@ func (p *pass) dial(with *content) bool {
 		p.wakeAt(known.recheck)
 		return false
 	}
+	credential, ready := p.credentialOf(with, transport)
+	if !ready {
+		return false
+	}
 	made, err := cbr.NewClient(cbr.Config{
 		Endpoint:            connection.EndpointOf(spec),
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
-		Credential:          with.credential,
+		Credential:          credential,
 		Transport:           transport,
 		Timeout:             p.options.CallTimeout,
 		UserAgent:           p.options.UserAgent,

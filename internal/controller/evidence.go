@@ -250,6 +250,11 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 		p.memory.access.succeeded(aRead)
 		return true
 	}
+	if p.memory.renews(err) {
+		p.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
+		p.wakeAt(p.now.Add(renewalWait))
+		return false
+	}
 	p.memory.access.failed(aRead, err, p.options.Clock.Now())
 	p.log.Error(err, what, "count", count)
 	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads, p.now))

@@ -59,6 +59,8 @@ type memory struct {
 	refusals map[string]refusal
 	// suspects are the backups of refused calls.
 	suspects suspects
+	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
+	credential heldCredential
 	// access is what the latest calls have told of endpoint and credentials.
 	access access
 	// pace is how fast CBR is read.
@@ -128,6 +130,9 @@ func (m *memories) of(project types.NamespacedName) *memory {
 func (m *memories) forget(project types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	if known, found := m.byProject[project]; found {
+		known.holdCredential(nil)
+	}
 	delete(m.byProject, project)
 }
 

@@ -59,7 +59,8 @@ type pass struct {
 	changes []change  // statuses to write with the report
 
 	// from report
-	request string // the request at the project that the pass has met
+	request  string // the request at the project that the pass has met
+	expiring bool   // the credentials end soon
 
 	// from submit
 	handled map[types.UID]struct{} // backups whose status the pass has written or is about to

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +66,8 @@ type Options struct {
 	DistrustCache bool
 	// Transports make the connections to CBR; by default those of the cbr package, with a guard of the allowed endpoints.
 	Transports TransportSource
+	// PodIdentityNamespaces are those whose projects may use the identity of the operator's pod.
+	PodIdentityNamespaces NamespaceSet
 	// Namespaces are those that the operator watches; all if empty.
 	Namespaces []string
 	// Schema checks the CRDs in the cluster; nil if that is not wanted.
@@ -138,6 +141,7 @@ type Reconciler struct {
 	salt     []byte // of the hashes of credentials that are remembered
 
 	cloudProjects cloudProjects
+	queue         atomic.Pointer[queue]
 	writers       chan struct{} // one place for each status write under way
 	passes        sync.WaitGroup
 }

@@ -26,6 +26,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
@@ -64,6 +65,7 @@ func (p *pass) report(ctx context.Context) error {
 		ctx = detached
 	}
 	p.dropLook()
+	p.expiring = p.expiresSoon()
 	p.forgetFailure()
 	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
 	if err := p.reportProject(ctx); err != nil || failure != nil {
@@ -110,7 +112,7 @@ func (p *pass) checksAccess() bool {
 	if p.project == nil || p.project.Spec.Suspend || p.outdated != "" {
 		return false
 	}
-	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero()
+	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero() || p.checksExpiry()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
@@ -224,7 +226,8 @@ func (p *pass) reportProject(ctx context.Context) error {
 	if p.sameForNow(next) {
 		return nil
 	}
-	before := readyOf(p.project.Status.Conditions).Reason
+	before, expiring := readyOf(p.project.Status.Conditions).Reason,
+		meta.IsStatusConditionTrue(p.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring)
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		project := p.project.DeepCopy()
 		project.Status = *p.projectStatus(project)
@@ -245,6 +248,7 @@ func (p *pass) reportProject(ctx context.Context) error {
 		return fmt.Errorf("update the status of the CBRProject: %w", err)
 	}
 	p.announce(before)
+	p.announceExpiry(expiring)
 	return nil
 }
 
@@ -307,7 +311,9 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	if reason != "" && project.Generation == p.generation {
 		status.ObservedGeneration = project.Generation
 		status.Conditions = set.Apply(&project.ObjectMeta, status.Conditions, reason, message, metav1.NewTime(now))
+		p.applyExpiring(project, &status.Conditions, metav1.NewTime(now))
 	}
+	status.CredentialsExpiryTime = p.expiryTime(status.CredentialsExpiryTime)
 	counts := p.tally.counts(p.key)
 	status.Backups = &counts
 	if p.request != "" {

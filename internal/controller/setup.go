@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/connection"
@@ -65,6 +66,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.BackupSync{}, r.backupHandler()).
 		Watches(&v1alpha1.CBRProject{}, r.rivalHandler()).
+		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
+			r.queue.Store(&q)
+			return nil
+		})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.options.MaxConcurrentProjects,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](passRetry, passMaxRetry),
@@ -185,6 +190,13 @@ func (h eventHandler) observe(object client.Object, q queue) {
 	}
 	if news := h.tally.observe(backup); news {
 		enqueue(q, projectKey(backup))
+	}
+}
+
+// requeue asks for a pass over a project, from any goroutine.
+func (r *Reconciler) requeue(project types.NamespacedName) {
+	if q := r.queue.Load(); q != nil {
+		enqueue(*q, project)
 	}
 }
 

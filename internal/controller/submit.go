@@ -215,6 +215,11 @@ func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 	case err == nil:
 		return
 	}
+	if r.memory.renews(err) {
+		r.halt = true
+		r.wakeAt(ended.Add(renewalWait))
+		return
+	}
 	if !r.theirs(call, err) {
 		r.halt = r.memory.access.failed(aCall, err, ended) || r.nobodys(err, ended)
 	}

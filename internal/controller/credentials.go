@@ -1,0 +1,237 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
+	"backupsync.dev/operator/internal/connection"
+)
+
+const (
+	// expiredFor is how long after their end credentials are still tried: clocks differ.
+	expiredFor = 5 * time.Minute
+	// lastPart is the part of their life in which credentials are told to end soon.
+	lastPart = 10
+	// expiryWait is how often a Secret is read whose credentials end soon.
+	expiryWait = time.Minute
+	// renewalWait is when a pass goes on whose credentials are renewed, should nobody tell.
+	renewalWait = time.Second
+	// fetchWait is when a pass looks again at credentials that are being fetched, should nobody tell.
+	fetchWait = 30 * time.Second
+)
+
+// heldCredential is a credential with what it was made of.
+type heldCredential struct {
+	connection.Credential        // nil if there is none
+	hash                  string // of its content
+	written               time.Time
+	checkedAt             time.Time // when its content was read last
+}
+
+// holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
+func (m *memory) holdCredential(next *heldCredential) {
+	if closer, closes := m.credential.Credential.(io.Closer); closes {
+		_ = closer.Close()
+	}
+	m.credential = heldCredential{}
+	if next != nil {
+		m.credential = *next
+	}
+}
+
+// renews reports whether a failure will be over when the credentials are renewed, which is under way: it tells nothing of CBR.
+func (m *memory) renews(err error) bool {
+	return m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
+}
+
+// credentialOf returns the credential of a content, if it can be used now.
+func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
+	held := &p.memory.credential
+	if held.Credential == nil || held.hash != with.hash {
+		made, err := p.newCredential(with, transport)
+		if err != nil {
+			p.lacks(err.Error())
+			p.wakeAt(p.memory.access.recheck)
+			return nil, false
+		}
+		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt})
+	}
+	held.checkedAt = p.now
+	p.memory.access.credentials = p.project.Spec.Credentials.Type
+	if renewing, is := held.Credential.(auth.Renewing); is {
+		return held.Credential, p.fetched(renewing.State())
+	}
+	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
+		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
+			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))+resumes, p.now)
+		p.wakeAt(p.memory.access.recheck)
+		return nil, false
+	}
+	return held.Credential, true
+}
+
+func (p *pass) newCredential(with *content, transport http.RoundTripper) (connection.Credential, error) {
+	spec := &p.project.Spec
+	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.options.PodIdentityNamespaces.Has(p.key.Namespace) {
+		return nil, errPodIdentity
+	}
+	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
+		ProjectID: spec.ProjectID, IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
+		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
+		Changed: func() { p.requeue(p.key) },
+	})
+}
+
+var errPodIdentity = errors.New("Projects of this namespace may not use the identity of the operator's pod. Have the namespace added to " + //nolint:staticcheck // a sentence of a condition
+	"the operator's flag --pod-identity-namespaces, or set another credentials.type.")
+
+// fetched reports whether credentials that are fetched in the background can be used. If not, the project's access says why.
+func (p *pass) fetched(state auth.State) bool {
+	switch {
+	case state.Ready:
+		return true
+	case state.Err == nil:
+		p.wakeAt(p.now.Add(fetchWait))
+		return false
+	}
+	said := explainFetch(p.memory.access.credentials, state.Err)
+	p.memory.access.unfetched(said, p.now)
+	p.wakeAt(p.memory.access.recheck)
+	if !state.RetryAt.IsZero() {
+		p.wakeAt(state.RetryAt)
+	}
+	return false
+}
+
+// fetchExplanations are those of failures to get credentials, by their class.
+var fetchExplanations = map[cbr.Class]explanation{
+	cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
+		"IAM refuses the name or the password of the user (%s). They are not tried again as they are, since wrong passwords lock an account: correct the Secret.", ""},
+	cbr.Permission: {v1alpha1.ReasonPermissionDenied, "IAM denies the user a token (%s). Check that the user may log in by programs, and the project.", ""},
+	cbr.Throttled:  {v1alpha1.ReasonThrottled, "IAM refuses requests because there are too many (%s). They resume automatically.", ""},
+}
+
+var (
+	fetchFails = explanation{v1alpha1.ReasonEndpointUnavailable,
+		"IAM cannot be reached or fails (%s). It is tried again after a pause; if this lasts, check spec.iamEndpoint or spec.region, spec.caBundleRef and the network.", ""}
+	podFetchFails = explanation{v1alpha1.ReasonCredentialsMissing,
+		"The cluster does not give keys to the operator's pod (%s). It is tried again after a pause; if this lasts, check the pod identity of its service account.", ""}
+	freshRefused = explanation{v1alpha1.ReasonCredentialsRejected,
+		"CBR refuses credentials that were fetched just before (%s). It is tried again, ever more rarely; check spec.projectID and the rights of the user.", ""}
+)
+
+// explainFetch says in a condition's words why there are no credentials.
+func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
+	class := cbr.ClassOf(err)
+	said, known := fetchExplanations[class]
+	switch {
+	case auth.RefusedByCBR(err):
+		said = freshRefused
+	case kind == v1alpha1.CredentialsPodIdentity:
+		said = podFetchFails
+	case !known:
+		said = fetchFails
+	}
+	return standing{reason: said.reason, message: fmt.Sprintf(said.format, describe(err)), stalled: class == cbr.Credentials}
+}
+
+// rejections are the explanations of refused credentials by their type.
+var rejections = map[v1alpha1.CredentialsType]explanation{
+	v1alpha1.CredentialsToken: {v1alpha1.ReasonCredentialsRejected,
+		"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""},
+	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
+		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active, and have not ended. Tried again every 5 minutes, and when the Secret changes.", ""},
+	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
+		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
+	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,
+		"CBR refuses the identity of the operator's pod (%s). Check the agency of its service account, and spec.projectID. It is tried again every hour.", ""},
+}
+
+// expiryTime is status.credentialsExpiryTime for what is known of the credentials.
+func (p *pass) expiryTime(before *metav1.Time) *metav1.Time {
+	switch held := &p.memory.credential; {
+	case held.Credential == nil && p.memory.access.obstacle.reason != v1alpha1.ReasonCredentialsMissing:
+		return before // nothing was read yet
+	case held.Credential == nil || held.Expiry().IsZero():
+		return nil
+	default:
+		at := metav1.NewTime(held.Expiry().UTC().Truncate(time.Second))
+		return &at
+	}
+}
+
+// warnAt is from when credentials are told to end soon, the zero time if they are not: their end is not known, or they are renewed.
+func (h *heldCredential) warnAt() time.Time {
+	if h.Credential == nil || h.Renews() || h.Expiry().IsZero() {
+		return time.Time{}
+	}
+	end := h.Expiry()
+	return end.Add(-max(end.Sub(h.written), 0) / lastPart)
+}
+
+// expiresSoon reports whether the credentials end soon. A pass is due when they do, and then, to see whether they were replaced.
+func (p *pass) expiresSoon() bool {
+	from := p.memory.credential.warnAt()
+	switch {
+	case from.IsZero():
+		return false
+	case from.After(p.now):
+		p.wakeAt(from)
+		return false
+	default:
+		p.wakeAt(p.now.Add(expiryWait))
+		return true
+	}
+}
+
+// checksExpiry reports whether the Secret is to be read although nothing is sent: its credentials end soon, and may have been replaced.
+func (p *pass) checksExpiry() bool {
+	from := p.memory.credential.warnAt()
+	return !from.IsZero() && !p.now.Before(from) && p.now.Sub(p.memory.credential.checkedAt) >= expiryWait
+}
+
+// applyExpiring sets or removes the condition that the credentials end soon.
+func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.Condition, now metav1.Time) {
+	if !p.expiring {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionCredentialsExpiring)
+		return
+	}
+	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
+		project.Spec.Credentials.SecretRef.Name, p.memory.credential.Expiry().UTC().Format(time.RFC3339))
+	meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.ReasonExpiresSoon, Message: backupsync.CleanMessage(message), ObservedGeneration: project.Generation, LastTransitionTime: now})
+}
+
+// announceExpiry emits an event when the credentials have come to end soon.
+func (p *pass) announceExpiry(before bool) {
+	if now := meta.FindStatusCondition(p.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring); now != nil && !before {
+		p.events.Eventf(p.project, nil, corev1.EventTypeWarning, now.Reason, "Reconcile", "%s", now.Message)
+	}
+}
