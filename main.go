@@ -34,6 +34,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -69,6 +70,7 @@ const leaseName = "cbr.backupsync.dev"
 type flags struct {
 	leaderElect, secureMetrics    bool
 	watchNamespaces               string
+	podIdentityNamespaces         string
 	leaderElectionNamespace       string
 	allowedEndpoints              string
 	maxConcurrentProjects         int
@@ -90,6 +92,8 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.retry, "leader-elect-retry-period", 250*time.Millisecond,
 		"Time between a standby's looks at the lease; it is written every 2 s, or more often if it is short.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
+	flag.StringVar(&f.podIdentityNamespaces, "pod-identity-namespaces", controller.AnyNamespace,
+		"Comma-separated namespaces whose CBRProjects may use credentials of the type PodIdentity, the operator's own; * for all, empty for none.")
 	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", connection.DefaultAllowedEndpoints,
 		"Comma-separated hosts that credentials may be sent to. * stands for one label of a name or a part of one. It is by https on port 443, "+
 			"unless an entry begins with http:// or names a port (:* for any). Names must lead to public addresses, unless the list has the "+
@@ -184,6 +188,7 @@ func run(ctx context.Context, f *flags) error {
 			SettleTime:            f.settleTime,
 			DistrustCache:         len(watched) > 1,
 			Namespaces:            watched,
+			PodIdentityNamespaces: sets.KeySet(namespaces(f.podIdentityNamespaces)),
 			Schema:                schema,
 			UserAgent:             "backupsync-operator/" + version,
 		})

@@ -237,3 +237,12 @@ func (c *Contents) unusable(key string, err error) error {
 	}
 	return fmt.Errorf("The key %q of Secret %s cannot be used: %w.", key, c.name, err) //nolint:staticcheck // a sentence of a condition
 }
+
+func podIdentity(with Surroundings) (Credential, error) {
+	identity, err := auth.NewPodIdentity(auth.PodIdentityConfig{ProjectID: with.ProjectID, Timeout: with.Timeout,
+		UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed}.FromEnvironment())
+	if err != nil {
+		return nil, fmt.Errorf("The credentials.type PodIdentity cannot be used: %w.", err) //nolint:staticcheck // a sentence of a condition
+	}
+	return identity, nil
+}

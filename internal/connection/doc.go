@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package connection decides where credentials may be sent: which endpoints a CBRProject may name, and which addresses the
-// names of endpoints may lead to.
+// Package connection makes the credentials of a CBRProject of its spec and its Secret, and decides where they may be sent: which
+// endpoints it may name, and which addresses the names of endpoints may lead to.
 package connection

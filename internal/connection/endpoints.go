@@ -36,12 +36,16 @@ func EndpointOf(spec *v1alpha1.CBRProjectSpec) string {
 	return regionalEndpoint(serviceCBR, spec.Region)
 }
 
-// IAMEndpointOf returns the URL of IAM that follows from a project's region, "" for a project without one.
+// IAMEndpointOf returns the URL of IAM for a project: the one that it names, or the one of its region; "" if it has neither.
 func IAMEndpointOf(spec *v1alpha1.CBRProjectSpec) string {
-	if spec.Region == "" {
+	switch {
+	case spec.IAMEndpoint != "":
+		return spec.IAMEndpoint
+	case spec.Region == "":
 		return ""
+	default:
+		return regionalEndpoint(serviceIAM, spec.Region)
 	}
-	return regionalEndpoint(serviceIAM, spec.Region)
 }
 
 func regionalEndpoint(service, region string) string {

@@ -19,7 +19,6 @@ package controller
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -57,8 +56,8 @@ type heldCredential struct {
 
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
 func (m *memory) holdCredential(next *heldCredential) {
-	if closer, closes := m.credential.Credential.(io.Closer); closes {
-		_ = closer.Close()
+	if fetching, closes := m.credential.Credential.(interface{ Close() }); closes {
+		fetching.Close()
 	}
 	m.credential = heldCredential{}
 	if next != nil {
@@ -99,7 +98,7 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 
 func (p *pass) newCredential(with *content, transport http.RoundTripper) (connection.Credential, error) {
 	spec := &p.project.Spec
-	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.options.PodIdentityNamespaces.Has(p.key.Namespace) {
+	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
@@ -107,6 +106,14 @@ func (p *pass) newCredential(with *content, transport http.RoundTripper) (connec
 		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
 		Changed: func() { p.requeue(p.key) },
 	})
+}
+
+// AnyNamespace stands for all of Options.PodIdentityNamespaces.
+const AnyNamespace = "*"
+
+// mayUsePodIdentity reports whether projects of this namespace may use the identity of the operator's pod, which is everybody's.
+func (p *pass) mayUsePodIdentity() bool {
+	return p.options.PodIdentityNamespaces.HasAny(AnyNamespace, p.key.Namespace)
 }
 
 var errPodIdentity = errors.New("Projects of this namespace may not use the identity of the operator's pod. Have the namespace added to " + //nolint:staticcheck // a sentence of a condition

@@ -28,6 +28,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,8 +67,8 @@ type Options struct {
 	DistrustCache bool
 	// Transports make the connections to CBR; by default those of the cbr package, with a guard of the allowed endpoints.
 	Transports TransportSource
-	// PodIdentityNamespaces are those whose projects may use the identity of the operator's pod.
-	PodIdentityNamespaces NamespaceSet
+	// PodIdentityNamespaces are those whose projects may use the identity of the operator's pod; AnyNamespace for all.
+	PodIdentityNamespaces sets.Set[string]
 	// Namespaces are those that the operator watches; all if empty.
 	Namespaces []string
 	// Schema checks the CRDs in the cluster; nil if that is not wanted.

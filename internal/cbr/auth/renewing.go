@@ -322,6 +322,19 @@ func (r *renewer) Refused(failure *cbr.Error) {
 	}
 }
 
+// RenewalHelps reports whether a failed call tells of nothing but credentials that are about to be renewed: they were refused, or not
+// there yet. State tells whether they can be used again.
+func RenewalHelps(err error) bool {
+	if errors.Is(err, errNotFetched) {
+		return true
+	}
+	failure, answered := errors.AsType[*cbr.Error](err)
+	return answered && failure.StatusCode != 0 && blamesCredential(failure)
+}
+
+// RefusedByCBR reports whether State.Err says that CBR has refused what was fetched just before.
+func RefusedByCBR(err error) bool { return errors.Is(err, errFreshRefused) }
+
 func refusedAnew(failure *cbr.Error) *setback {
 	copied := *failure
 	copied.Class, copied.Err = cbr.Credentials, errFreshRefused
