@@ -23,7 +23,6 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -54,6 +53,7 @@ import (
 	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 	"backupsync.dev/operator/internal/election"
+	"backupsync.dev/operator/internal/namespaces"
 )
 
 // version is set by the linker.
@@ -91,7 +91,7 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.renew, "leader-elect-renew-deadline", 10*time.Second, "How long a leader tries to renew its lease before it gives up.")
 	flag.DurationVar(&f.retry, "leader-elect-retry-period", 250*time.Millisecond,
 		"Time between a standby's looks at the lease; it is written every 2 s, or more often if it is short.")
-	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if empty.")
+	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if it is not set. The roles of config/components/namespaced are enough then.")
 	flag.StringVar(&f.podIdentityNamespaces, "pod-identity-namespaces", controller.AnyNamespace,
 		"Comma-separated namespaces whose CBRProjects may use credentials of the type PodIdentity, the operator's own; * for all, empty for none.")
 	flag.StringVar(&f.allowedEndpoints, "allowed-endpoints", connection.DefaultAllowedEndpoints,
@@ -148,7 +148,11 @@ func (f *flags) validate(arguments []string) error {
 	if f.statusWriters <= 0 {
 		return fmt.Errorf("--status-writers %d must be more than 0", f.statusWriters)
 	}
-	for _, name := range slices.Sorted(maps.Keys(namespaces(f.watchNamespaces))) {
+	watched := namespacesIn(f.watchNamespaces)
+	if len(watched) == 0 && f.watchNamespaces != "" {
+		return fmt.Errorf("--watch-namespaces: %q names no namespace; leave it out to work in all", f.watchNamespaces)
+	}
+	for _, name := range watched {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", name, problems[0])
 		}
@@ -169,7 +173,12 @@ func run(ctx context.Context, f *flags) error {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
 	askDirectly(config)
-	manager, err := newManager(config, f)
+	watched := namespacesIn(f.watchNamespaces)
+	manager, err := newManager(config, f, watched)
+	if err != nil {
+		return err
+	}
+	cached, caches, err := cachesOf(manager, watched)
 	if err != nil {
 		return err
 	}
@@ -177,8 +186,8 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	identity, watched := uuid.NewString(), slices.Sorted(maps.Keys(namespaces(f.watchNamespaces)))
-	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
+	identity := uuid.NewString()
+	reconciler, err := controller.NewReconciler(cached, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
 		controller.Options{
 			Identity:              identity,
 			AllowedEndpoints:      endpoints,
@@ -186,9 +195,8 @@ func run(ctx context.Context, f *flags) error {
 			StatusWriters:         f.statusWriters,
 			CallTimeout:           f.callTimeout,
 			SettleTime:            f.settleTime,
-			DistrustCache:         len(watched) > 1,
 			Namespaces:            watched,
-			PodIdentityNamespaces: sets.KeySet(namespaces(f.podIdentityNamespaces)),
+			PodIdentityNamespaces: sets.New(namespacesIn(f.podIdentityNamespaces)...),
 			Schema:                schema,
 			UserAgent:             "backupsync-operator/" + version,
 		})
@@ -196,13 +204,13 @@ func run(ctx context.Context, f *flags) error {
 		return fmt.Errorf("make the controller: %w", err)
 	}
 	defer drain(context.WithoutCancel(ctx), reconciler, f.callTimeout)
-	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
+	if err := reconciler.SetupWithManager(ctx, manager, caches...); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if err := metrics.Registry.Register(reconciler); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	if err := addProbes(manager, schema); err != nil {
+	if err := addProbes(manager, caches, schema); err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting", "version", version, "identity", identity)
@@ -234,14 +242,37 @@ func askDirectly(config *rest.Config) {
 	}
 }
 
-func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
+// cacheOptions are those of each cache, but for what it watches.
+var cacheOptions = cache.Options{DefaultTransform: controller.TrimCached, ReaderFailOnMissingInformer: true}
+
+// fieldOwner owns what the operator writes.
+const fieldOwner = "backupsync-operator"
+
+// cachesOf returns the client of the controller, and what it reads: the cache of the manager, or one for each of several namespaces. The
+// client does not read its own writes from a cache of several.
+func cachesOf(manager ctrl.Manager, watched []string) (controller.Client, []cache.Cache, error) {
+	if len(watched) <= 1 {
+		return manager.GetClient(), []cache.Cache{manager.GetCache()}, nil
+	}
+	made, err := namespaces.New(manager, watched, namespaces.Options{Cache: cacheOptions, FieldOwner: fieldOwner})
+	if err != nil {
+		return nil, nil, err
+	}
+	return made, made.Caches(), nil
+}
+
+func newManager(config *rest.Config, f *flags, watched []string) (ctrl.Manager, error) {
 	config.QPS = -1 // the API server's priority and fairness regulates, not the client
 	config.UserAgent = "backupsync-operator/" + version
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	grace := f.callTimeout + writesGrace
-	readOwnWrites := true
+	readOwnWrites, cached := true, cacheOptions
+	cached.DefaultNamespaces = map[string]cache.Config{}
+	for _, namespace := range watched {
+		cached.DefaultNamespaces[namespace] = cache.Config{}
+	}
 	var lock resourcelock.Interface
 	if f.leaderElect {
 		var err error
@@ -265,13 +296,9 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 		GracefulShutdownTimeout:       &grace,
 
 		LeaderElectionResourceLockInterface: lock,
-		Cache: cache.Options{
-			DefaultNamespaces:           namespaces(f.watchNamespaces),
-			DefaultTransform:            controller.TrimCached,
-			ReaderFailOnMissingInformer: true,
-		},
+		Cache:                               cached,
 		Client: client.Options{
-			FieldOwner: "backupsync-operator",
+			FieldOwner: fieldOwner,
 			Cache:      &client.CacheOptions{EnableReadYourWritesConsistency: &readOwnWrites},
 		},
 	})
@@ -297,27 +324,31 @@ func metricsOptions(f *flags) metricsserver.Options {
 	return options
 }
 
-func namespaces(list string) map[string]cache.Config {
-	configs := map[string]cache.Config{}
+// namespacesIn returns the namespaces of a list, each once.
+func namespacesIn(list string) []string {
+	var names []string
 	for name := range strings.SplitSeq(list, ",") {
 		if name = strings.TrimSpace(name); name != "" {
-			configs[name] = cache.Config{}
+			names = append(names, name)
 		}
 	}
-	return configs
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // addProbes adds the health probes: alive is a process that answers, ready is one whose caches are filled, in a cluster whose
 // CRDs are not older than it.
-func addProbes(manager ctrl.Manager, schema *controller.SchemaCheck) error {
+func addProbes(manager ctrl.Manager, caches []cache.Cache, schema *controller.SchemaCheck) error {
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
 	synced := func(request *http.Request) error {
 		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
 		defer cancel()
-		if !manager.GetCache().WaitForCacheSync(ctx) {
-			return fmt.Errorf("the caches are not filled yet")
+		for _, each := range caches {
+			if !each.WaitForCacheSync(ctx) {
+				return fmt.Errorf("the caches are not filled yet")
+			}
 		}
 		return nil
 	}

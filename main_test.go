@@ -43,6 +43,7 @@ func TestTheCommandLine(t *testing.T) {
 		"without projects":                {change: func(f *flags) { f.maxConcurrentProjects = 0 }, says: "--max-concurrent-projects 0 must be more than 0"},
 		"without writers":                 {change: func(f *flags) { f.statusWriters = -1 }, says: "--status-writers -1 must be more than 0"},
 		"with namespaces":                 {change: func(f *flags) { f.watchNamespaces = "team-a, team-b," }},
+		"with a list of no namespaces":    {change: func(f *flags) { f.watchNamespaces = " ," }, says: `--watch-namespaces: " ," names no namespace`},
 		"with namespaces by a pattern":    {change: func(f *flags) { f.watchNamespaces = "team-a,team-*" }, says: `--watch-namespaces: "team-*" is not the name of a namespace`},
 		"with namespaces apart by spaces": {change: func(f *flags) { f.watchNamespaces = "team-a team-b" }, says: `--watch-namespaces: "team-a team-b"`},
 		"with a namespace in capitals":    {change: func(f *flags) { f.watchNamespaces = "Team" }, says: `--watch-namespaces: "Team"`},

@@ -56,7 +56,6 @@ func over(worlds ...*world) func(*controller.Options) {
 		for _, w := range worlds {
 			options.Namespaces = append(options.Namespaces, w.namespace)
 		}
-		options.DistrustCache = len(worlds) > 1
 	}
 }
 

@@ -159,7 +159,7 @@ func (w *outdatedWorld) start(checks bool) {
 	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
 	g.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
-	g.Expect(reconciler.SetupWithManager(ctx, manager)).To(Succeed())
+	g.Expect(reconciler.SetupWithManager(ctx, manager, manager.GetCache())).To(Succeed())
 	stopped := make(chan error, 1)
 	go func() { stopped <- manager.Start(ctx) }()
 	w.t.Cleanup(func() {

@@ -62,14 +62,11 @@ type Options struct {
 	DeletionGrace time.Duration
 	// RateWindow is the window of spec.limits.syncCallsPerMinute; a minute, other values are for tests.
 	RateWindow time.Duration
-	// DistrustCache has every candidate read live before it is sent. It is needed where the cache may lag behind
-	// our own writes: the client's read-your-own-writes does not hold for a cache of several single namespaces.
-	DistrustCache bool
 	// Transports make the connections to CBR; by default those of the cbr package, with a guard of the allowed endpoints.
 	Transports TransportSource
 	// PodIdentityNamespaces are those whose projects may use the identity of the operator's pod; AnyNamespace for all.
 	PodIdentityNamespaces sets.Set[string]
-	// Namespaces are those that the operator watches; all if empty.
+	// Namespaces are those that the operator watches, each through a cache of its own; all, through one cache, if empty.
 	Namespaces []string
 	// Schema checks the CRDs in the cluster; nil if that is not wanted.
 	Schema *SchemaCheck
@@ -102,6 +99,9 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// manyCaches reports whether what the caches show of different namespaces may be of different times.
+func (o *Options) manyCaches() bool { return len(o.Namespaces) > 1 }
+
 // settlesWithin is the time in which a call that may be recorded by now has settled, whoever makes it.
 func (o *Options) settlesWithin() time.Duration { return o.BeginTimeout + o.CallTimeout + o.SettleTime }
 
@@ -132,7 +132,7 @@ func setDefault[T comparable](option *T, value T) {
 
 // Reconciler makes the passes. A pass belongs to one CBRProject and derives everything from the API objects.
 type Reconciler struct {
-	client   client.Client // reads the cache, which includes our own writes
+	client   Client        // reads the cache, which includes our own writes
 	live     client.Reader // reads the API server
 	events   events.EventRecorder
 	options  Options
@@ -171,9 +171,18 @@ func (r *Reconciler) Drain(ctx context.Context) {
 	}
 }
 
+// Client is what passes read and write the API server with.
+type Client interface {
+	client.Reader
+	// Patch patches an object.
+	Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error
+	client.StatusClient
+}
+
 // NewReconciler makes a Reconciler. The client must read its own writes (client.CacheOptions,
-// EnableReadYourWritesConsistency): without that a backup could be taken for pending after it was sent.
-func NewReconciler(cached client.Client, live client.Reader, recorder events.EventRecorder, options Options) (*Reconciler, error) {
+// EnableReadYourWritesConsistency; package namespaces for several of them): without that a backup could be taken for pending after
+// it was sent.
+func NewReconciler(cached Client, live client.Reader, recorder events.EventRecorder, options Options) (*Reconciler, error) {
 	if options.Identity == "" || len(options.AllowedEndpoints) == 0 {
 		return nil, fmt.Errorf("an identity and allowed endpoints are required")
 	}

@@ -54,18 +54,12 @@ const (
 
 const controllerName = "cbrproject"
 
-// SetupWithManager adds the indexes, the watches and the controller to the manager.
-func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
-	if err := addIndexes(ctx, manager.GetCache()); err != nil {
-		return err
-	}
+// SetupWithManager adds the indexes, the watches and the controller to the manager. The caches are those that the client reads: that
+// of the manager, or one for each namespace.
+func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager, caches ...cache.Cache) error {
 	warm := true
-	return ctrl.NewControllerManagedBy(manager).
+	building := ctrl.NewControllerManagedBy(manager).
 		Named(controllerName).
-		For(&v1alpha1.CBRProject{}, builder.WithPredicates(predicate.Or[client.Object](
-			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.BackupSync{}, r.backupHandler()).
-		Watches(&v1alpha1.CBRProject{}, r.rivalHandler()).
 		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
 			r.queue.Store(&q)
 			return nil
@@ -76,8 +70,23 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager)
 			EnableWarmup:            &warm,
 			ReconciliationTimeout:   passTimeout,
 			LogConstructor:          passLog(manager.GetLogger()),
-		}).
-		Complete(r)
+		})
+	for _, each := range caches {
+		if err := addIndexes(ctx, each); err != nil {
+			return err
+		}
+		r.watch(building, each)
+	}
+	return building.Complete(r)
+}
+
+// watch adds the watches of a cache to a controller.
+func (r *Reconciler) watch(building *builder.Builder, of cache.Cache) {
+	asked := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	building.
+		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.CBRProject{}, &handler.EnqueueRequestForObject{}, asked)).
+		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.BackupSync{}, r.backupHandler())).
+		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.CBRProject{}, r.rivalHandler()))
 }
 
 // addIndexes adds the indexes to a cache that is not started yet.

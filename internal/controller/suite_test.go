@@ -50,6 +50,7 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
+	"backupsync.dev/operator/internal/namespaces"
 )
 
 var (
@@ -123,27 +124,30 @@ func (w *world) start(changes ...func(*controller.Options)) *process {
 	for _, change := range changes {
 		change(&options)
 	}
-	namespaces := map[string]cache.Config{}
+	enabled, cached := true, cache.Options{DefaultTransform: controller.TrimCached, ReaderFailOnMissingInformer: true}
+	watched := map[string]cache.Config{}
 	for _, namespace := range options.Namespaces {
-		namespaces[namespace] = cache.Config{}
+		watched[namespace] = cache.Config{}
 	}
-	enabled := true
 	manager, err := ctrl.NewManager(w.requests.watching(restConfig), ctrl.Options{
 		Scheme:     scheme,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &enabled},
-		Cache: cache.Options{
-			DefaultNamespaces:           namespaces,
-			DefaultTransform:            controller.TrimCached,
-			ReaderFailOnMissingInformer: true,
-		},
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &enabled}},
+		Cache:      cache.Options{DefaultNamespaces: watched, DefaultTransform: cached.DefaultTransform, ReaderFailOnMissingInformer: true},
+		Client:     client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &enabled}},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	reconciler, err := controller.NewReconciler(manager.GetClient(), manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
+	var reading controller.Client = manager.GetClient()
+	caches := []cache.Cache{manager.GetCache()}
+	if len(options.Namespaces) > 1 { // as main does
+		several, err := namespaces.New(manager, options.Namespaces, namespaces.Options{Cache: cached})
+		Expect(err).NotTo(HaveOccurred())
+		reading, caches = several, several.Caches()
+	}
+	reconciler, err := controller.NewReconciler(reading, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
-	Expect(reconciler.SetupWithManager(ctx, manager)).To(Succeed())
+	Expect(reconciler.SetupWithManager(ctx, manager, caches...)).To(Succeed())
 	running := &process{stop: cancel, stopped: make(chan struct{})}
 	go func() {
 		defer GinkgoRecover()

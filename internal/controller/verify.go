@@ -58,9 +58,10 @@ func (p *pass) verify(ctx context.Context) error {
 
 // doubtful says whether the cached version of a backup may be older than a write of another process. Once this
 // process is the project's last writer, what it sees of versions newer than that is all there is: any other process
-// would have had to write the project before it made a call.
+// would have had to write the project before it made a call. Where backups are not looked up in CBR, and each namespace has a cache
+// of its own, that says nothing of what the BackupSyncs of other projects show: they are read with each candidate.
 func (p *pass) doubtful(backup *v1alpha1.BackupSync) bool {
-	if p.memory.takeover == 0 || p.options.DistrustCache {
+	if p.memory.takeover == 0 || p.options.manyCaches() && !p.looksUp() {
 		return true
 	}
 	version := resourceVersion(backup)
