@@ -48,10 +48,13 @@ const (
 	tokenLifetime    = 7 * 24 * time.Hour
 )
 
-// Install applies config/default (CRDs, roles, the namespace, and a Deployment that no node will run), and writes a
-// kubeconfig for the manager with a token of its ServiceAccount: it runs under exactly the roles of config/rbac.
-func (c *Cluster) Install(ctx context.Context) error {
-	if _, err := c.Kubectl(ctx, "apply", "-k", filepath.Join(c.Root, "config", "default")); err != nil {
+// Install is InstallFrom for config/default: the manager runs under exactly the roles of config/rbac.
+func (c *Cluster) Install(ctx context.Context) error { return c.InstallFrom(ctx, "default") }
+
+// InstallFrom applies a kustomization below config (CRDs, roles, the namespace, and a Deployment that no node will run), and writes a
+// kubeconfig for the manager with a token of its ServiceAccount: it runs under exactly the roles that were applied.
+func (c *Cluster) InstallFrom(ctx context.Context, folder string) error {
+	if _, err := c.Kubectl(ctx, "apply", "-k", filepath.Join(c.Root, "config", folder)); err != nil {
 		return err
 	}
 	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout="+establishTimeout,
