@@ -207,10 +207,17 @@ func shows(ctx context.Context, with controller.Client, namespace string, number
 	return "", fmt.Errorf("backup %d is not in the list", number)
 }
 
+// A client of two namespaces, on a real API server.
+func TestClient(t *testing.T) {
+	c := newCluster(t)
+	t.Run("routes", c.testRouting)
+	t.Run("reads its own writes though one namespace lags", c.testLag)
+	t.Run("reads its own writes among many", c.testMany)
+}
+
 // A list shows what was written before, though the watch of its namespace is behind that of another one. A cache of both namespaces does
 // not keep that: this is what the package is for, and when it fails it is no longer needed.
-func TestReadsOwnWritesThoughOneNamespaceLags(t *testing.T) {
-	g, c := NewWithT(t), newCluster(t)
+func (c *cluster) testLag(t *testing.T) {
 	for name, test := range map[string]struct {
 		inOneCache bool
 		keeps      bool
@@ -219,6 +226,7 @@ func TestReadsOwnWritesThoughOneNamespaceLags(t *testing.T) {
 		"a cache of both":            {inOneCache: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
 			first, second := c.fill(t, 1)
 			with, way := c.start(t, first, second, test.inOneCache)
 			released := make(chan struct{})
@@ -250,10 +258,38 @@ func TestReadsOwnWritesThoughOneNamespaceLags(t *testing.T) {
 	}
 }
 
+// Reads and writes go to the namespace that they are of, and lists without one to all; what is not watched is refused.
+func (c *cluster) testRouting(t *testing.T) {
+	g := NewWithT(t)
+	first, second := c.fill(t, 2)
+	with, _ := c.start(t, first, second, false)
+	var all, some v1alpha1.BackupSyncList
+	g.Expect(with.List(t.Context(), &all)).To(Succeed())
+	g.Expect(all.Items).To(HaveLen(4))
+	g.Expect(with.List(t.Context(), &some, client.InNamespace(second))).To(Succeed())
+	g.Expect(some.Items).To(HaveEach(HaveField("Namespace", second)))
+
+	annotated := backup(second, 1)
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"note":"written"}}}`))
+	g.Expect(with.Patch(t.Context(), annotated, patch)).To(Succeed())
+	read := &v1alpha1.BackupSync{}
+	g.Expect(with.Get(t.Context(), client.ObjectKeyFromObject(annotated), read)).To(Succeed())
+	g.Expect(read.Annotations).To(HaveKeyWithValue("note", "written"))
+
+	elsewhere := backup(metav1.NamespaceDefault, 0)
+	unwatched := MatchError(`the namespace "default" is not watched`)
+	g.Expect(with.Get(t.Context(), client.ObjectKeyFromObject(elsewhere), read)).To(unwatched)
+	g.Expect(with.List(t.Context(), &some, client.InNamespace(metav1.NamespaceDefault))).To(unwatched)
+	g.Expect(with.Patch(t.Context(), elsewhere, patch)).To(unwatched)
+	g.Expect(with.Status().Patch(t.Context(), elsewhere, patch)).To(unwatched)
+	g.Expect(with.Status().Update(t.Context(), elsewhere)).To(unwatched)
+	g.Expect(with.Status().Create(t.Context(), elsewhere, elsewhere)).To(MatchError(errors.ErrUnsupported))
+	g.Expect(with.Status().Apply(t.Context(), nil)).To(MatchError(errors.ErrUnsupported))
+}
+
 // With many writers in both namespaces, one of which lags a little, no list is without the write before it.
-func TestNoStaleReads(t *testing.T) {
+func (c *cluster) testMany(t *testing.T) {
 	const writers, patches = 8, 125
-	c := newCluster(t)
 	for name, test := range map[string]struct {
 		inOneCache bool
 		stale      gomegatypes.GomegaMatcher
