@@ -23,8 +23,8 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^(TestController|TestTeethOfTheProperty)$$' ./...
-	go test -run '^TestTeethOfTheProperty$$' ./internal/controller
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^(TestController|TestTeethOf(TheProperty|SeveralNamespaces))$$' ./...
+	go test -run '^TestTeethOf(TheProperty|SeveralNamespaces)$$' ./internal/controller
 	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	$(FLOW)
@@ -43,7 +43,7 @@ flow: controlplane ## The flows of the controller on a real API server.
 
 .PHONY: property
 property: ## The property test of never-twice, with many scripts; CHECKS=100000 for more.
-	go test -timeout 60m -run 'TestPropertyNeverTwice|TestTeeth' ./internal/controller -rapid.checks=$(or $(CHECKS),5000)
+	go test -timeout 60m -run 'TestPropertyNeverTwice|TestPropertySeveralNamespaces|TestTeeth' ./internal/controller -rapid.checks=$(or $(CHECKS),5000)
 
 FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs ./internal/cbr:FuzzDecodeOperationLog \
 	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzScanBackupIDs \

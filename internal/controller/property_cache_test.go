@@ -35,7 +35,7 @@ import (
 // errModelConnection is a lost connection to the API server: the request may have been carried out or not.
 var errModelConnection = errors.New("the connection to the API server was lost")
 
-// modelCache is what a process has seen of one kind: all changes up to a position in the history.
+// modelCache is what a process has seen of one kind, or of what belongs to one CBRProject of it: all changes up to a position in the history.
 type modelCache struct {
 	position int
 	objects  map[string]client.Object
@@ -43,33 +43,33 @@ type modelCache struct {
 	written  map[string]int64 // the newest version that this process has written, by name
 }
 
-// advance takes in the next changes of a kind, as the watch would deliver them.
-func (a *actor) advance(kind string, count int) {
+// advance takes in the next changes of a part, as the watch would deliver them.
+func (a *actor) advance(part string, count int) {
 	a.reading.Lock()
 	defer a.reading.Unlock()
-	a.advanceLocked(kind, count)
+	a.advanceLocked(part, count)
 }
 
-func (a *actor) advanceLocked(kind string, count int) {
-	cache := a.caches[kind]
-	history := a.world.server.events(kind)
+func (a *actor) advanceLocked(part string, count int) {
+	cache := a.caches[part]
+	history := a.world.historyOf(part)
 	for ; count > 0 && cache.position < len(history); count-- {
 		a.takeIn(cache, history[cache.position])
 		cache.position++
 	}
 }
 
-// behind is the number of changes of a kind that the process has not seen.
-func (a *actor) behind(kind string) int {
+// behind is the number of changes of a part that the process has not seen.
+func (a *actor) behind(part string) int {
 	a.reading.Lock()
 	defer a.reading.Unlock()
-	return len(a.world.server.events(kind)) - a.caches[kind].position
+	return len(a.world.historyOf(part)) - a.caches[part].position
 }
 
 // sees has a process see everything that has happened.
 func (a *actor) sees() {
-	for _, kind := range modelKinds {
-		a.advance(kind, a.behind(kind))
+	for _, part := range a.world.parts() {
+		a.advance(part, a.behind(part))
 	}
 }
 
@@ -135,13 +135,14 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 	}
 	c.actor.reading.Lock()
 	defer c.actor.reading.Unlock()
-	c.actor.catchUp(kind, key.Name)
-	found, known := c.actor.caches[kind].objects[key.Name]
-	if !known {
-		return apierrors.NewNotFound(resourceOf(kind), key.Name)
+	for _, part := range c.actor.world.partsOf(kind) {
+		c.actor.catchUp(part, key.Name)
+		if found, known := c.actor.caches[part].objects[key.Name]; known {
+			copyInto(object, found)
+			return nil
+		}
 	}
-	copyInto(object, found)
-	return nil
+	return apierrors.NewNotFound(resourceOf(kind), key.Name)
 }
 
 // List reads BackupSyncs from an index of the cache. What it returns is shared. The list with which a pass begins
@@ -162,14 +163,20 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	}
 	c.actor.reading.Lock()
 	defer c.actor.reading.Unlock()
-	if !selected.DisableReadYourWritesConsistency {
-		c.actor.catchUp(kindBackup, "")
+	parts := c.actor.world.partsOf(kindBackup)
+	if requirement.Field != indexBackup {
+		parts = []string{c.actor.world.partOf(kindBackup, requirement.Value)}
 	}
 	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexStalled: stalledKeys, indexBackup: backupKeys}[requirement.Field]
 	backups := list.(*v1alpha1.BackupSyncList)
-	for _, object := range c.actor.caches[kindBackup].objects {
-		if slices.Contains(index(object), requirement.Value) {
-			backups.Items = append(backups.Items, *object.(*v1alpha1.BackupSync))
+	for _, part := range parts {
+		if !selected.DisableReadYourWritesConsistency {
+			c.actor.catchUp(part, "")
+		}
+		for _, object := range c.actor.caches[part].objects {
+			if slices.Contains(index(object), requirement.Value) {
+				backups.Items = append(backups.Items, *object.(*v1alpha1.BackupSync))
+			}
 		}
 	}
 	slices.SortFunc(backups.Items, func(a, b v1alpha1.BackupSync) int { return backupsync.Older(&a, &b) })
@@ -183,29 +190,40 @@ func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjec
 	}
 	c.actor.reading.Lock()
 	defer c.actor.reading.Unlock()
-	for _, object := range c.actor.caches[kindProject].objects {
-		if slices.Contains(cloudProjectKeys(object), cloudProject) {
-			list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
+	for _, part := range c.actor.world.partsOf(kindProject) {
+		for _, object := range c.actor.caches[part].objects {
+			if slices.Contains(cloudProjectKeys(object), cloudProject) {
+				list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
+			}
 		}
 	}
 	return nil
 }
 
-// catchUp, with the caches held, brings the cache to where it includes the process's own writes: of one object, or of all of the kind.
-func (a *actor) catchUp(kind, name string) {
-	cache := a.caches[kind]
-	var newest int64
+// catchUp, with the caches held, brings a cache to where it includes the process's own writes: of one object, or of all of it.
+func (a *actor) catchUp(part, name string) {
+	if a.world.caches == oneOfBoth {
+		a.believe(part, name)
+		return
+	}
+	newest, cache := a.newest(part, name), a.caches[part]
+	history := a.world.historyOf(part)
+	for cache.position < len(history) && history[cache.position].revision <= newest {
+		a.advanceLocked(part, 1)
+	}
+}
+
+// newest is the newest version that the process has written in a part: of one object, or of all.
+func (a *actor) newest(part, name string) (newest int64) {
+	cache := a.caches[part]
 	cache.mutex.Lock()
+	defer cache.mutex.Unlock()
 	for written, revision := range cache.written {
 		if name == "" || written == name {
 			newest = max(newest, revision)
 		}
 	}
-	cache.mutex.Unlock()
-	history := a.world.server.events(kind)
-	for cache.position < len(history) && history[cache.position].revision <= newest {
-		a.advanceLocked(kind, 1)
-	}
+	return newest
 }
 
 // Patch patches the metadata of a project.
@@ -266,7 +284,7 @@ func (a *actor) write(ctx context.Context, name string, object client.Object, wr
 	if err != nil {
 		return err
 	}
-	cache := a.caches[kindOf(object)]
+	cache := a.caches[a.world.partWith(written)]
 	cache.mutex.Lock()
 	cache.written[object.GetName()] = resourceVersion(written)
 	cache.mutex.Unlock()
@@ -295,6 +313,9 @@ type liveReader struct {
 func (r liveReader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
+	if selected.Namespace == emptyNamespace {
+		return nil
+	}
 	backupID, one := "", false
 	if selected.FieldSelector != nil {
 		backupID, one = selected.FieldSelector.RequiresExactMatch("spec.backupID")

@@ -68,11 +68,17 @@ func (w *world) point(name, projectID string) {
 // does not.
 func rivalry(t *testing.T, script []move, policy v1alpha1.LookupPolicy, alter func(*Reconciler)) string {
 	t.Helper()
+	return rivalryIn(t, oneOfAll, script, policy, alter)
+}
+
+// rivalryIn is rivalry with processes that have caches of a kind.
+func rivalryIn(t *testing.T, caches cacheKind, script []move, policy v1alpha1.LookupPolicy, alter func(*Reconciler)) string {
+	t.Helper()
 	var broken string
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := newWorld(ctx, policy, 4, alter)
+		w := newWorldOf(ctx, policy, 4, alter, func(w *world) { w.caches = caches })
 		w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
 		for number := range 4 {
 			w.server.create(modelBackupOf(secondProject, fmt.Sprintf("c%d", number), number))

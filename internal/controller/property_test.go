@@ -90,8 +90,8 @@ func (w *world) play(m move) {
 	case m.Do < moveBegin:
 		w.begin(a)
 	case m.Do < moveDeliver:
-		for _, kind := range modelKinds {
-			a.advance(kind, int(m.How))
+		for _, part := range w.delivered(m) {
+			a.advance(part, int(m.How))
 		}
 	case m.Do < moveSleep:
 		length := []time.Duration{time.Millisecond, time.Second, 4 * time.Second, 15 * time.Second}[m.How%4]

@@ -91,6 +91,7 @@ type world struct {
 	audit  *audit
 
 	behaviour behaviour         // of the cloud
+	caches    cacheKind         // of the processes
 	alter     func(*Reconciler) // switches rules off
 	observe   v1alpha1.LookupPolicy
 	ctx       context.Context
@@ -211,8 +212,8 @@ func (w *world) restart(index int) {
 	w.started++
 	a := &actor{world: w, name: fmt.Sprintf("%c%d", 'P'+index, w.started), caches: map[string]*modelCache{},
 		lanes: [2]*lane{{project: firstProject, asked: true}, {project: secondProject, asked: true}}}
-	for _, kind := range modelKinds {
-		a.caches[kind] = &modelCache{objects: map[string]client.Object{}, written: map[string]int64{}}
+	for _, part := range w.parts() {
+		a.caches[part] = &modelCache{objects: map[string]client.Object{}, written: map[string]int64{}}
 	}
 	endpoints, err := connection.ParseEndpointPatterns("http://127.0.0.1:*")
 	if err != nil {
@@ -220,7 +221,7 @@ func (w *world) restart(index int) {
 	}
 	a.reconciler, err = NewReconciler(cachedClient{actor: a}, liveReader{actor: a}, silentRecorder{}, Options{
 		Identity: a.name, AllowedEndpoints: endpoints, Transports: a, StatusWriters: 4,
-		CallTimeout: propertyCall, SettleTime: propertySettle, WriteTimeout: 5 * time.Second,
+		CallTimeout: propertyCall, SettleTime: propertySettle, WriteTimeout: 5 * time.Second, Namespaces: w.caches.namespaces(),
 	})
 	if err != nil {
 		panic(err)
