@@ -41,6 +41,22 @@ type Credential interface {
 	Renews() bool
 }
 
+// Problem is what is wrong with credentials: a sentence for a condition.
+type Problem struct {
+	sentence string
+	cause    error
+}
+
+func problem(cause error, format string, arguments ...any) *Problem {
+	return &Problem{sentence: fmt.Sprintf(format, arguments...), cause: cause}
+}
+
+// Error is the sentence.
+func (p *Problem) Error() string { return p.sentence }
+
+// Unwrap returns what the sentence tells, nil if it tells all itself.
+func (p *Problem) Unwrap() error { return p.cause }
+
 // Contents are what the parts of credentials are read from: the keys of a Secret that are used, and nothing else of it.
 type Contents struct {
 	name  string // of the Secret
@@ -113,7 +129,7 @@ func Read(credentials *v1alpha1.Credentials, secret *corev1.Secret) (*Contents, 
 		key := each.keyIn(credentials)
 		value, found := secret.Data[key]
 		if !found && !each.optional {
-			return nil, fmt.Errorf("The Secret %s has no key %q. Put %s there.", secret.Name, key, each.holds) //nolint:staticcheck // a sentence of a condition
+			return nil, problem(nil, "The Secret %s has no key %q. Put %s there.", secret.Name, key, each.holds)
 		}
 		contents.parts = append(contents.parts, part{each.name, key, value})
 	}
@@ -174,7 +190,7 @@ func NewCredential(kind v1alpha1.CredentialsType, contents *Contents, with Surro
 	case v1alpha1.CredentialsPodIdentity:
 		return podIdentity(with)
 	default:
-		return nil, fmt.Errorf("This version of the operator does not know the credentials.type %q.", kind) //nolint:staticcheck // a sentence of a condition
+		return nil, problem(nil, "This version of the operator does not know the credentials.type %q.", kind)
 	}
 }
 
@@ -225,7 +241,7 @@ func (c *Contents) expires() (time.Time, error) {
 	}
 	expires, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("The key %q of Secret %s must hold a time such as 2026-01-04T09:05:22Z (RFC 3339), or be left out.", read.key, c.name) //nolint:staticcheck // a sentence of a condition
+		return time.Time{}, problem(nil, "The key %q of Secret %s must hold a time such as 2026-01-04T09:05:22Z (RFC 3339), or be left out.", read.key, c.name)
 	}
 	return expires, nil
 }
@@ -233,16 +249,16 @@ func (c *Contents) expires() (time.Time, error) {
 // unusable says that the content of a key, or of the Secret, cannot be used.
 func (c *Contents) unusable(key string, err error) error {
 	if key == "" {
-		return fmt.Errorf("The Secret %s cannot be used: %w.", c.name, err) //nolint:staticcheck // a sentence of a condition
+		return problem(err, "The Secret %s cannot be used: %v.", c.name, err)
 	}
-	return fmt.Errorf("The key %q of Secret %s cannot be used: %w.", key, c.name, err) //nolint:staticcheck // a sentence of a condition
+	return problem(err, "The key %q of Secret %s cannot be used: %v.", key, c.name, err)
 }
 
 func podIdentity(with Surroundings) (Credential, error) {
 	identity, err := auth.NewPodIdentity(auth.PodIdentityConfig{ProjectID: with.ProjectID, Timeout: with.Timeout,
 		UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed}.FromEnvironment())
 	if err != nil {
-		return nil, fmt.Errorf("The credentials.type PodIdentity cannot be used: %w.", err) //nolint:staticcheck // a sentence of a condition
+		return nil, problem(err, "The credentials.type PodIdentity cannot be used: %v.", err)
 	}
 	return identity, nil
 }

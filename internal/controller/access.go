@@ -368,6 +368,7 @@ var callsRefused = explanation{v1alpha1.ReasonRequestsRefused,
 // explanations are those of failures by their class, readExplanations those of look-ups where they differ.
 var (
 	explanations = map[cbr.Class]explanation{
+		cbr.Credentials: tokenRejected, // of other types see rejections
 		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
 			"The user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
 		cbr.Throttled: {v1alpha1.ReasonThrottled,

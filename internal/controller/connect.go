@@ -193,8 +193,9 @@ func (p *pass) readCredentials(ctx context.Context) (read *connection.Contents, 
 	case err != nil:
 		return nil, "", fmt.Errorf("get Secret %s: %w", name, err)
 	}
-	if read, err = connection.Read(credentials, &secret); err != nil {
-		return nil, err.Error(), nil
+	read, incomplete := connection.Read(credentials, &secret)
+	if incomplete != nil {
+		return nil, incomplete.Error(), nil //nolint:nilerr // the condition tells it
 	}
 	return read, "", nil
 }

@@ -169,10 +169,12 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 	return standing{reason: said.reason, message: fmt.Sprintf(said.format, describe(err)), stalled: class == cbr.Credentials}
 }
 
+var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,
+	"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""}
+
 // rejections are the explanations of refused credentials by their type.
 var rejections = map[v1alpha1.CredentialsType]explanation{
-	v1alpha1.CredentialsToken: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""},
+	v1alpha1.CredentialsToken: tokenRejected,
 	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active, and have not ended. Tried again every 5 minutes, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,

@@ -17,10 +17,12 @@ limitations under the License.
 package controller
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -76,13 +78,17 @@ var (
 		"Unix time of the creation of the oldest BackupSync that CBR has not accepted yet; 0 without one.", []string{"namespace", "project"}, nil)
 )
 
+var credentialsExpiryDesc = prometheus.NewDesc("backupsync_credentials_expiry_timestamp_seconds",
+	"Unix time at which the credentials of a project end, where that is known. Those that are renewed are renewed before.", []string{"namespace", "project"}, nil)
+
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
 func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- backupsDesc
 	descriptions <- oldestPendingDesc
+	descriptions <- credentialsExpiryDesc
 }
 
-// Collect counts the BackupSyncs of each project by state.
+// Collect counts the BackupSyncs of each project by state, and tells when its credentials end.
 func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 	for project, summary := range r.tally.summaries() {
 		for state := range summary.counts {
@@ -94,6 +100,21 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 			since = float64(summary.oldestPending.Unix())
 		}
 		collected <- prometheus.MustNewConstMetric(oldestPendingDesc, prometheus.GaugeValue, since, project.Namespace, project.Name)
+	}
+	r.collectExpiry(collected)
+}
+
+// collectExpiry tells when credentials end, by the statuses in the cache: nothing while that is not filled.
+func (r *Reconciler) collectExpiry(collected chan<- prometheus.Metric) {
+	var projects v1alpha1.CBRProjectList
+	if err := r.client.List(context.Background(), &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		return
+	}
+	for i := range projects.Items {
+		if project := &projects.Items[i]; project.Status.CredentialsExpiryTime != nil {
+			collected <- prometheus.MustNewConstMetric(credentialsExpiryDesc, prometheus.GaugeValue,
+				float64(project.Status.CredentialsExpiryTime.Unix()), project.Namespace, project.Name)
+		}
 	}
 }
 

@@ -240,8 +240,7 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 		return ctx.Err()
 	}
 	var group sync.WaitGroup
-	var failures, answered atomic.Int32 // in a row; in all
-	var failure atomic.Pointer[error]   // that concerns all
+	var heard answers
 	slots := make(chan struct{}, singleReaders)
 	first := firstOf(len(ids)) // not always the same: some that fail hold up those after them
 	for i := range ids {
@@ -252,37 +251,61 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if failures.Load() >= maxFailures || ctx.Err() != nil {
+			if heard.enough() || ctx.Err() != nil {
 				v.note(id, func() { v.failed[Fold(id)] = errNotAsked })
 				return
 			}
-			switch err := v.ask(ctx, source, id); {
-			case err == nil:
-				answered.Add(1)
-				failures.Store(0)
-			case cbr.ClassOf(err) == cbr.Rejected: // it is for this id that CBR refuses it
-				answered.Add(1)
-			case ofAll(err):
-				failures.Store(maxFailures)
-				failure.Store(&err)
-			case failures.Add(1) >= maxFailures:
-				failure.CompareAndSwap(nil, &err)
-			}
+			heard.note(v.ask(ctx, source, id))
 		})
 	}
 	group.Wait()
-	err := failure.Load()
-	switch {
+	switch err := heard.ofAll(); {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && (ofAll(*err) || answered.Load() == 0):
-		return *err
-	case failures.Load() > 0 && answered.Load() == 0: // too few to tell whether it is for what they ask
+	case err != nil:
+		return err
+	case heard.unclear():
 		return v.askForNothing(ctx, source)
 	default:
 		return nil
 	}
 }
+
+// answers are those to single questions, of which several are asked at the same time.
+type answers struct {
+	failures atomic.Int32          // in a row
+	answered atomic.Int32          // in all
+	failure  atomic.Pointer[error] // that concerns all, if no other was answered or by what it says
+}
+
+func (a *answers) note(err error) {
+	switch {
+	case err == nil:
+		a.answered.Add(1)
+		a.failures.Store(0)
+	case cbr.ClassOf(err) == cbr.Rejected: // it is for this id that CBR refuses it
+		a.answered.Add(1)
+	case ofAll(err):
+		a.failures.Store(maxFailures)
+		a.failure.Store(&err)
+	case a.failures.Add(1) >= maxFailures:
+		a.failure.CompareAndSwap(nil, &err)
+	}
+}
+
+// enough reports whether the others need not be asked.
+func (a *answers) enough() bool { return a.failures.Load() >= maxFailures }
+
+// ofAll returns the failure that concerns all, nil if there is none.
+func (a *answers) ofAll() error {
+	if err := a.failure.Load(); err != nil && (ofAll(*err) || a.answered.Load() == 0) {
+		return *err
+	}
+	return nil
+}
+
+// unclear reports whether too few questions have failed, and none was answered, to tell whether it is for what they ask.
+func (a *answers) unclear() bool { return a.failures.Load() > 0 && a.answered.Load() == 0 }
 
 // askForNothing asks for a backup that does not exist, and returns why that is not answered: then it is for no id that others are not.
 func (v *Inventory) askForNothing(ctx context.Context, source Source) error {
