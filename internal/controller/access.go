@@ -28,6 +28,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -221,6 +222,9 @@ func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 	class := cbr.ClassOf(err)
 	if kind == aCall && class == cbr.Rejected {
 		return false
+	}
+	if errors.Is(err, auth.ErrKeyLocked) && a.refusesCredentials() { // what was refused is told
+		return true
 	}
 	this, other := a.of(kind)
 	this.fail(kind, class, err, now)
@@ -433,6 +437,8 @@ func describe(err error) string {
 		return fmt.Sprintf("%s: %s", code, message)
 	case code != "":
 		return code
+	case failure.StatusCode != 0 && credentialsCause(failure.Err) != "":
+		return fmt.Sprintf("HTTP %d: %s", failure.StatusCode, credentialsCause(failure.Err))
 	case failure.StatusCode != 0 && failure.Err != nil:
 		return fmt.Sprintf("HTTP %d with an answer that cannot be read", failure.StatusCode)
 	case failure.StatusCode != 0 && message != "":

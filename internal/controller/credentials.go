@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -137,10 +138,13 @@ func (p *pass) fetched(state auth.State) bool {
 	return false
 }
 
+// tryLogin says how a person has a password tried once more.
+const tryLogin = " If they are right, and the account was unlocked, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
+
 // fetchExplanations are those of failures to get credentials, by their class.
 var fetchExplanations = map[cbr.Class]explanation{
 	cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
-		"IAM refuses the name or the password of the user (%s). They are not tried again as they are, since wrong passwords lock an account: correct the Secret.", ""},
+		"IAM refuses the name or the password of the user (%s). They are not tried again as they are, since wrong passwords lock an account: correct the Secret.", tryLogin},
 	cbr.Permission: {v1alpha1.ReasonPermissionDenied, "IAM denies the user a token (%s). Check that the user may log in by programs, and the project.", ""},
 	cbr.Throttled:  {v1alpha1.ReasonThrottled, "IAM refuses requests because there are too many (%s). They resume automatically.", ""},
 }
@@ -166,7 +170,11 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 	case !known:
 		said = fetchFails
 	}
-	return standing{reason: said.reason, message: fmt.Sprintf(said.format, describe(err)), stalled: class == cbr.Credentials}
+	message := fmt.Sprintf(said.format, describe(err))
+	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
+		message = whole
+	}
+	return standing{reason: said.reason, message: message, stalled: class == cbr.Credentials}
 }
 
 var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,

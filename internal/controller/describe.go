@@ -34,6 +34,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -61,6 +62,9 @@ func cause(err error) string {
 	if said := tlsCause(err); said != "" {
 		return said
 	}
+	if said := credentialsCause(err); said != "" {
+		return said
+	}
 	if refused, is := errors.AsType[*connection.AddressError](err); is {
 		return addressCause(*refused)
 	}
@@ -76,6 +80,16 @@ func cause(err error) string {
 	default:
 		return "the connection failed"
 	}
+}
+
+// credentialsCause names why credentials let no call out, or cannot be had, "" if the reason is another.
+func credentialsCause(err error) string {
+	for _, known := range []error{auth.ErrKeyLocked, auth.ErrPasswordRefused, auth.ErrAccountLocked, auth.ErrNoPodIdentity} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return ""
 }
 
 // addressCause names why an address is refused, with so much of a long name that the rest is told, too.

@@ -27,6 +27,10 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -76,10 +80,29 @@ func TestCountersAreExportedFromTheStart(t *testing.T) {
 	}
 }
 
+// clusterOf is a client of some objects.
+func clusterOf(g Gomega, objects ...client.Object) client.WithWatch {
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+}
+
+// What is known of the end of credentials is exported, and nothing of those that have none.
+func TestTheEndOfCredentialsIsExported(t *testing.T) {
+	g := NewWithT(t)
+	ends := newProject(func(p *v1alpha1.CBRProject) { p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time)) })
+	lasts := newProject(func(p *v1alpha1.CBRProject) { p.Name = "lasting" })
+	registry := prometheus.NewRegistry()
+	g.Expect(registry.Register(&Reconciler{tally: newTally(), client: clusterOf(g, ends, lasts)})).To(Succeed())
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
+		"backupsync_credentials_expiry_timestamp_seconds namespace=team project=default": float64(noon.Unix()),
+	}))
+}
+
 // A time, unlike an age, stays right between two scrapes.
 func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{tally: newTally()}, prometheus.NewRegistry()
+	known, registry := &Reconciler{tally: newTally(), client: clusterOf(g)}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
 	g.Expect(gather(g, registry)).To(BeEmpty(), "without a project")
 
