@@ -169,6 +169,10 @@ func (l *load) report(s *stand) {
 	s.results.Add(report.Figure{Measure: "B2", Name: "lists-beyond-pages", Work: "the same run", Value: float64(lists - pages),
 		Text: fmt.Sprintf("%d task lists in a poll of %d pages", lists, pages)})
 
+	questions, looked := countCalls(l.calls, cbr.OperationGetBackup), countCalls(l.calls, cbr.OperationListBackups)+l.lookLists()
+	s.results.Add(report.Figure{Measure: "B2", Name: "questions-per-call", Work: "the same run", Value: report.Ratio(float64(questions), float64(syncCalls)),
+		Text: fmt.Sprintf("%d backups asked for by themselves for %d calls, and %d pages of lists, by the looks before them", questions, syncCalls, looked)})
+
 	writes := l.requests.Count(ofOperator(record.Request.Writes))
 	s.results.Add(report.Figure{Measure: "B2", Name: "writes-per-backup", Work: "the same run", Value: report.Ratio(float64(writes), float64(l.count)),
 		Text: fmt.Sprintf("%.3f writes per backup", report.Ratio(float64(writes), float64(l.count)))})
@@ -176,6 +180,17 @@ func (l *load) report(s *stand) {
 	reads := l.requests.Count(func(r record.Request) bool { return r.Resource == backupSyncs && r.Verb == "GET" })
 	s.results.Add(report.Figure{Measure: "B2", Name: "reads-per-backup", Work: "the same run", Value: report.Ratio(float64(reads), float64(l.count)),
 		Text: fmt.Sprintf("%.3f reads per backup", report.Ratio(float64(reads), float64(l.count)))})
+}
+
+// lookLists counts the pages of tasks that looks have read: those of polls have a start_time.
+func (l *load) lookLists() int {
+	count := 0
+	for _, call := range l.calls {
+		if call.Operation == string(cbr.OperationListTasks) && !strings.Contains(call.Query, "start_time=") {
+			count++
+		}
+	}
+	return count
 }
 
 // ofOperator picks the requests for what the operator works on. The renewals of leases are no work.
