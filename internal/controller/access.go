@@ -66,6 +66,9 @@ type access struct {
 	inputs, content string
 	// obstacle is why CBR cannot be asked at all, the zero value if it can as far as is known.
 	obstacle standing
+	// doubt is why credentials may be no good that can be used again: CBR has refused those that were fetched just before. It lasts
+	// until CBR has answered.
+	doubt standing
 	// connects says that endpoint and credentials are complete.
 	connects bool
 	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
@@ -148,6 +151,8 @@ func (a *access) standing() standing {
 	switch {
 	case a.obstacle.reason != "":
 		return a.obstacle
+	case a.doubt.reason != "":
+		return a.doubt
 	case a.reads.failures > 0 && (a.calls.failures == 0 || a.calls.borrowed || passes(a.calls.class)):
 		return a.reads.standing
 	case a.calls.failures > 0:
@@ -196,7 +201,7 @@ const (
 // the credentials were refused.
 func (a *access) succeeded(kind requestKind) {
 	this, other := a.of(kind)
-	*this = circuit{proven: true}
+	*this, a.doubt = circuit{proven: true}, standing{}
 	if other.borrowed {
 		*other = circuit{}
 	}
@@ -227,6 +232,7 @@ func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 		return true
 	}
 	this, other := a.of(kind)
+	a.doubt = standing{}
 	this.fail(kind, class, err, now)
 	if class != cbr.Credentials {
 		return true
@@ -276,15 +282,24 @@ func skewOf(err error) time.Duration {
 
 // aheadOf says how one clock differs from another.
 func aheadOf(skew time.Duration) string {
-	if skew > 0 {
-		return skew.Round(time.Minute).String() + " behind"
+	whole := skew.Abs().Round(time.Minute)
+	text := strings.TrimSuffix(whole.String(), "0s")
+	if whole%time.Hour == 0 {
+		text = strings.TrimSuffix(text, "0m")
 	}
-	return (-skew).Round(time.Minute).String() + " ahead of"
+	if skew > 0 {
+		return text + " behind"
+	}
+	return text + " ahead of"
 }
 
 // unfetched notes why there are no credentials: they could not be fetched, and are when that is due, or when the Secret changes.
-func (a *access) unfetched(said standing, now time.Time) {
+// Those that were refused may be fetched again, and be refused again.
+func (a *access) unfetched(said standing, refused bool, now time.Time) {
 	a.obstacle = said
+	if refused {
+		a.doubt = said
+	}
 	a.reads.proven, a.calls.proven = false, false
 	a.recheck = now.Add(contentWait)
 }

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -149,9 +150,17 @@ func (c *content) hashWith(salt []byte, project *v1alpha1.CBRProject) string {
 // resumes ends the messages about what is read again by itself.
 const resumes = " Imports resume automatically once this is fixed."
 
+// resumable returns a message about what is read again by itself, with that if it fits.
+func resumable(message string) string {
+	if utf8.RuneCountInString(message+resumes) > v1alpha1.MaxMessageLength {
+		return message
+	}
+	return message + resumes
+}
+
 // lacks notes that there are no credentials that can be used, and why.
 func (p *pass) lacks(why string) {
-	p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, why+resumes, p.now)
+	p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, resumable(why), p.now)
 	p.memory.holdCredential(nil)
 }
 
@@ -171,7 +180,7 @@ func (p *pass) readContent(ctx context.Context) (*content, error) {
 			return nil, err
 		}
 		if problem != "" {
-			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, problem+resumes, p.now)
+			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, resumable(problem), p.now)
 			return nil, nil
 		}
 	}

@@ -53,6 +53,9 @@ type heldCredential struct {
 	hash                  string // of its content
 	written               time.Time
 	checkedAt             time.Time // when its content was read last
+	// askAt is when one that is fetched in the background is asked again for what it has, in any case: it is renewed then, also
+	// while nothing is sent.
+	askAt time.Time
 }
 
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
@@ -86,11 +89,13 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 	held.checkedAt = p.now
 	p.memory.access.credentials = p.project.Spec.Credentials.Type
 	if renewing, is := held.Credential.(auth.Renewing); is {
-		return held.Credential, p.fetched(renewing.State())
+		state := renewing.State()
+		held.askAt = state.RetryAt
+		return held.Credential, p.fetched(state)
 	}
 	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
-		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
-			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))+resumes, p.now)
+		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
+			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), p.now)
 		p.wakeAt(p.memory.access.recheck)
 		return nil, false
 	}
@@ -129,8 +134,7 @@ func (p *pass) fetched(state auth.State) bool {
 		p.wakeAt(p.now.Add(fetchWait))
 		return false
 	}
-	said := explainFetch(p.memory.access.credentials, state.Err)
-	p.memory.access.unfetched(said, p.now)
+	p.memory.access.unfetched(explainFetch(p.memory.access.credentials, state.Err), auth.RefusedByCBR(state.Err), p.now)
 	p.wakeAt(p.memory.access.recheck)
 	if !state.RetryAt.IsZero() {
 		p.wakeAt(state.RetryAt)
@@ -184,19 +188,19 @@ var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,
 var rejections = map[v1alpha1.CredentialsType]explanation{
 	v1alpha1.CredentialsToken: tokenRejected,
 	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active, and have not ended. Tried again every 5 minutes, and when the Secret changes.", ""},
+		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active and not over. Tried again every 5 minutes, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the identity of the operator's pod (%s). Check the agency of its service account, and spec.projectID. It is tried again every hour.", ""},
 }
 
-// expiryTime is status.credentialsExpiryTime for what is known of the credentials.
+// expiryTime is status.credentialsExpiryTime for what is known of the credentials. Of those that are renewed, what is over is none.
 func (p *pass) expiryTime(before *metav1.Time) *metav1.Time {
 	switch held := &p.memory.credential; {
 	case held.Credential == nil && p.memory.access.obstacle.reason != v1alpha1.ReasonCredentialsMissing:
 		return before // nothing was read yet
-	case held.Credential == nil || held.Expiry().IsZero():
+	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(p.now):
 		return nil
 	default:
 		at := metav1.NewTime(held.Expiry().UTC().Truncate(time.Second))
@@ -225,6 +229,26 @@ func (p *pass) expiresSoon() bool {
 	default:
 		p.wakeAt(p.now.Add(expiryWait))
 		return true
+	}
+}
+
+// renewsIdle reports whether credentials that are fetched in the background are to be asked for although nothing is sent: they are
+// being fetched, or are to be renewed.
+func (p *pass) renewsIdle() bool {
+	held := &p.memory.credential
+	return held.Credential != nil && held.Renews() && !p.now.Before(held.askAt)
+}
+
+// awaitRenewal asks for a pass when credentials are to be renewed, and when they end.
+func (p *pass) awaitRenewal() {
+	held := &p.memory.credential
+	if held.Credential == nil || !held.Renews() {
+		return
+	}
+	for _, at := range []time.Time{held.askAt, held.Expiry()} {
+		if at.After(p.now) {
+			p.wakeAt(at)
+		}
 	}
 }
 

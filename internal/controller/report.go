@@ -66,6 +66,7 @@ func (p *pass) report(ctx context.Context) error {
 	}
 	p.dropLook()
 	p.expiring = p.expiresSoon()
+	p.awaitRenewal()
 	p.forgetFailure()
 	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
 	if err := p.reportProject(ctx); err != nil || failure != nil {
@@ -112,7 +113,7 @@ func (p *pass) checksAccess() bool {
 	if p.project == nil || p.project.Spec.Suspend || p.outdated != "" {
 		return false
 	}
-	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero() || p.checksExpiry()
+	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero() || p.checksExpiry() || p.renewsIdle()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
