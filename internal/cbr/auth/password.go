@@ -217,7 +217,7 @@ type tokenSource struct {
 
 func (s *tokenSource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	began := s.clock.Now()
-	x := exchange{s.service, s.login.secrets}
+	x := exchange{s.service, s.login.secrets, []string{s.login.user, s.login.domain}}
 	failed = x.post(ctx, s.login.body(), "", http.StatusCreated, func(x exchange, response *http.Response) (failed *setback) {
 		got, failed = x.token(response, began)
 		return failed

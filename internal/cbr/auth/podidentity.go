@@ -157,7 +157,7 @@ func (s *keySource) secrets() []string {
 
 func (s *keySource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	began := s.config.Clock.Now()
-	x := exchange{s.service, s.secrets}
+	x := exchange{s.service, s.secrets, nil}
 	token, err := readToken(s.config.TokenFile)
 	if err != nil {
 		return fetched{}, x.failed(cbr.Credentials, transientPace, fmt.Errorf("the file that %s names: %w", PodIdentityTokenFileVariable, err))

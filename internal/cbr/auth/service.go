@@ -57,6 +57,8 @@ func newService(operation cbr.Operation, address, userAgent string, transport ht
 type exchange struct {
 	*service
 	secrets func() []string // that must not be seen in what is said about it
+	// names must not be seen in what is answered. They are not hidden elsewhere: they may be words like any other.
+	names []string
 }
 
 // post sends a request with a JSON body, and calls read for an answer of the expected status. It returns a setback if there is
@@ -82,7 +84,7 @@ func (x exchange) post(ctx context.Context, body []byte, authorization string, e
 	defer response.Body.Close()
 	// After a 101 the connection is the caller's, and the context does not end a read of it.
 	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
-	x = x.hiding(response.Header.Values(subjectTokenHeader))
+	x = x.hiding(append(response.Header.Values(subjectTokenHeader), x.names...))
 	if response.StatusCode != expected {
 		return x.refused(response)
 	}
