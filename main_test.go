@@ -17,10 +17,13 @@ limitations under the License.
 package main
 
 import (
+	"flag"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -97,5 +100,37 @@ func TestTheAPIServerIsAskedDirectly(t *testing.T) {
 	askDirectly(config)
 	if chosen, err := config.Proxy(&http.Request{URL: own}); err != nil || chosen != own {
 		t.Errorf("the proxy of the kubeconfig is not asked: %v, %v", chosen, err)
+	}
+}
+
+// Each flag that the documentation names is one that the manager has.
+func TestFlagsOfTheDocumentation(t *testing.T) {
+	commandLine, arguments := flag.CommandLine, os.Args
+	defer func() { flag.CommandLine, os.Args = commandLine, arguments }()
+	flag.CommandLine, os.Args = flag.NewFlagSet("manager", flag.ContinueOnError), []string{"manager"}
+	parseFlags()
+
+	paths, err := filepath.Glob(filepath.Join("docs", "*.md"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("there is no documentation: %v", err)
+	}
+	named := regexp.MustCompile("[`(]--([a-z][a-z-]*)")
+	found := map[string]bool{}
+	for _, path := range append(paths, "README.md") {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range named.FindAllStringSubmatch(string(content), -1) {
+			found[match[1]] = true
+			if flag.Lookup(match[1]) == nil && match[1] != "help" && match[1] != "flag" { // as in --flag=value
+				t.Errorf("%s names --%s, which the manager does not have", path, match[1])
+			}
+		}
+	}
+	for _, name := range []string{"allowed-endpoints", "pod-identity-namespaces", "watch-namespaces"} {
+		if !found[name] {
+			t.Errorf("--%s is not documented", name)
+		}
 	}
 }

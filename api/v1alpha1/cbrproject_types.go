@@ -117,8 +117,7 @@ type SecretReference struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// keys name the keys of the Secret where they are not those of the defaults, such as of Secrets that External Secrets or
-	// Vault write.
+	// keys name the keys of the Secret where they differ from the defaults, as in Secrets that External Secrets or Vault write.
 	// +optional
 	Keys SecretKeys `json:"keys,omitzero"`
 }
@@ -313,7 +312,7 @@ type CBRProjectSpec struct {
 	EnterpriseProjectID *string `json:"enterpriseProjectID,omitempty"`
 
 	// iamEndpoint is the URL of IAM, scheme and host alone, 1 to 255 characters: credentials of the type Password get their tokens
-	// there. It follows from region, and must be set with endpoint. It must match the operator's --allowed-endpoints.
+	// there. It follows from region; with endpoint, that type needs it. It must match the operator's --allowed-endpoints.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://')`,message="iamEndpoint must begin with https://, such as https://iam.cn-north-4.myhuaweicloud.com"
