@@ -156,6 +156,8 @@ var fetchExplanations = map[cbr.Class]explanation{
 var (
 	fetchFails = explanation{v1alpha1.ReasonEndpointUnavailable,
 		"IAM cannot be reached or fails (%s). It is tried again after a pause; if this lasts, check spec.iamEndpoint or spec.region, spec.caBundleRef and the network.", ""}
+	iamNotAllowed = explanation{v1alpha1.ReasonEndpointNotAllowed,
+		"No password is sent to IAM (%s). The name is looked up again after a pause of at most 5 minutes.", ""}
 	podFetchFails = explanation{v1alpha1.ReasonCredentialsMissing,
 		"The cluster does not give keys to the operator's pod (%s). It is tried again after a pause; if this lasts, check the pod identity of its service account.", ""}
 	freshRefused = explanation{v1alpha1.ReasonCredentialsRejected,
@@ -171,14 +173,31 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 		said = freshRefused
 	case kind == v1alpha1.CredentialsPodIdentity:
 		said = podFetchFails
+	case leadsToRefused(err):
+		said = iamNotAllowed
 	case !known:
 		said = fetchFails
 	}
-	message := fmt.Sprintf(said.format, describe(err))
+	message := fmt.Sprintf(said.format, describeFetch(err))
 	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
 		message = whole
 	}
 	return standing{reason: said.reason, message: message, stalled: class == cbr.Credentials}
+}
+
+// describeFetch tells why credentials could not be fetched: what was answered, or what was missing to ask at all.
+func describeFetch(err error) string {
+	failure, is := errors.AsType[*cbr.Error](err)
+	switch {
+	case !is || failure.Class != cbr.Credentials || failure.Err == nil:
+		return describe(err)
+	case failure.StatusCode == 0:
+		return backupsync.Quote(failure.Err.Error())
+	default: // the error says what the answer means, which the explanation says too
+		answered := *failure
+		answered.Err = nil
+		return describe(&answered)
+	}
 }
 
 var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,

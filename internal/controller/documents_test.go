@@ -87,7 +87,7 @@ func TestThePolicyInTheDocumentationIsWhatMessagesAskFor(t *testing.T) {
 
 // Whoever reads a message finds it in the documentation, with what to do.
 func TestMessagesAboutCredentialsAreDocumented(t *testing.T) {
-	said := []explanation{fetchFails, podFetchFails, freshRefused, notAllowed, explanations[cbr.Permission],
+	said := []explanation{fetchFails, podFetchFails, freshRefused, iamNotAllowed, notAllowed, explanations[cbr.Permission],
 		{v1alpha1.ReasonCredentialsMissing, errPodIdentity.Error(), ""}}
 	said = slices.AppendSeq(said, maps.Values(fetchExplanations))
 	said = slices.AppendSeq(said, maps.Values(rejections))
