@@ -46,11 +46,19 @@ type bed struct {
 	kubernetes *cluster.Cluster
 	watcher    client.WithWatch
 	simulator  string // path of the binary
+	binary     string // path of the manager's
 	manager    *cluster.Manager
 }
 
 // newBed starts an API server and a manager that waits for seconds where production waits for a minute.
 func newBed(t *testing.T) *bed {
+	t.Helper()
+	b := newBedWithoutManager(t)
+	b.startManager(t)
+	return b
+}
+
+func newBedWithoutManager(t *testing.T) *bed {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard())
 	g, ctx := NewWithT(t), t.Context()
@@ -64,17 +72,23 @@ func newBed(t *testing.T) *bed {
 	g.Expect(err).NotTo(HaveOccurred())
 	simulatorPath, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
 	g.Expect(err).NotTo(HaveOccurred())
-	b := &bed{simulator: simulatorPath}
+	b := &bed{simulator: simulatorPath, binary: managerPath}
 	b.kubernetes, err = cluster.Start(ctx, root)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { b.end(g) })
 	g.Expect(b.kubernetes.Install(ctx)).To(Succeed())
 	b.watcher, err = client.NewWithWatch(b.kubernetes.Config, client.Options{Scheme: b.kubernetes.Client.Scheme()})
 	g.Expect(err).NotTo(HaveOccurred())
-	b.manager, err = b.kubernetes.StartManager(ctx, "manager", managerPath,
-		"--leader-elect=false", "--call-timeout=3s", "--settle-time=4s", "--zap-log-level=debug")
-	g.Expect(err).NotTo(HaveOccurred())
 	return b
+}
+
+// startManager starts the manager with further flags.
+func (b *bed) startManager(t *testing.T, flags ...string) {
+	t.Helper()
+	var err error
+	b.manager, err = b.kubernetes.StartManager(t.Context(), "manager", b.binary,
+		append([]string{"--leader-elect=false", "--call-timeout=3s", "--settle-time=4s", "--zap-log-level=debug"}, flags...)...)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 }
 
 // end stops everything. The manager must have had the roles that it needs, and no panic.
@@ -108,41 +122,58 @@ type run struct {
 // newRun starts the cloud of a scenario, and creates the namespace and the project.
 func (b *bed) newRun(ctx context.Context, t *testing.T, s scenario) *run {
 	t.Helper()
-	r := &run{GomegaWithT: NewWithT(t), T: t, bed: b, scenario: s, numbers: map[string]int{}}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "evidence-"}}
-	r.Expect(b.kubernetes.Client.Create(ctx, namespace)).To(Succeed())
-	r.namespace = namespace.Name
-	var err error
-	r.cloud, err = b.kubernetes.StartSimulator(ctx, r.namespace, b.simulator, append([]string{"--latency=20ms", "--task-duration=1s"}, s.cloud...)...)
-	r.Expect(err).NotTo(HaveOccurred())
+	namespace, cloud := b.prepare(ctx, t, s.cloud)
+	r := b.join(ctx, t, s, namespace, cloud)
+	r.createProject(ctx)
+	return r
+}
+
+// prepare creates the namespace of a scenario, and starts its cloud.
+func (b *bed) prepare(ctx context.Context, t *testing.T, flags []string) (string, *cluster.Simulator) {
+	t.Helper()
+	g := NewWithT(t)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "scenario-"}}
+	g.Expect(b.kubernetes.Client.Create(ctx, namespace)).To(Succeed())
+	cloud, err := b.kubernetes.StartSimulator(ctx, namespace.Name, b.simulator, append([]string{"--latency=20ms", "--task-duration=1s"}, flags...)...)
+	g.Expect(err).NotTo(HaveOccurred())
+	return namespace.Name, cloud
+}
+
+// join begins a scenario in its namespace, and with its cloud, which ends with it. All versions of its objects are recorded.
+func (b *bed) join(ctx context.Context, t *testing.T, s scenario, namespace string, cloud *cluster.Simulator) *run {
+	t.Helper()
+	r := &run{GomegaWithT: NewWithT(t), T: t, bed: b, scenario: s, namespace: namespace, cloud: cloud, numbers: map[string]int{}}
 	t.Cleanup(func() { r.end(context.WithoutCancel(ctx)) })
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.Cleanup(stop)
+	var err error
 	r.recorder, err = record(watching, b.watcher, r.namespace)
 	r.Expect(err).NotTo(HaveOccurred())
 	r.makeManifests(ctx)
-	r.createProject(ctx)
 	return r
 }
 
 func (r *run) createProject(ctx context.Context) {
 	r.Helper()
-	for _, object := range []client.Object{
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}},
-		&v1alpha1.CBRProject{
-			ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "default"},
-			Spec: v1alpha1.CBRProjectSpec{
-				Endpoint:    r.cloud.URL,
-				ProjectID:   cbrtest.ProjectID,
-				Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-				Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(1), MaxWait: seconds(10)},
-				Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
-				Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
-			},
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}}
+	r.Expect(r.bed.kubernetes.Client.Create(ctx, secret)).To(Succeed())
+	r.createProjectWith(ctx, v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}}, "")
+}
+
+func (r *run) createProjectWith(ctx context.Context, credentials v1alpha1.Credentials, iamEndpoint string) {
+	r.Helper()
+	r.Expect(r.bed.kubernetes.Client.Create(ctx, &v1alpha1.CBRProject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "default"},
+		Spec: v1alpha1.CBRProjectSpec{
+			Endpoint:    r.cloud.URL,
+			IAMEndpoint: iamEndpoint,
+			ProjectID:   cbrtest.ProjectID,
+			Credentials: credentials,
+			Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(1), MaxWait: seconds(10)},
+			Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
+			Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
 		},
-	} {
-		r.Expect(r.bed.kubernetes.Client.Create(ctx, object)).To(Succeed())
-	}
+	})).To(Succeed())
 }
 
 // makeManifests makes all BackupSyncs of the scenario: several backups of each of 20 machines. It tells the cloud which

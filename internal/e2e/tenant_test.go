@@ -37,7 +37,7 @@ import (
 type tenant struct{ namespace, projectID string }
 
 // maxTenants is how many tenants can be made.
-const maxTenants = 50
+const maxTenants = 100
 
 // tenants is how many were made.
 var tenants int

@@ -153,6 +153,39 @@ func (s *Simulator) Stored(ctx context.Context) ([]Appearance, error) {
 	return stored, nil
 }
 
+// IssuedSecrets asks the simulator for the password and the tokens and keys that its IAM has issued so far.
+func (s *Simulator) IssuedSecrets(ctx context.Context) ([]string, error) {
+	var secrets []string
+	err := s.read(ctx, "/_iam/secrets", &secrets)
+	return secrets, err
+}
+
+// IAMRecord is what the simulator's IAM was asked.
+type IAMRecord struct {
+	// MaxConcurrent is the largest number of requests that were under way at once.
+	MaxConcurrent int `json:"maxConcurrent"`
+	// Answers counts by path, status and code.
+	Answers map[string]int `json:"answers"`
+}
+
+// IAM asks the simulator what its IAM was asked.
+func (s *Simulator) IAM(ctx context.Context) (IAMRecord, error) {
+	var asked IAMRecord
+	err := s.read(ctx, "/_iam", &asked)
+	return asked, err
+}
+
+func (s *Simulator) read(ctx context.Context, path string, into any) error {
+	answer, err := s.call(ctx, http.MethodGet, path, nil)
+	if err == nil {
+		err = json.Unmarshal(answer, into)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s of the simulator: %w", path, err)
+	}
+	return nil
+}
+
 // Steer posts a body as JSON to one of the simulator's calls under /_admin/, "faults" for one.
 func (s *Simulator) Steer(ctx context.Context, what string, body any) error {
 	text, err := json.Marshal(body)
