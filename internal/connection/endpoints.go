@@ -31,7 +31,7 @@ var europeanRegion = regexp.MustCompile(`^eu-west-1[0-9]{2}$`)
 // EndpointOf returns the URL of CBR for a project: the one that it names, or the one of its region.
 func EndpointOf(spec *v1alpha1.CBRProjectSpec) string {
 	if spec.Endpoint != "" {
-		return spec.Endpoint
+		return strings.ToLower(spec.Endpoint) // which is a scheme and a host: net/http would send LOCALHOST to the proxy, but not localhost
 	}
 	return regionalEndpoint(serviceCBR, spec.Region)
 }
@@ -40,7 +40,7 @@ func EndpointOf(spec *v1alpha1.CBRProjectSpec) string {
 func IAMEndpointOf(spec *v1alpha1.CBRProjectSpec) string {
 	switch {
 	case spec.IAMEndpoint != "":
-		return spec.IAMEndpoint
+		return strings.ToLower(spec.IAMEndpoint)
 	case spec.Region == "":
 		return ""
 	default:

@@ -36,6 +36,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -88,12 +89,14 @@ type gate struct {
 type world struct {
 	server *modelServer
 	cloud  *cbrtest.Cloud
+	iam    *cbrtest.IAM // nil unless projects have credentials that it issues
 	audit  *audit
 
 	behaviour behaviour         // of the cloud
 	caches    cacheKind         // of the processes
 	alter     func(*Reconciler) // switches rules off
 	observe   v1alpha1.LookupPolicy
+	events    events.EventRecorder // of the processes
 	ctx       context.Context
 
 	mutex   sync.Mutex
@@ -154,7 +157,7 @@ func newWorld(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, a
 
 // newWorldOf is newWorld with something that happens before there are backups and processes.
 func newWorldOf(ctx context.Context, observe v1alpha1.LookupPolicy, backups int, alter func(*Reconciler), begin func(*world)) *world {
-	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{}), audit: newAudit(), alter: alter, observe: observe, ctx: ctx}
+	w := &world{server: newModelServer(), cloud: cbrtest.New(cbrtest.Options{}), audit: newAudit(), alter: alter, observe: observe, events: silentRecorder{}, ctx: ctx}
 	w.configure(func(options *cbrtest.Options) { options.TaskDuration = 3 * time.Second })
 	w.server.watch = w.audit.stored
 	w.server.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}})
@@ -219,19 +222,38 @@ func (w *world) restart(index int) {
 	if err != nil {
 		panic(err)
 	}
-	a.reconciler, err = NewReconciler(cachedClient{actor: a}, liveReader{actor: a}, silentRecorder{}, Options{
+	a.reconciler, err = NewReconciler(cachedClient{actor: a}, liveReader{actor: a}, w.events, Options{
 		Identity: a.name, AllowedEndpoints: endpoints, Transports: a, StatusWriters: 4,
 		CallTimeout: propertyCall, SettleTime: propertySettle, WriteTimeout: 5 * time.Second, Namespaces: w.caches.namespaces(),
 	})
 	if err != nil {
 		panic(err)
 	}
+	asking := queue(askingQueue{actor: a})
+	a.reconciler.queue.Store(&asking)
 	if w.alter != nil {
 		w.alter(a.reconciler)
 	}
 	w.actors[index] = a
 	w.note("%s starts", a.name)
 	a.sees() // its informers list before the first pass
+}
+
+// askingQueue is the workqueue of a process, as far as it asks itself for a pass.
+type askingQueue struct {
+	queue
+	actor *actor
+}
+
+// Add asks for a pass over a project.
+func (q askingQueue) Add(request reconcileRequest) {
+	q.actor.world.mutex.Lock()
+	defer q.actor.world.mutex.Unlock()
+	for _, l := range q.actor.lanes {
+		if l.project == request.Name {
+			l.asked = true
+		}
+	}
 }
 
 // kill ends a process: what it asks from now on has no effect.
@@ -377,6 +399,9 @@ var errCloudConnection = errors.New("the connection to the cloud was lost")
 
 // RoundTrip carries a request to the cloud.
 func (a *actor) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Host == modelIAM {
+		return a.askIAM(request)
+	}
 	var body []byte
 	if request.Body != nil && a.unchecked {
 		body, _ = io.ReadAll(request.Body)
