@@ -106,7 +106,7 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		p.wakeAt(known.recheck)
 		return false, nil
 	}
-	content.hash = content.hashWith(p.salt, p.project)
+	content.hash = content.hashWith(p.salt, &p.project.Spec)
 	if known.content != content.hash {
 		*known = access{inputs: p.inputs, content: content.hash}
 	}
@@ -130,15 +130,10 @@ type content struct {
 	hash        string
 }
 
-// hashWith identifies the content, and what of the project goes with it, for this process alone. A person who has had an account
-// unlocked may ask for another login with the same password; nothing else does.
-func (c *content) hashWith(salt []byte, project *v1alpha1.CBRProject) string {
-	spec, sum := &project.Spec, sha256.New()
-	login := ""
-	if spec.Credentials.Type == v1alpha1.CredentialsPassword {
-		login = project.Annotations[v1alpha1.RequestedAtAnnotation]
-	}
-	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.IAMEndpointOf(spec)), []byte(login),
+// hashWith identifies the content, and what of the spec goes with it, for this process alone.
+func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
+	sum := sha256.New()
+	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.IAMEndpointOf(spec)),
 		c.credentials.Bytes(), []byte(c.caBundle)} {
 		sum.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
 		sum.Write([]byte{':'})

@@ -51,6 +51,7 @@ const (
 type heldCredential struct {
 	connection.Credential        // nil if there is none
 	hash                  string // of its content
+	request               string // at the project, when it was made
 	written               time.Time
 	checkedAt             time.Time // when its content was read last
 	// askAt is when one that is fetched in the background is asked again for what it has, in any case: it is renewed then, also
@@ -77,14 +78,14 @@ func (m *memory) renews(err error) bool {
 // credentialOf returns the credential of a content, if it can be used now.
 func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
 	held := &p.memory.credential
-	if held.Credential == nil || held.hash != with.hash {
+	if held.Credential == nil || held.hash != with.hash || p.asksForAnotherLogin() {
 		made, err := p.newCredential(with, transport)
 		if err != nil {
 			p.lacks(err.Error())
 			p.wakeAt(p.memory.access.recheck)
 			return nil, false
 		}
-		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt})
+		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)})
 	}
 	held.checkedAt = p.now
 	p.memory.access.credentials = p.project.Spec.Credentials.Type
@@ -100,6 +101,17 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 		return nil, false
 	}
 	return held.Credential, true
+}
+
+// asksForAnotherLogin reports whether a person wants a password to be tried once more that IAM has refused, or whose account it had locked.
+func (p *pass) asksForAnotherLogin() bool {
+	held := &p.memory.credential
+	renewing, is := held.Credential.(auth.Renewing)
+	if !is || backupsync.RequestOf(p.project) == held.request {
+		return false
+	}
+	state := renewing.State()
+	return !state.Ready && cbr.ClassOf(state.Err) == cbr.Credentials && state.RetryAt.IsZero()
 }
 
 func (p *pass) newCredential(with *content, transport http.RoundTripper) (connection.Credential, error) {

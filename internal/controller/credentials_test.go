@@ -285,10 +285,6 @@ func (c *tenant) editPart(key, value string) {
 	c.note("%s is edited in the Secret", key)
 }
 
-func (c *tenant) isFalse() bool {
-	return readyOf(c.project().Status.Conditions).Status == metav1.ConditionFalse
-}
-
 var secretTypes = []v1alpha1.CredentialsType{v1alpha1.CredentialsToken, v1alpha1.CredentialsAccessKey, v1alpha1.CredentialsPassword}
 
 func TestBackupsAreImportedWithCredentialsOfEachType(t *testing.T) {
@@ -327,16 +323,17 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 		c.goOn(2 * time.Hour)
 		c.editPart("note", "of another key")
 		c.goOn(time.Hour)
-		c.request(kindProject, firstProject) // a person's impatience does not make it right
+		c.want("requests to IAM", c.asked(), 1, 1)
+		c.request(kindProject, firstProject) // a person may know that it is right by now
 		c.goOn(time.Hour)
 		c.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.MaxSize = 3 })
 		c.goOn(10 * time.Hour)
-		c.want("requests to IAM", c.asked(), 1, 1)
+		c.want("requests to IAM", c.asked(), 2, 2)
 		c.want("calls", len(c.cloud.Ledger()), 0, 0)
 		c.wantHeldUp(c.t, v1alpha1.ReasonCredentialsRejected)
 		c.replaceSecret(v1alpha1.CredentialsPassword, nil)
 		c.imports(time.Minute)
-		c.want("requests to IAM", c.asked(), 2, 2)
+		c.want("requests to IAM", c.asked(), 3, 3)
 	})
 }
 
@@ -382,10 +379,10 @@ func TestIAMThatFails(t *testing.T) {
 func TestIAMThatCannotBeReached(t *testing.T) {
 	withCredentials(t, v1alpha1.CredentialsPassword, nil, 3, func(c *tenant) {
 		answering := c.iam
-		c.world.iam = nil
+		c.iam = nil
 		c.becomes(time.Minute, v1alpha1.ReasonEndpointUnavailable)
 		c.goOn(time.Hour)
-		c.world.iam = answering
+		c.iam = answering
 		c.imports(6 * time.Minute)
 	})
 }
@@ -684,7 +681,7 @@ func TestFetchesEndWithTheirProject(t *testing.T) {
 				c.iam.Configure(func(o *cbrtest.IAMOptions) {
 					o.Intercept = func(w http.ResponseWriter, request *http.Request) bool {
 						if begun.Add(1) > 1 { // those of the next credential
-							w.WriteHeader(503)
+							w.WriteHeader(http.StatusServiceUnavailable)
 							return true
 						}
 						<-request.Context().Done()
