@@ -259,6 +259,7 @@ var _ = Describe("An edit of a CBRProject", func() {
 		others := fields{
 			"enterpriseProjectID": "0",
 			"credentials":         map[string]any{"type": "Token", "secretRef": map[string]any{"name": "another"}},
+			"iamEndpoint":         "https://iam.example.com",
 			"caBundleRef":         map[string]any{"kind": "Secret", "name": "ca", "key": "ca.pem"},
 			"batch":               map[string]any{"maxSize": int64(10), "window": "2s", "maxWait": "20s"},
 			"limits":              map[string]any{"syncCallsPerMinute": int64(20), "concurrentSyncCalls": int64(2)},

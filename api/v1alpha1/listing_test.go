@@ -146,6 +146,7 @@ var _ = Describe("The table of CBRProjects", func() {
 			{"Imported", "integer", 0},
 			{"Failed", "integer", 0},
 			{"Age", "date", 0},
+			{"Credentials-Expiry", "string", 1},
 			{"Region", "string", 1},
 			{"Endpoint", "string", 1},
 			{"Project-ID", "string", 1},
@@ -171,10 +172,12 @@ var _ = Describe("The table of CBRProjects", func() {
 		var typed v1alpha1.CBRProject
 		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(project), &typed)).To(Succeed())
 		typed.Status.Backups = &v1alpha1.BackupCounts{Total: 2, Imported: 2}
+		typed.Status.CredentialsExpiryTime = &metav1.Time{Time: time.Date(2026, 1, 4, 9, 5, 22, 0, time.UTC)}
 		Expect(apiserver.Status().Update(ctx, &typed)).To(Succeed())
 		shown := cells(table(ctx, "cbrprojects", project.GetNamespace()))
 		Expect(shown).To(HaveKeyWithValue("Endpoint", "https://cbr.example.com"))
 		Expect(shown).To(HaveKeyWithValue("Imported", BeEquivalentTo(2)))
+		Expect(shown).To(HaveKeyWithValue("Credentials-Expiry", "2026-01-04T09:05:22Z"), "a time to come is no age")
 		for _, name := range []string{"Pending", "Running", "Failed"} {
 			Expect(shown).To(HaveKeyWithValue(name, BeEquivalentTo(0)))
 		}

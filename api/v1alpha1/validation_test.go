@@ -163,7 +163,7 @@ func strayCharacters(field, says string) []refusal {
 }
 
 // refusedProjects are the CBRProjects that are refused.
-var refusedProjects = []refusal{
+var refusedProjects = slices.Concat(refusedCredentials, refusedURLs("endpoint", atEndpoint), refusedURLs("iamEndpoint", atIAMEndpoint), []refusal{
 	{"with neither a region nor an endpoint", "endpoint", "exactly one of region and endpoint must be set", projectWith("region", absent{})},
 	{"with both a region and an endpoint", "endpoint", "exactly one of region and endpoint must be set", projectWith("endpoint", "https://cbr.cn-north-4.myhuaweicloud.com")},
 	{"with nulls for region and endpoint", "endpoint", "exactly one of region and endpoint must be set", validProject(fields{"region": nil, "endpoint": nil})},
@@ -178,26 +178,6 @@ var refusedProjects = []refusal{
 	{"with a region that ends with a dash", "region", "region must be the id of a region", projectWith("region", "cn-north-")},
 	{"with a line break behind its region", "region", "region must be the id of a region", projectWith("region", "cn-north-4\n")},
 	{"with a blank before its region", "region", "region must be the id of a region", projectWith("region", " cn-north-4")},
-
-	{"with an endpoint of ftp", "endpoint", "endpoint must begin with https://", atEndpoint("ftp://cbr.cn-north-4.myhuaweicloud.com")},
-	{"with an endpoint without a scheme", "endpoint", "endpoint must begin with https://", atEndpoint("cbr.cn-north-4.myhuaweicloud.com")},
-	{"with a blank before its endpoint", "endpoint", "endpoint must begin with https://", atEndpoint(" https://cbr.cn-north-4.myhuaweicloud.com")},
-	{"with the vendor's catalog entry for an endpoint", "endpoint", "leave out the path",
-		atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com/v3/f841e01fd2b14e7fa41b6ae7aa6b0594")},
-	{"with a path in its endpoint", "endpoint", "leave out the path", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com/v3")},
-	{"with two slashes behind its endpoint", "endpoint", "leave out the path", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com//")},
-	{"with a query in its endpoint", "endpoint", "no query", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com?a")},
-	{"with a fragment in its endpoint", "endpoint", "endpoint must name a host", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com#a")},
-	{"with a scheme alone for an endpoint", "endpoint", "endpoint must name a host", atEndpoint("https://")},
-	{"with a port that is no number in its endpoint", "endpoint", "endpoint must name a host", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com:https")},
-	{"with an underscore in its endpoint", "endpoint", "endpoint must name a host", atEndpoint("https://cbr_1.example.com")},
-	{"with a user in its endpoint", "endpoint", "endpoint must not hold a user or a password", atEndpoint("https://user@cbr.cn-north-4.myhuaweicloud.com")},
-	{"with a password in its endpoint", "endpoint", "endpoint must not hold a user or a password", atEndpoint("https://user:secret@cbr.cn-north-4.myhuaweicloud.com")},
-	{"with a blank in its endpoint", "endpoint", "no spaces", atEndpoint("https://cbr.cn-north-4. myhuaweicloud.com")},
-	{"with a line break behind its endpoint", "endpoint", "no spaces", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com\n")},
-	{"with a line break behind the slash of its endpoint", "endpoint", "no spaces", atEndpoint("https://cbr.cn-north-4.myhuaweicloud.com/\n")},
-	{"with an empty endpoint", "endpoint", "at least 1", atEndpoint("")},
-	{"with an endpoint of 256 characters", "endpoint", "may not be more than 255", atEndpoint("https://" + strings.Repeat("x", 248))},
 
 	{"with a slash in its project id", "projectID", "projectID must be made of letters", projectWith("projectID", "f841e01f/d2b1")},
 	{"with the project id ..", "projectID", "begin with a letter or digit", projectWith("projectID", "..")},
@@ -249,11 +229,13 @@ var refusedProjects = []refusal{
 	{"with a policy of look-ups that is not offered", "lookupPolicy", `supported values: "BeforeFirstSubmission", "Never"`, projectWith("lookupPolicy", "Always")},
 	{"with an empty policy of look-ups", "lookupPolicy", "Unsupported value", projectWith("lookupPolicy", "")},
 
-	{"with credentials of a type that is not offered", "credentials.type", `supported values: "Token"`, projectWith("credentials.type", "AccessKey")},
+	{"with credentials of a type that is not offered", "credentials.type", `supported values: "AccessKey", "Password", "PodIdentity", "Token"`,
+		projectWith("credentials.type", "OIDC")},
+	{"with a type of credentials in small letters", "credentials.type", "Unsupported value", projectWith("credentials.type", "token")},
 	{"without a type of credentials", "credentials.type", "Required value", projectWith("credentials.type", absent{})},
 	{"with an empty type of credentials", "credentials.type", "Unsupported value", projectWith("credentials.type", "")},
-	{"without a Secret", "credentials.secretRef", "it names the Secret that holds the token", projectWith("credentials.secretRef.name", absent{})},
-	{"with null for a Secret", "credentials.secretRef", "secretRef is required with the type Token", validProject(fields{"credentials.secretRef.name": absent{}, "credentials.secretRef": nil})},
+	{"without a Secret", "credentials.secretRef", "it names the Secret that holds the credentials", projectWith("credentials.secretRef.name", absent{})},
+	{"with null for a Secret", "credentials.secretRef", "secretRef is required with every type but PodIdentity", validProject(fields{"credentials.secretRef.name": absent{}, "credentials.secretRef": nil})},
 	{"with empty credentials", "credentials.type", "Required value",
 		validProject(fields{"credentials.type": absent{}, "credentials.secretRef.name": absent{}, "credentials": map[string]any{}})},
 	{"without credentials", "credentials", "Required value", validProject(fields{"credentials.type": absent{}, "credentials.secretRef.name": absent{}})},
@@ -277,7 +259,7 @@ var refusedProjects = []refusal{
 	{"with certificates under an empty key", "caBundleRef.key", "at least 1", validProject(fields{"caBundleRef.name": "ca", "caBundleRef.key": ""})},
 	{"with certificates under a key of 254 characters", "caBundleRef.key", "may not be more than 253",
 		validProject(fields{"caBundleRef.name": "ca", "caBundleRef.key": strings.Repeat("x", 254)})},
-}
+})
 
 var _ = Describe("The manifest of a BackupSync", func() {
 	DescribeTable("is refused, with a message that names the field,", func(ctx context.Context, refused refusal) {
