@@ -83,6 +83,7 @@ func TestCredentialsThatEndSoon(t *testing.T) {
 					}
 					c.goOn(4 * time.Minute)
 					c.wantWarned(end)
+					c.declare("late", "late", "vm-late") // what else is written about the project is no news of its end
 					c.goOn(30 * time.Minute)
 					c.want("events", c.eventsOf(v1alpha1.ReasonExpiresSoon), 1, 1)
 					c.becomes(time.Second, v1alpha1.ReasonUsable)
