@@ -229,6 +229,7 @@ func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 		return false
 	}
 	if errors.Is(err, auth.ErrKeyLocked) && a.refusesCredentials() { // what was refused is told
+		a.rest(err, now)
 		return true
 	}
 	this, other := a.of(kind)
@@ -242,6 +243,18 @@ func (a *access) failed(kind requestKind, err error, now time.Time) bool {
 	*other = *this
 	other.borrowed = true
 	return true
+}
+
+// rest notes that a key is still not to be used: other calls were refused later than the one that is known.
+func (a *access) rest(err error, now time.Time) {
+	failure, told := errors.AsType[*cbr.Error](err)
+	if !told {
+		return
+	}
+	for _, each := range []*circuit{&a.reads, &a.calls} {
+		each.until = now.Add(failure.RetryAfter)
+	}
+	a.recheck = now.Add(contentWait)
 }
 
 // rejected says in a condition's words that CBR refuses the credentials.

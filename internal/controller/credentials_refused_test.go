@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
@@ -152,5 +154,26 @@ func TestAClockThatIsWrong(t *testing.T) {
 				c.imports(2 * time.Minute)
 			})
 		})
+	}
+}
+
+// Calls that were under way are refused later than the first one, so that the key rests for longer than its first refusal says. Whoever
+// finds it at rest waits for that, and still tells what CBR has said.
+func TestAKeyThatStillRestsIsWaitedFor(t *testing.T) {
+	refused := &cbr.Error{Class: cbr.Credentials, StatusCode: 401, Code: "APIGW.0301", Message: "it is so"}
+	for _, kind := range []requestKind{aRead, aCall} {
+		known := access{credentials: v1alpha1.CredentialsAccessKey}
+		known.failed(aCall, refused, noon.Time)
+		told, later := known.standing(), noon.Add(6*time.Minute)
+		resting := &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: 30 * time.Second, Err: auth.ErrKeyLocked}
+		if !known.failed(kind, resting, later) {
+			t.Error("it concerns all requests")
+		}
+		if !known.closed(later.Add(29*time.Second)) || known.closed(later.Add(31*time.Second)) {
+			t.Errorf("tried again at %s, and %s", known.reads.until, known.calls.until)
+		}
+		if known.standing() != told {
+			t.Errorf("it says %q", known.standing().message)
+		}
 	}
 }
