@@ -205,10 +205,10 @@ var _ = Describe("Poisoned backups", func() {
 			}
 			return nil
 		}})
-		w.apply(ctx, w.secret(cbrtest.Token), w.project())
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(200*time.Millisecond, 6*time.Second))) // for what is about to be released
 		w.applyBackups(ctx, 500)
 		w.start()
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{
+		Eventually(w.reasons(ctx), 4*time.Minute).Should(Equal(map[string]int{
 			v1alpha1.ReasonImported: 500 - culprits, v1alpha1.ReasonRejected: culprits}))
 		for _, backup := range w.backups(ctx) {
 			if backupReason(&backup) == v1alpha1.ReasonRejected {
