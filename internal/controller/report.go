@@ -277,6 +277,7 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 	}
 	if project.Status.Journal.WriterID != p.options.Identity {
 		p.memory.overtaken()
+		p.memory.evidence.inherit(&project.Status.Journal, p.options.Clock.Now(), p.options.settlesWithin()) // it is written anew
 	}
 	p.setProject(project)
 	return conflict
