@@ -240,7 +240,7 @@ func (c *Contents) expires() (time.Time, error) {
 		return time.Time{}, nil
 	}
 	expires, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	if year := expires.UTC().Year(); err != nil || year < 1 || year > 9999 { // a status cannot hold another
 		return time.Time{}, problem(nil, "The key %q of Secret %s must hold a time such as 2026-01-04T09:05:22Z (RFC 3339), or be left out.", read.key, c.name)
 	}
 	return expires, nil

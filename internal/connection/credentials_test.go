@@ -242,7 +242,7 @@ func TestExpiresAt(t *testing.T) {
 }
 
 func TestExpiresAtThatIsNoTime(t *testing.T) {
-	for _, text := range []string{"tomorrow", "2027-01-04", "2027-01-04 09:05:22", "2027-01-04T09:05:22", "1767517522", "24h", `"2026-01-04T09:05:22Z"`,
+	for _, text := range []string{"9999-12-31T23:59:59-12:00", "0000-01-01T00:00:00+12:00", "tomorrow", "2027-01-04", "2027-01-04 09:05:22", "2027-01-04T09:05:22", "1767517522", "24h", `"2026-01-04T09:05:22Z"`,
 		"\xff\xfe2\x00", "2026-13-04T09:05:22Z", strings.Repeat("9", 1<<16), goodParts["token"]} {
 		for _, kind := range []v1alpha1.CredentialsType{v1alpha1.CredentialsToken, v1alpha1.CredentialsAccessKey} {
 			secret := secretOf(partsOfType[kind].required...)

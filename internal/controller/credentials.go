@@ -92,6 +92,9 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
 		held.askAt = state.RetryAt
+		if state.Ready || state.Err == nil { // what is asked for from now on is asked for in spite of what is told
+			held.request = backupsync.RequestOf(p.project)
+		}
 		return held.Credential, p.fetched(state)
 	}
 	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {

@@ -183,7 +183,11 @@ func bounded(settling []v1alpha1.SettlingBackups) []v1alpha1.SettlingBackups {
 }
 
 // leftBehind reports whether CBR may hold a backup of which the status of its BackupSync tells nothing.
-func (k *knowledge) leftBehind(backupID string) bool {
+func (k *knowledge) leftBehind(backup *v1alpha1.BackupSync) bool {
+	backupID := backup.Spec.BackupID
+	if _, carried := k.settled[fold(backupID)]; carried && backup.Status.OperationLogID == "" && backup.Status.SentHash == "" {
+		return true
+	}
 	return k.unclaimed.has(backupID) || slices.ContainsFunc(k.inherited.settling, func(left settlingMarks) bool { return left.has(backupID) })
 }
 

@@ -42,6 +42,10 @@ func carriedAt(settles map[string]int) *knowledge {
 	return &k
 }
 
+func declaring(id string) *v1alpha1.BackupSync {
+	return &v1alpha1.BackupSync{Spec: v1alpha1.BackupSyncSpec{BackupID: id}}
+}
+
 func TestSettlingIsPassedOn(t *testing.T) {
 	g := NewWithT(t)
 	left := carriedAt(map[string]int{"A-1": 60, "b": 10, "over": -1}).settling(noon.Time)
@@ -50,8 +54,8 @@ func TestSettlingIsPassedOn(t *testing.T) {
 	g.Expect(next.settlesAt("a-1")).To(BeTemporally("~", seconds(160), 2*time.Millisecond))
 	g.Expect(next.settlesAt("B")).To(BeTemporally("~", seconds(110), 2*time.Millisecond))
 	g.Expect(next.settlesAt("over")).To(BeZero())
-	g.Expect(next.leftBehind("B")).To(BeTrue(), "whether or not it has settled")
-	g.Expect(next.leftBehind("other")).To(BeFalse())
+	g.Expect(next.leftBehind(declaring("B"))).To(BeTrue(), "whether or not it has settled")
+	g.Expect(next.leftBehind(declaring("other"))).To(BeFalse())
 }
 
 // Two processes that take turns do not make the time longer.

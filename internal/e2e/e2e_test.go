@@ -59,7 +59,7 @@ var _ = Describe("With kubectl", Ordered, func() {
 			"NAME PROJECT READY REASON OPERATION AGE DRIFTED BACKUP BACKUP-AGE RESOURCE SUBMITTED MESSAGE"))
 		Expect(header(ctx, "get", "cbrp", "--namespace", t.namespace)).To(Equal("NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE"))
 		Expect(header(ctx, "get", "cbrp", "--output=wide", "--namespace", t.namespace)).To(Equal(
-			"NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE REGION ENDPOINT PROJECT-ID MESSAGE"))
+			"NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE CREDENTIALS-EXPIRY REGION ENDPOINT PROJECT-ID MESSAGE"))
 		Expect(kubectl(ctx, "get", "cbrp", "default", "--no-headers", "--namespace", t.namespace)).To(
 			MatchRegexp(`^default +True +Usable +0 +0 +8 +0 +\S+\n$`))
 		Expect(kubectl(ctx, "get", "bsync", "erp-01-20190326", "--no-headers", "--namespace", t.namespace)).To(

@@ -170,8 +170,13 @@ func (s *keySource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	return got, failed
 }
 
+var errNoFile = errors.New("it is no regular file")
+
 // readToken reads the file of a token.
 func readToken(path string) (string, error) {
+	if is, err := os.Stat(path); err != nil || !is.Mode().IsRegular() { // to open a pipe would wait for who writes to it
+		return "", cmp.Or(err, errNoFile)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err
