@@ -170,7 +170,7 @@ func (s *keySource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	return got, failed
 }
 
-var errNoFile = errors.New("it is no regular file")
+var errNoFile = errors.New("it is a directory or pipe, not a file")
 
 // readToken reads the file of a token.
 func readToken(path string) (string, error) {
