@@ -7,7 +7,7 @@ BIN := $(CURDIR)/bin
 K8S := $(BIN)/k8s
 TOOL := go tool -modfile=hack/tools/go.mod
 # The flows mostly wait: several of them share an API server.
-FLOW = KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=20m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
+FLOW = KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
 
@@ -23,7 +23,7 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 20m -skip '^(TestController|TestTeethOf(TheProperty|SeveralNamespaces))$$' ./...
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf(TheProperty|SeveralNamespaces))$$' ./...
 	go test -run '^TestTeethOf(TheProperty|SeveralNamespaces)$$' ./internal/controller
 	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
