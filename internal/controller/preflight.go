@@ -59,7 +59,7 @@ func (p *pass) lookedUp() []*v1alpha1.BackupSync {
 
 // needsLook reports whether a backup is sent only if CBR is seen not to have it.
 func (p *pass) needsLook(backup *v1alpha1.BackupSync) bool {
-	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || p.memory.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
+	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.memory.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
 }
 
 // looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud

@@ -122,8 +122,11 @@ func (a *actor) believe(part, name string) {
 	}
 }
 
-// trusting has a process trust what its caches show, as it may with a cache of everything.
-func trusting(r *Reconciler) { r.options.Namespaces = []string{modelNamespace} }
+// trusting has a process trust what its caches show, as it may with a cache of everything, and nothing else: what it remembers of its
+// own calls would save it.
+func trusting(r *Reconciler) {
+	r.options.Namespaces, r.options.forgetsCalls = []string{modelNamespace}, true
+}
 
 // TestPropertySeveralNamespaces plays scripts with a cache for each of two namespaces, which lag each for itself: no backup is ever
 // submitted twice, and none is lost.

@@ -68,6 +68,8 @@ type Options struct {
 	PodIdentityNamespaces sets.Set[string]
 	// Namespaces are those that the operator watches, each through a cache of its own; all, through one cache, if empty.
 	Namespaces []string
+	// forgetsCalls switches off that a process looks up what its own calls have carried of late, for tests of what else is needed.
+	forgetsCalls bool
 	// Schema checks the CRDs in the cluster; nil if that is not wanted.
 	Schema *SchemaCheck
 	// UserAgent names the program to CBR.
