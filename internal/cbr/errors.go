@@ -161,3 +161,9 @@ func ClassOf(err error) Class {
 
 // IsNotFound says whether CBR answered that the task or backup does not exist.
 func IsNotFound(err error) bool { return err != nil && ClassOf(err) == NotFound }
+
+// BlamesClock reports whether a signature is refused since the clock that dated it is off by more than 15 minutes: any key is then.
+func (e *Error) BlamesClock() bool {
+	code, gateway := gatewayCode(e.Code)
+	return gateway && code == "0303"
+}

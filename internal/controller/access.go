@@ -263,12 +263,12 @@ func (a *access) rejected(err error) standing {
 	if !known {
 		said = rejections[v1alpha1.CredentialsToken]
 	}
-	message := fmt.Sprintf(said.format, describe(err))
+	refused := said.about(describe(err))
 	if skew := skewOf(err); skew != 0 {
-		message = fmt.Sprintf("The operator's clock is %s CBR's, and signatures are refused for it (%s). Set the clock of its node; imports resume automatically.",
+		refused.message = fmt.Sprintf("The operator's clock is %s CBR's, and signatures are refused for it (%s). Set the clock of its node; imports resume automatically.",
 			aheadOf(skew), describe(err))
 	}
-	return standing{reason: said.reason, message: message}
+	return refused
 }
 
 // rejectedWait is how long refused credentials are not tried again as they are: CBR may have been wrong. The cloud locks an access
@@ -281,13 +281,13 @@ func (a *access) rejectedWait(err error) time.Duration {
 	case a.credentials == v1alpha1.CredentialsAccessKey:
 		wait = lockedWait
 	}
-	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
+	return jittered(wait)
 }
 
 // skewOf returns how far CBR's clock is ahead of ours if it refuses a signature for that, else 0.
 func skewOf(err error) time.Duration {
 	failure, answered := errors.AsType[*cbr.Error](err)
-	if !answered || !strings.HasSuffix(failure.Code, ".0303") {
+	if !answered || !failure.BlamesClock() {
 		return 0
 	}
 	return failure.Skew
@@ -353,6 +353,11 @@ func backoff(class cbr.Class, err error, failures int) time.Duration {
 	if errors.As(err, &failure) && failure.RetryAfter > 0 && class != cbr.Permission {
 		wait = failure.RetryAfter
 	}
+	return jittered(wait)
+}
+
+// jittered returns a wait that is a little longer each time, so that projects that failed together do not come back together.
+func jittered(wait time.Duration) time.Duration {
 	return wait + time.Duration(backoffJitter*rand.Float64()*float64(wait))
 }
 
@@ -370,6 +375,19 @@ func refusesProject(err error) bool {
 
 // explanation is what a condition says of failures, around what was answered. It goes on with more if that fits.
 type explanation struct{ reason, format, more string }
+
+// about is what a condition says around what was answered.
+func (e explanation) about(answer string) standing {
+	return standing{reason: e.reason, message: fitting(fmt.Sprintf(e.format, answer), e.more)}
+}
+
+// fitting returns a message that goes on with more if that fits into a condition.
+func fitting(message, more string) string {
+	if whole := message + more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
+		return whole
+	}
+	return message
+}
 
 // tryAtOnce says how to end a pause.
 const tryAtOnce = " To try at once, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
@@ -442,11 +460,7 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 	if leadsToRefused(err) {
 		said = notAllowed
 	}
-	message := fmt.Sprintf(said.format, describe(err))
-	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
-		message = whole
-	}
-	return standing{reason: said.reason, message: message}
+	return said.about(describe(err))
 }
 
 // describe tells a failure without anything that changes from call to call: no request id, no time, no port.

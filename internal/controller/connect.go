@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -145,13 +144,8 @@ func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
 // resumes ends the messages about what is read again by itself.
 const resumes = " Imports resume automatically once this is fixed."
 
-// resumable returns a message about what is read again by itself, with that if it fits.
-func resumable(message string) string {
-	if utf8.RuneCountInString(message+resumes) > v1alpha1.MaxMessageLength {
-		return message
-	}
-	return message + resumes
-}
+// resumable returns a message about what is read again by itself.
+func resumable(message string) string { return fitting(message, resumes) }
 
 // lacks notes that there are no credentials that can be used, and why.
 func (p *pass) lacks(why string) {

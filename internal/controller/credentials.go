@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -193,11 +192,9 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 	case !known:
 		said = fetchFails
 	}
-	message := fmt.Sprintf(said.format, describeFetch(err))
-	if whole := message + said.more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
-		message = whole
-	}
-	return standing{reason: said.reason, message: message, stalled: class == cbr.Credentials}
+	why := said.about(describeFetch(err))
+	why.stalled = class == cbr.Credentials
+	return why
 }
 
 // describeFetch tells why credentials could not be fetched: what was answered, or what was missing to ask at all.

@@ -19,7 +19,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -91,9 +90,7 @@ func unscoped(name string, keys client.IndexerFunc) toolscache.Indexers {
 }
 
 func backupKey(backupID string) string {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(fold(backupID)))
-	return strconv.FormatUint(uint64(hash.Sum32()%backupBuckets), 36)
+	return strconv.FormatUint(uint64(markOf(backupID)%backupBuckets), 36)
 }
 
 // fold returns a backup id as ids are compared: CBR does not tell upper from lower case.

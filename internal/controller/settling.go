@@ -66,9 +66,9 @@ func (m *marks) addAll(other marks) {
 	}
 }
 
-// has reports whether a backup may be in the set.
-func (m *marks) has(backupID string) bool {
-	_, marked := m.hashes[markOf(backupID)]
+// has reports whether a backup may be in the set, by its hash.
+func (m *marks) has(hash uint32) bool {
+	_, marked := m.hashes[hash]
 	return m.all || marked
 }
 
@@ -128,9 +128,9 @@ func (k *knowledge) inherit(journal *v1alpha1.Journal, now time.Time, longest ti
 
 // settlesAt returns when the latest calls that may have carried a backup have settled.
 func (k *knowledge) settlesAt(backupID string) time.Time {
-	latest := k.settled[fold(backupID)]
+	latest, mark := k.settled[fold(backupID)], markOf(backupID)
 	for _, left := range k.inherited.settling {
-		if left.at.After(latest) && left.has(backupID) {
+		if left.at.After(latest) && left.has(mark) {
 			latest = left.at
 		}
 	}
@@ -184,11 +184,11 @@ func bounded(settling []v1alpha1.SettlingBackups) []v1alpha1.SettlingBackups {
 
 // leftBehind reports whether CBR may hold a backup of which the status of its BackupSync tells nothing.
 func (k *knowledge) leftBehind(backup *v1alpha1.BackupSync) bool {
-	backupID := backup.Spec.BackupID
-	if _, carried := k.settled[fold(backupID)]; carried && backup.Status.OperationLogID == "" && backup.Status.SentHash == "" {
+	mark := markOf(backup.Spec.BackupID)
+	if _, carried := k.settled[fold(backup.Spec.BackupID)]; carried && backup.Status.OperationLogID == "" && backup.Status.SentHash == "" {
 		return true
 	}
-	return k.unclaimed.has(backupID) || slices.ContainsFunc(k.inherited.settling, func(left settlingMarks) bool { return left.has(backupID) })
+	return k.unclaimed.has(mark) || slices.ContainsFunc(k.inherited.settling, func(left settlingMarks) bool { return left.has(mark) })
 }
 
 // keepCalls takes over what was known of calls.

@@ -91,7 +91,7 @@ func TestNothingIsSentTwiceAfterALateReport(t *testing.T) {
 // marks reports whether the journal tells that a backup settles.
 func (w *world) marks(id string) bool {
 	for _, left := range w.project().Status.Journal.Settling {
-		if told := marksOf(left.Backups); told.has(id) {
+		if told := marksOf(left.Backups); told.has(markOf(id)) {
 			return true
 		}
 	}

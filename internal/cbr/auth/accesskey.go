@@ -137,7 +137,7 @@ func (k *AccessKey) locked(now time.Time) time.Duration {
 
 // Refused implements cbr.Refusable: nothing is signed for some minutes. A clock that is off (0303) is not the key's fault.
 func (k *AccessKey) Refused(failure *cbr.Error) {
-	if failure.Code == "APIGW.0303" || failure.Code == "APIG.0303" {
+	if failure.BlamesClock() {
 		return
 	}
 	k.mutex.Lock()

@@ -159,7 +159,7 @@ func plainText(content []byte) (string, error) {
 		return "", ErrEmptyText
 	case len(text) > maxNameLength:
 		return "", ErrLongText
-	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), zeroBytes(content):
+	case isUTF16(content):
 		return "", ErrTextUTF16
 	case strings.HasPrefix(text, "\ufeff"):
 		return "", ErrTextBOM

@@ -346,8 +346,8 @@ func refusedAnew(failure *cbr.Error) *setback {
 // stay as they are with any other.
 func blamesCredential(failure *cbr.Error) bool {
 	switch failure.Code {
-	case "APIGW.0303", "APIG.0303", "APIGW.0310", "APIG.0310", "BackupService.8600":
+	case "APIGW.0310", "APIG.0310", "BackupService.8600":
 		return false
 	}
-	return failure.Class == cbr.Credentials
+	return failure.Class == cbr.Credentials && !failure.BlamesClock()
 }

@@ -49,7 +49,7 @@ func mistakeIn(content []byte) mistake {
 		return tooLong
 	}
 	switch first, last := content[0], content[len(content)-1]; {
-	case bytes.HasPrefix(content, []byte("\xff\xfe")), bytes.HasPrefix(content, []byte("\xfe\xff")), zeroBytes(content):
+	case isUTF16(content):
 		return inUTF16
 	case bytes.HasPrefix(content, []byte("\xef\xbb\xbf")):
 		return withMark
@@ -72,6 +72,11 @@ func quotes(c byte) bool { return c == '"' || c == '\'' || c == '`' }
 // printable reports whether a text is ASCII without white space and control characters.
 func printable(content []byte) bool {
 	return !bytes.ContainsFunc(content, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// isUTF16 reports whether a text is UTF-16, with or without a byte order mark.
+func isUTF16(content []byte) bool {
+	return bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) || zeroBytes(content)
 }
 
 // zeroBytes reports whether every other byte is zero, as in UTF-16 without a byte order mark.
