@@ -21,6 +21,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -37,6 +38,35 @@ import (
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
+
+// describe tells a failure without anything that changes from call to call: no request id, no time, no port.
+func describe(err error) string {
+	var failure *cbr.Error
+	if !errors.As(err, &failure) {
+		return "the call could not be made"
+	}
+	text := failure.Message
+	if failure.RequestID != "" {
+		text = strings.ReplaceAll(text, failure.RequestID, "...")
+	}
+	code, message := backupsync.Quote(failure.Code), backupsync.Quote(text)
+	switch {
+	case code != "" && message != "":
+		return fmt.Sprintf("%s: %s", code, message)
+	case code != "":
+		return code
+	case failure.StatusCode != 0 && credentialsCause(failure.Err) != "":
+		return fmt.Sprintf("HTTP %d: %s", failure.StatusCode, credentialsCause(failure.Err))
+	case failure.StatusCode != 0 && failure.Err != nil:
+		return fmt.Sprintf("HTTP %d with an answer that cannot be read", failure.StatusCode)
+	case failure.StatusCode != 0 && message != "":
+		return fmt.Sprintf("HTTP %d: %s", failure.StatusCode, message)
+	case failure.StatusCode != 0:
+		return fmt.Sprintf("HTTP %d without an error code", failure.StatusCode)
+	default:
+		return cause(failure.Err)
+	}
+}
 
 // describeForEvent tells a failure with the request id that the vendor's support asks for.
 func describeForEvent(err error) string {
