@@ -127,6 +127,13 @@ type Journal struct {
 	// +optional
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
+	// refusedSecret is the resource version of the Secret whose password or access key was refused, so that another process does
+	// not try it again as it is: a few failures lock an account or a key. It is absent if it was taken, or not tried yet.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	RefusedSecret string `json:"refusedSecret,omitempty"`
+
 	// submissions are the sync calls whose outcome is not yet written to all of their BackupSyncs.
 	// None of their backups is sent again before it is known what became of them.
 	// +listType=map

@@ -39,7 +39,7 @@ func TestRefusalsTellWhenTheCallWasAuthorized(t *testing.T) {
 	config.Endpoint = server.URL
 	config.Credential = credential{
 		authorize: func(*http.Request, []byte) error { authorized = time.Now(); return nil },
-		refused:   func(failure *cbr.Error) { told = failure.AuthorizedAt },
+		ended:     func(failure *cbr.Error) { told = failure.AuthorizedAt },
 	}
 	before := time.Now()
 	_ = operations[cbr.OperationListBackups](t.Context(), newClient(t, config))

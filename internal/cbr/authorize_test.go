@@ -27,7 +27,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +38,7 @@ import (
 type credential struct {
 	authorize func(*http.Request, []byte) error
 	secrets   func() []string
-	refused   func(*cbr.Error)
+	ended     func(*cbr.Error)
 }
 
 func (c credential) Authorize(_ context.Context, request *http.Request, body []byte) error {
@@ -57,9 +56,9 @@ func (c credential) Secrets() []string {
 	return nil
 }
 
-func (c credential) Refused(failure *cbr.Error) {
-	if c.refused != nil {
-		c.refused(failure)
+func (c credential) Ended(failure *cbr.Error) {
+	if c.ended != nil {
+		c.ended(failure)
 	}
 }
 
@@ -163,29 +162,32 @@ func TestCallsThatTheirCredentialDoesNotLetOut(t *testing.T) {
 	}
 }
 
-func TestCredentialIsToldOnceOfEachAnswerThatRefusesIt(t *testing.T) {
+func TestCredentialIsToldOnceHowEachRequestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault cbrtest.Fault
-		want  int32
+		fault   *cbrtest.Fault
+		refuses bool
 	}{
-		"the gateway":      {cbrtest.Fault{Status: 401, Code: "APIGW.0307"}, 1},
-		"CBR":              {cbrtest.Fault{Status: 500, Code: "BackupService.9998"}, 1},
-		"a permission":     {cbrtest.Fault{Status: 403, Code: "APIGW.0302"}, 0},
-		"something else":   {cbrtest.Fault{Status: 401, Body: "<html>"}, 0},
-		"no answer at all": {cbrtest.Fault{CloseBefore: true}, 0},
+		"nothing":          {nil, false},
+		"the gateway":      {&cbrtest.Fault{Status: 401, Code: "APIGW.0307"}, true},
+		"CBR":              {&cbrtest.Fault{Status: 500, Code: "BackupService.9998"}, true},
+		"a permission":     {&cbrtest.Fault{Status: 403, Code: "APIGW.0302"}, false},
+		"something else":   {&cbrtest.Fault{Status: 401, Body: "<html>"}, false},
+		"no answer at all": {&cbrtest.Fault{CloseBefore: true}, false},
+		"half an answer":   {&cbrtest.Fault{Status: 200, Body: `{"sync_resu`}, false},
 	} {
 		server := cbrtest.NewServer(t, cbrtest.Options{})
-		var told atomic.Int32
-		client := clientWith(t, server.URL, credential{refused: func(failure *cbr.Error) {
-			told.Add(1)
-			if failure.Class != cbr.Credentials || failure.Code != c.fault.Code {
-				t.Errorf("%s: told of %+v", name, failure)
-			}
-		}})
-		server.Inject(c.fault)
-		_ = failure(t, operations[cbr.OperationImport](t.Context(), client))
-		if got := told.Load(); got != c.want {
-			t.Errorf("%s: told %d times, want %d", name, got, c.want)
+		var told []*cbr.Error
+		client := clientWith(t, server.URL, credential{ended: func(failure *cbr.Error) { told = append(told, failure) }})
+		if c.fault != nil {
+			server.Inject(*c.fault)
+		}
+		err := operations[cbr.OperationImport](t.Context(), client)
+		if len(told) != 1 || (told[0] == nil) != (err == nil) {
+			t.Errorf("%s: %v, told %v", name, err, told)
+			continue
+		}
+		if refuses := told[0] != nil && told[0].Class == cbr.Credentials && told[0].StatusCode != 0 && told[0].Code == c.fault.Code; refuses != c.refuses {
+			t.Errorf("%s: told of %+v", name, told[0])
 		}
 	}
 }

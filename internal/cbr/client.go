@@ -178,7 +178,7 @@ func (c *Client) do(ctx context.Context, call request) error {
 	return nil
 }
 
-func (c *Client) exchange(ctx context.Context, call request) *Error {
+func (c *Client) exchange(ctx context.Context, call request) (failure *Error) {
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -186,13 +186,15 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	authorizedAt := time.Now()
 	httpRequest, err := c.newRequest(ctx, call)
 	if err != nil {
-		failure := unauthorized(call.operation, err)
+		failure = unauthorized(call.operation, err)
 		failure.Err = c.secret.HideError(err)
 		return failure
 	}
+	failure = &Error{Operation: call.operation, Class: Unknown} // should something panic
+	defer func() { c.tellCredential(failure, authorizedAt) }()
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
-		failure := unanswered(call.operation, connected.Load(), err)
+		failure = unanswered(call.operation, connected.Load(), err)
 		failure.Err = c.secret.HideError(err) // after its cause was looked at, which this may hide
 		return failure
 	}
@@ -201,9 +203,8 @@ func (c *Client) exchange(ctx context.Context, call request) *Error {
 	defer context.AfterFunc(ctx, func() { _ = response.Body.Close() })()
 	skew := skewOf(response.Header.Get("Date"), time.Now())
 	if response.StatusCode != http.StatusOK {
-		failure := c.refused(call.operation, response)
+		failure = c.refused(call.operation, response)
 		failure.Skew = skew
-		c.tellCredential(failure, authorizedAt)
 		return failure
 	}
 	if err := readAnswer(response.Body, call.read); err != nil {
@@ -254,12 +255,16 @@ func attachBody(httpRequest *http.Request, content []byte) {
 	}
 }
 
-// tellCredential tells the credential that what it had at a time was refused, if it wants to know.
+// tellCredential tells the credential how a request ended that it authorized at a time, if it wants to know.
 func (c *Client) tellCredential(failure *Error, authorizedAt time.Time) {
-	if refusable, ok := c.config.Credential.(Refusable); ok && failure.Class == Credentials {
-		failure.AuthorizedAt = authorizedAt
-		refusable.Refused(failure)
+	judged, wants := c.config.Credential.(Judged)
+	if !wants {
+		return
 	}
+	if failure != nil && failure.Class == Credentials {
+		failure.AuthorizedAt = authorizedAt
+	}
+	judged.Ended(failure)
 }
 
 // unanswered is the failure of a request that got no answer. Without a connection nothing was sent.

@@ -32,10 +32,10 @@ type Credential interface {
 	Secrets() []string
 }
 
-// Refusable is a Credential that wants to know of answers that refuse it. The Client tells it of each of them once.
-type Refusable interface {
-	// Refused is told of a failure of class Credentials that CBR or the gateway answered with.
-	Refused(failure *Error)
+// Judged is a Credential that wants to know how the requests end that it authorizes. The Client tells it of each of them once.
+type Judged interface {
+	// Ended is told of the failure of a request, nil if there was none. One of class Credentials with a status refuses the credential.
+	Ended(failure *Error)
 }
 
 var errNoCredential = errors.New("there is no credential to authorize calls with")

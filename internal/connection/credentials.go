@@ -63,6 +63,8 @@ type Contents struct {
 	parts []part
 	// WrittenAt is when the Secret was last written, as far as is known.
 	WrittenAt time.Time
+	// Version is the resource version of the Secret.
+	Version string
 }
 
 // part is one key of the Secret.
@@ -124,7 +126,7 @@ func (p partOf) keyIn(credentials *v1alpha1.Credentials) string {
 
 // Read takes the parts of the credentials out of a Secret, which may be of any type. An error says, as a sentence, which are missing.
 func Read(credentials *v1alpha1.Credentials, secret *corev1.Secret) (*Contents, error) {
-	contents := &Contents{name: secret.Name, WrittenAt: writtenAt(secret)}
+	contents := &Contents{name: secret.Name, WrittenAt: writtenAt(secret), Version: secret.ResourceVersion}
 	for _, each := range partsOf[credentials.Type] {
 		key := each.keyIn(credentials)
 		value, found := secret.Data[key]
@@ -168,6 +170,7 @@ func (c *Contents) part(of partOf) part {
 // Surroundings are what credentials need besides their contents.
 type Surroundings struct {
 	ProjectID   string
+	Endpoint    string
 	IAMEndpoint string
 	Transport   http.RoundTripper // to IAM
 	Timeout     time.Duration
@@ -175,6 +178,10 @@ type Surroundings struct {
 	Clock       clock.PassiveClock
 	// Changed is called when credentials that are fetched in the background have changed, or could not be fetched.
 	Changed func()
+	// Attempts are those of all projects of the process.
+	Attempts *auth.Attempts
+	// RefusedBefore says that another process has seen the same contents refused, Again that a person wants them tried once more.
+	RefusedBefore, Again bool
 }
 
 // NewCredential makes the credentials of a type of what a Secret holds. An error says, as a sentence, what is wrong with that,
@@ -214,7 +221,8 @@ func (c *Contents) accessKey(with Surroundings) (Credential, error) {
 	}
 	access, secret, temporary := c.part(accessPart), c.part(secretPart), c.part(temporaryPart)
 	key, err := auth.NewAccessKey(auth.AccessKeyConfig{Access: access.value, Secret: secret.value, SecurityToken: temporary.value,
-		ProjectID: with.ProjectID, Expires: expires, Clock: with.Clock})
+		ProjectID: with.ProjectID, Expires: expires, Clock: with.Clock,
+		Attempts: with.Attempts, Endpoint: with.Endpoint, RefusedBefore: with.RefusedBefore, Again: with.Again})
 	if err != nil {
 		return nil, c.unusable("", err)
 	}
@@ -225,7 +233,8 @@ func (c *Contents) password(with Surroundings) (Credential, error) {
 	password, err := auth.NewPassword(auth.PasswordConfig{
 		IAMEndpoint: with.IAMEndpoint, ProjectID: with.ProjectID,
 		DomainName: c.part(domainPart).value, Username: c.part(usernamePart).value, Password: c.part(passwordPart).value,
-		Transport: with.Transport, Timeout: with.Timeout, UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed})
+		Transport: with.Transport, Timeout: with.Timeout, UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed,
+		Attempts: with.Attempts, RefusedBefore: with.RefusedBefore, Again: with.Again})
 	if err != nil {
 		return nil, c.unusable("", err)
 	}

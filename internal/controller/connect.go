@@ -109,6 +109,9 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 	if known.content != content.hash {
 		*known = access{inputs: p.inputs, content: content.hash}
 	}
+	if p.asksForAnotherTry() {
+		known.reads.until, known.calls.until = time.Time{}, time.Time{}
+	}
 	if known.closed(p.now) { // refused, and still the same
 		known.recheck = p.now.Add(contentWait)
 		p.wakeAt(known.recheck)

@@ -50,6 +50,7 @@ const (
 type heldCredential struct {
 	connection.Credential        // nil if there is none
 	hash                  string // of its content
+	version               string // of the Secret that it was made of
 	request               string // at the project, when it was made
 	written               time.Time
 	checkedAt             time.Time // when its content was read last
@@ -77,8 +78,9 @@ func (m *memory) renews(err error) bool {
 // credentialOf returns the credential of a content, if it can be used now.
 func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
 	held := &p.memory.credential
-	if held.Credential == nil || held.hash != with.hash || p.asksForAnotherLogin() {
-		made, err := p.newCredential(with, transport)
+	again := p.asksForAnotherTry()
+	if held.Credential == nil || held.hash != with.hash || again {
+		made, err := p.newCredential(with, transport, again)
 		if err != nil {
 			p.lacks(err.Error())
 			p.wakeAt(p.memory.access.recheck)
@@ -86,7 +88,7 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 		}
 		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)})
 	}
-	held.checkedAt = p.now
+	held.checkedAt, held.version = p.now, with.credentials.Version
 	p.memory.access.credentials = p.project.Spec.Credentials.Type
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
@@ -105,27 +107,60 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 	return held.Credential, true
 }
 
-// asksForAnotherLogin reports whether a person wants a password to be tried once more that IAM has refused, or whose account it had locked.
-func (p *pass) asksForAnotherLogin() bool {
-	held := &p.memory.credential
-	renewing, is := held.Credential.(auth.Renewing)
-	if !is || backupsync.RequestOf(p.project) == held.request {
-		return false
-	}
-	state := renewing.State()
-	return !state.Ready && cbr.ClassOf(state.Err) == cbr.Credentials && state.RetryAt.IsZero()
+// rememberedCredential is one that is not tried again for a while, or at all, as it is when it was refused: failures lock it.
+type rememberedCredential interface {
+	// WasRefused reports whether it was refused for the project, and not taken since.
+	WasRefused() bool
 }
 
-func (p *pass) newCredential(with *content, transport http.RoundTripper) (connection.Credential, error) {
+// wasRefused reports whether the credentials are not to be tried as they are, as they were refused.
+func (h *heldCredential) wasRefused() bool {
+	remembered, is := h.Credential.(rememberedCredential)
+	return is && remembered.WasRefused()
+}
+
+// asksForAnotherTry reports whether a person wants credentials to be tried once more as they are that were refused, or whose account or
+// key was locked.
+func (p *pass) asksForAnotherTry() bool {
+	held := &p.memory.credential
+	request := backupsync.RequestOf(p.project)
+	if held.Credential == nil { // the first time that this process makes them
+		return request != "" && request != p.project.Status.LastHandledRequest
+	}
+	if request == held.request {
+		return false
+	}
+	if renewing, is := held.Credential.(auth.Renewing); is {
+		state := renewing.State()
+		return !state.Ready && cbr.ClassOf(state.Err) == cbr.Credentials && state.RetryAt.IsZero()
+	}
+	return held.wasRefused()
+}
+
+func (p *pass) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
 	spec := &p.project.Spec
 	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
+	refusedBefore := p.project.Status.Journal.RefusedSecret
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
-		ProjectID: spec.ProjectID, IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
+		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
 		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
-		Changed: func() { p.requeue(p.key) },
+		Changed:  func() { p.requeue(p.key) },
+		Attempts: p.attempts, RefusedBefore: refusedBefore != "" && refusedBefore == with.credentials.Version, Again: again,
 	})
+}
+
+// refusedSecret is status.journal.refusedSecret for what is known of the credentials.
+func (p *pass) refusedSecret(before string) string {
+	switch held := &p.memory.credential; {
+	case held.Credential == nil:
+		return before // nothing was read yet, or nothing is there to be tried
+	case held.wasRefused():
+		return held.version
+	default:
+		return ""
+	}
 }
 
 // AnyNamespace stands for all of Options.PodIdentityNamespaces.
@@ -174,6 +209,9 @@ var (
 		"No password is sent to IAM (%s). The name is looked up again after a pause of at most 5 minutes.", ""}
 	podFetchFails = explanation{v1alpha1.ReasonCredentialsMissing,
 		"The cluster does not give keys to the operator's pod (%s). It is tried again after a pause; if this lasts, check the pod identity of its service account.", ""}
+	refusedElsewhere = explanation{v1alpha1.ReasonCredentialsRejected,
+		"IAM refused the same name and password to another CBRProject (%s). Correct the Secret. As wrong passwords lock an account, they are tried for this project " +
+			"only after 20 minutes.", tryLogin}
 	freshRefused = explanation{v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses credentials that were fetched just before (%s). It is tried again, ever more rarely; check spec.projectID and the rights of the user.", ""}
 )
@@ -185,6 +223,8 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 	switch {
 	case auth.RefusedByCBR(err):
 		said = freshRefused
+	case errors.Is(err, auth.ErrRefusedElsewhere):
+		said = refusedElsewhere
 	case kind == v1alpha1.CredentialsPodIdentity:
 		said = podFetchFails
 	case leadsToRefused(err):
@@ -219,7 +259,8 @@ var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,
 var rejections = map[v1alpha1.CredentialsType]explanation{
 	v1alpha1.CredentialsToken: tokenRejected,
 	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active and not over. Tried again every 5 minutes, and when the Secret changes.", ""},
+		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active and not over. Tried again after 5 minutes, later every hour, " +
+			"and when the Secret changes.", ""},
 	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,

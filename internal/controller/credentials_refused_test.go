@@ -86,7 +86,7 @@ func TestARefusedAccessKeyRests(t *testing.T) {
 	wrong := map[string]string{v1alpha1.SecretKeyKey: strings.Repeat("wr0ng", 8)}
 	withCredentials(t, v1alpha1.CredentialsAccessKey, wrong, 3, func(c *tenant) {
 		c.becomes(time.Minute, v1alpha1.ReasonCredentialsRejected)
-		c.says("CBR refuses the access key", "Tried again every 5 minutes")
+		c.says("CBR refuses the access key", "Tried again after 5 minutes, later every hour")
 		c.want("calls", len(c.cloud.Ledger()), 1, 1)
 		c.goOn(4*time.Minute + 50*time.Second)
 		c.request(kindProject, firstProject)
@@ -94,8 +94,11 @@ func TestARefusedAccessKeyRests(t *testing.T) {
 		c.want("calls in five minutes", len(c.cloud.Ledger()), 1, 1)
 		c.says("CBR refuses the access key")
 		c.goOn(time.Hour)
-		c.want("calls in an hour", len(c.cloud.Ledger()), 8, 13)
+		c.want("calls in an hour", len(c.cloud.Ledger()), 3, 4)
+		c.request(kindProject, firstProject)
+		c.goOn(7 * time.Minute)
 		calls := c.cloud.Ledger()
+		c.want("calls after a request", len(calls), 4, 5)
 		for i := 1; i < len(calls); i++ {
 			if pause := calls[i].Time.Sub(calls[i-1].Time); pause < 5*time.Minute {
 				c.t.Errorf("the key was used again after %s", pause)

@@ -36,6 +36,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -142,6 +143,7 @@ type Reconciler struct {
 	memories memories
 	tally    *tally
 	salt     []byte // of the hashes of credentials that are remembered
+	attempts *auth.Attempts
 
 	cloudProjects cloudProjects
 	queue         atomic.Pointer[queue]
@@ -206,6 +208,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		tally:    newTally(),
 		salt:     []byte(rand.Text()),
+		attempts: auth.NewAttempts(options.Clock),
 
 		cloudProjects: cloudProjects{usedBy: map[string]types.UID{}},
 		writers:       make(chan struct{}, options.StatusWriters),

@@ -323,6 +323,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	}
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, p.taskScope)
+	journal.RefusedSecret = p.refusedSecret(journal.RefusedSecret)
 	if len(p.strikes) > 0 {
 		journal.Submissions = struck(journal.Submissions, p.strikes)
 		journal.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)

@@ -23,7 +23,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -44,6 +43,13 @@ type AccessKeyConfig struct {
 	Expires time.Time
 	// Clock is the real one if nil.
 	Clock clock.PassiveClock
+	// Attempts are those of all who may use the same key, which is not used for a while then after it was refused. Without any,
+	// nothing is counted: of a key that is renewed when it is refused.
+	Attempts *Attempts
+	// Endpoint is where the requests go; it matters to Attempts alone, as another may take a key that this one refuses.
+	Endpoint string
+	// RefusedBefore says that another process has seen the same key refused, Again that a person wants it tried once more.
+	RefusedBefore, Again bool
 }
 
 // Format keeps the keys out of logs and messages.
@@ -57,20 +63,18 @@ type AccessKey struct {
 	projectID               string
 	expires                 time.Time
 	clock                   clock.PassiveClock
-
-	mutex       sync.Mutex
-	lockedUntil time.Time
+	user                    *user // nil if nothing is counted
 }
 
-// lockTime is how long nothing is signed with a key that was refused. The cloud locks a key for as long after more than five failures in
-// a row, so that it would not become usable again if calls went on.
+// lockTime is how long the cloud locks a key after more than five failures in a row, and how long nothing is signed with one that was
+// refused: it would not become usable again if calls went on.
 const lockTime = 5 * time.Minute
 
 var (
 	errNoKey     = errors.New("there is no access key to sign with")
 	errProjectID = errors.New("the project id contains white space or characters that cannot be in an HTTP header")
 	// ErrKeyLocked is why nothing is signed.
-	ErrKeyLocked = errors.New("the access key was refused, and is not used for five minutes: the cloud locks a key after several failures")
+	ErrKeyLocked = errors.New("the access key was refused, and is not used for some minutes: the cloud locks a key after several failures")
 )
 
 // NewAccessKey makes an AccessKey. It returns an error that says what is wrong with the keys, and repeats nothing of them.
@@ -97,19 +101,53 @@ func NewAccessKey(config AccessKeyConfig) (*AccessKey, error) {
 	if err := confused(key.access.open(), key.secret.open()); err != nil {
 		return nil, err
 	}
+	if config.Attempts != nil {
+		key.user = config.Attempts.key(key.access.open(), key.secret.open(), key.session.open(), config.Endpoint+" "+config.ProjectID)
+		key.user.prepare(config.RefusedBefore, config.Again)
+	}
 	return key, nil
 }
 
-// Authorize signs the request. After a refusal it returns a *cbr.Error of class Credentials for some minutes.
-func (k *AccessKey) Authorize(_ context.Context, request *http.Request, body []byte) error {
+// Authorize signs the request, of whose end Ended must be told. After a refusal it returns a *cbr.Error of class Credentials for some
+// minutes. It waits while so many requests with the key are under way that their refusal could lock it.
+func (k *AccessKey) Authorize(ctx context.Context, request *http.Request, body []byte) error {
 	if k == nil || k.secret.open() == "" {
 		return errNoKey
 	}
-	now := k.clock.Now()
-	if wait := k.locked(now); wait > 0 {
-		return &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: wait, Err: ErrKeyLocked}
+	if err := k.begin(ctx); err != nil {
+		return err
 	}
-	request.Header.Set(sdkDateHeader, now.UTC().Format(signDateLayout))
+	if err := k.sign(request, body); err != nil {
+		k.end(neither, nil)
+		return err
+	}
+	return nil
+}
+
+// begin waits for the turn of a request.
+func (k *AccessKey) begin(ctx context.Context) error {
+	if k.user == nil {
+		return nil
+	}
+	why, err := k.user.begin(ctx)
+	switch {
+	case err != nil:
+		return &cbr.Error{Class: cbr.Transient, Untouched: true, Err: fmt.Errorf("wait for other requests with the access key: %w", err)}
+	case why != nil:
+		return &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: why.wait, Err: ErrKeyLocked}
+	default:
+		return nil
+	}
+}
+
+func (k *AccessKey) end(how result, failure *cbr.Error) {
+	if k.user != nil {
+		k.user.end(how, failure)
+	}
+}
+
+func (k *AccessKey) sign(request *http.Request, body []byte) error {
+	request.Header.Set(sdkDateHeader, k.clock.Now().UTC().Format(signDateLayout))
 	signed := []string{"host"}
 	if k.projectID != "" {
 		request.Header.Set(projectIDHeader, k.projectID)
@@ -128,22 +166,20 @@ func (k *AccessKey) Authorize(_ context.Context, request *http.Request, body []b
 	return nil
 }
 
-// locked returns for how long the key must not be used.
-func (k *AccessKey) locked(now time.Time) time.Duration {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	return k.lockedUntil.Sub(now)
+// Ended implements cbr.Judged. A clock that is off (0303) is not the key's fault.
+func (k *AccessKey) Ended(failure *cbr.Error) {
+	switch {
+	case failure == nil || failure.StatusCode == http.StatusOK:
+		k.end(taken, nil)
+	case failure.Class == cbr.Credentials && failure.StatusCode != 0 && !failure.BlamesClock():
+		k.end(wrong, failure)
+	default:
+		k.end(neither, nil)
+	}
 }
 
-// Refused implements cbr.Refusable: nothing is signed for some minutes. A clock that is off (0303) is not the key's fault.
-func (k *AccessKey) Refused(failure *cbr.Error) {
-	if failure.BlamesClock() {
-		return
-	}
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	k.lockedUntil = k.clock.Now().Add(lockTime)
-}
+// WasRefused reports whether the key was refused for this project, and not taken since.
+func (k *AccessKey) WasRefused() bool { return k.user != nil && k.user.wasRefused() }
 
 // Secrets returns the keys, the access key ID among them: whoever knows it can have the key locked.
 func (k *AccessKey) Secrets() []string {

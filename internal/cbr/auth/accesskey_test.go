@@ -232,16 +232,19 @@ func FuzzNewAccessKey(f *testing.F) {
 // One failure, then nothing for five minutes: after more than five in a row the cloud would lock the key.
 func TestRefusedKeyIsNotUsedForFiveMinutes(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(signedAt)
-	key := newKey(t, auth.AccessKeyConfig{Access: []byte(accessKey), Secret: []byte(secretKey), Clock: clock})
+	key := newKey(t, auth.AccessKeyConfig{Access: []byte(accessKey), Secret: []byte(secretKey), Clock: clock, Attempts: auth.NewAttempts(clock)})
 	authorize := func() error {
 		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://cbr.example.com", nil)
 		return key.Authorize(t.Context(), request, nil)
 	}
-	key.Refused(&cbr.Error{Class: cbr.Credentials, Code: "APIGW.0303", StatusCode: 401})
+	if err := authorize(); err != nil {
+		t.Errorf("at first: %v", err)
+	}
+	key.Ended(&cbr.Error{Class: cbr.Credentials, Code: "APIGW.0303", StatusCode: 401})
 	if err := authorize(); err != nil {
 		t.Errorf("after a refusal for the clock: %v", err)
 	}
-	key.Refused(&cbr.Error{Class: cbr.Credentials, Code: "APIGW.0301", StatusCode: 401})
+	key.Ended(&cbr.Error{Class: cbr.Credentials, Code: "APIGW.0301", StatusCode: 401})
 	for _, after := range []time.Duration{0, time.Minute, 5*time.Minute - 1} {
 		clock.SetTime(signedAt.Add(after))
 		var refusal *cbr.Error

@@ -218,7 +218,7 @@ func TestPasswordIsSentOnceOverAConnectionThatBreaks(t *testing.T) {
 	}})
 	password, ended := served(t, iam, 0)
 	fetch(t, password, ended)
-	password.Refused(&cbr.Error{Class: cbr.Credentials, StatusCode: 401})
+	password.Ended(&cbr.Error{Class: cbr.Credentials, StatusCode: 401})
 	if state := fetch(t, password, ended); failure(t, state.Err).Class != cbr.Transient || len(iam.Requests()) != 2 {
 		t.Errorf("got %+v after %d requests", state, len(iam.Requests()))
 	}
@@ -241,7 +241,7 @@ func TestEverybodyAtOnce(t *testing.T) {
 					password.Secrets()
 				default:
 					if i%20 == 0 {
-						password.Refused(refusal())
+						password.Ended(refusal())
 					}
 					password.Expiry()
 				}

@@ -61,6 +61,10 @@ type PasswordConfig struct {
 	Clock clock.PassiveClock
 	// Changed, if set, is called when a fetch has ended, from the goroutine of the fetch. No lock is held.
 	Changed func()
+	// Attempts are those of all who may use the same password, with those that it was refused: a new one if nil.
+	Attempts *Attempts
+	// RefusedBefore says that IAM has refused the same password to another process, Again that a person wants it tried once more.
+	RefusedBefore, Again bool
 }
 
 var errNoTransport = errors.New("there is no transport to ask IAM with")
@@ -73,7 +77,8 @@ func (PasswordConfig) Format(state fmt.State, _ rune) {
 // Password authorizes requests with IAM tokens that it gets for the name and password of a user. It never sends a password again
 // that IAM has refused: that locks the account. It is safe for concurrent use.
 type Password struct {
-	*renewer // and nothing else: formatting does not follow it
+	*renewer // and nothing else but pointers: formatting does not follow it
+	user     *user
 }
 
 // NewPassword makes a Password. It returns an error that says what is wrong with the configuration, and repeats nothing of it.
@@ -99,11 +104,18 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 	if config.Timeout == 0 {
 		config.Timeout = defaultTimeout
 	}
-	source := &tokenSource{login: login, clock: config.Clock,
-		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Transport)}
-	return &Password{newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetch, static: login.secrets,
-		clock: config.Clock, timeout: config.Timeout, changed: config.Changed})}, nil
+	if config.Attempts == nil {
+		config.Attempts = NewAttempts(config.Clock)
+	}
+	source := &tokenSource{login: login, clock: config.Clock, user: config.Attempts.login(endpoint.Host, login),
+		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Timeout, config.Transport)}
+	source.user.prepare(config.RefusedBefore, config.Again)
+	return &Password{user: source.user, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn, static: login.secrets,
+		clock: config.Clock, changed: config.Changed})}, nil
 }
+
+// WasRefused reports whether IAM has refused the password for this project, and not taken it since.
+func (p *Password) WasRefused() bool { return p.user.wasRefused() }
 
 // Format keeps the password and the token out of logs and messages, whatever the verb.
 func (*Password) Format(state fmt.State, _ rune) {
@@ -212,7 +224,38 @@ func (l *login) body() []byte {
 type tokenSource struct {
 	*service
 	login *login
+	user  *user
 	clock clock.PassiveClock
+}
+
+// fetchInTurn is fetch when it may be: no password is sent that was refused, and few at a time.
+func (s *tokenSource) fetchInTurn(ctx context.Context) (fetched, *setback) {
+	why, err := s.user.begin(ctx)
+	switch {
+	case err != nil:
+		return fetched{}, &setback{pace: transientPace, Error: &cbr.Error{Operation: OperationCreateToken, Class: cbr.Transient, Untouched: true, Err: err}}
+	case why != nil:
+		failure := *why.Error
+		failure.RetryAfter = why.wait
+		return fetched{}, &setback{pace: refusedPace, paused: true, Error: &failure}
+	}
+	got, failed := s.fetch(ctx)
+	s.user.end(resultOf(failed))
+	return got, failed
+}
+
+// resultOf tells what a fetch has shown of the password.
+func resultOf(failed *setback) (result, *cbr.Error) {
+	switch {
+	case failed == nil:
+		return taken, nil
+	case failed.pace == refusedPace:
+		return wrong, failed.Error
+	case failed.unclear:
+		return unclear, failed.Error
+	default:
+		return neither, failed.Error
+	}
 }
 
 func (s *tokenSource) fetch(ctx context.Context) (got fetched, failed *setback) {
@@ -280,13 +323,18 @@ const codeLocked = "IAM.0061"
 // name and a password that cannot be right.
 var loginCodes = []string{"IAM.0001", "IAM.0002", "IAM.0011", "IAM.0062", "1101", "1103"}
 
-// judge finds the refusals that the same name and password would meet again.
+// judge finds the refusals that the same name and password would meet again, and failures that may hide one.
 func (l *login) judge(failed *setback) {
 	status, code := failed.StatusCode, failed.Code
 	switch {
 	case code == codeLocked, failed.Class == cbr.Credentials && strings.Contains(strings.ToLower(failed.Message), "locked"):
-		failed.Class, failed.pace, failed.Err = cbr.Credentials, neverPace, ErrAccountLocked
+		failed.Class, failed.pace, failed.Err = cbr.Credentials, refusedPace, ErrAccountLocked
 	case failed.Class == cbr.Credentials, status/100 == 4 && status != http.StatusForbidden && slices.Contains(loginCodes, code):
-		failed.Class, failed.pace, failed.Err = cbr.Credentials, neverPace, ErrPasswordRefused
+		failed.Class, failed.pace, failed.Err = cbr.Credentials, refusedPace, ErrPasswordRefused
+	case failed.sent && status/100 != 2 && (failed.Class == cbr.Transient || failed.Class == cbr.Foreign):
+		failed.unclear = true
+		if failed.pace == transientPace {
+			failed.pace = lostPace
+		}
 	}
 }

@@ -135,7 +135,7 @@ func TestChangedPasswordAtRenewalKeepsTheOldToken(t *testing.T) {
 		if !state.Ready || !errors.Is(state.Err, auth.ErrPasswordRefused) || !state.RetryAt.IsZero() {
 			t.Errorf("got %+v", state)
 		}
-		password.Refused(refusal()) // IAM's tokens end within half an hour when the password changes
+		password.Ended(refusal()) // IAM's tokens end within half an hour when the password changes
 		if state = fetchedState(password); state.Ready || !errors.Is(state.Err, auth.ErrPasswordRefused) || len(iam.Requests()) != 2 {
 			t.Errorf("got %+v after %d requests", state, len(iam.Requests()))
 		}
@@ -148,14 +148,14 @@ func TestWrongPasswordStaysUnsentWhenCBRRefusesFreshTokens(t *testing.T) {
 		iam := cbrtest.NewIAM(cbrtest.IAMOptions{TokenLife: time.Minute})
 		password := newPassword(t, passwordConfig(iam))
 		fetchedState(password)
-		password.Refused(refusal())
+		password.Ended(refusal())
 		fetchedState(password)
 		iam.SetPassword("another")
 		time.Sleep(50 * time.Second)
 		if state := fetchedState(password); !state.Ready || len(iam.Requests()) != 3 {
 			t.Fatalf("got %+v after %d requests", state, len(iam.Requests()))
 		}
-		password.Refused(refusal())
+		password.Ended(refusal())
 		follow(password, 24*time.Hour)
 		if state := password.State(); !errors.Is(state.Err, auth.ErrPasswordRefused) || !state.RetryAt.IsZero() || len(iam.Requests()) != 3 {
 			t.Errorf("got %+v after %d requests", state, len(iam.Requests()))

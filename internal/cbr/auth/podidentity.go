@@ -106,9 +106,9 @@ func NewPodIdentity(config PodIdentityConfig) (*PodIdentity, error) {
 		config.Timeout = defaultTimeout
 	}
 	source := &keySource{config: config,
-		service: newService(OperationPodIdentity, address.String(), config.UserAgent, config.Transport)}
+		service: newService(OperationPodIdentity, address.String(), config.UserAgent, config.Timeout, config.Transport)}
 	return &PodIdentity{newRenewer(renewal{operation: OperationPodIdentity, fetch: source.fetch, static: source.secrets,
-		clock: config.Clock, timeout: config.Timeout, changed: config.Changed})}, nil
+		clock: config.Clock, changed: config.Changed})}, nil
 }
 
 // Format keeps the keys out of logs and messages, whatever the verb.

@@ -138,12 +138,12 @@ func play(t *testing.T, s *script, steps []string, pauses []time.Duration) strin
 				return fmt.Sprintf("authorized with %v, and %v", request.Header, err)
 			}
 		case "refuse":
-			password.Refused(refusal())
+			password.Ended(refusal())
 			refusals++
 		case "refuse late":
 			late := refusal()
 			late.AuthorizedAt = late.AuthorizedAt.Add(-time.Minute)
-			password.Refused(late)
+			password.Ended(late)
 		}
 		if waited := time.Since(before); waited != 0 {
 			return fmt.Sprintf("%s took %s", step, waited)

@@ -46,7 +46,7 @@ type State struct {
 	// before stays in use as long as it is valid.
 	Err error
 	// RetryAt is when the next fetch is due, to renew or after a failure: State is worth asking again then. It is zero while
-	// a fetch is under way, and if there will be none as the same content would be refused again.
+	// a fetch is under way, and if the same content would be refused again.
 	RetryAt time.Time
 }
 
@@ -66,7 +66,7 @@ const (
 )
 
 // pace is how the fetches after failures follow each other: the first pause, doubled with each failure in a row, and the
-// longest. Without any pause there is no further fetch.
+// longest.
 type pace struct{ first, longest time.Duration }
 
 var (
@@ -76,7 +76,8 @@ var (
 	permissionPace = pace{15 * time.Minute, 15 * time.Minute}
 	hourlyPace     = pace{time.Hour, time.Hour}
 	refusalPace    = pace{10 * time.Second, time.Hour} // CBR refuses what was fetched just before
-	neverPace      = pace{}
+	refusedPace    = pace{time.Minute, time.Minute} // what IAM refuses: Attempts know when it may be sent again
+	lostPace       = pace{10 * time.Second, 5 * time.Minute} // a password that was sent, and may have been refused
 )
 
 // after returns the pause after so many failures in a row: up to a fifth shorter than the pace says, so that operators that
@@ -100,9 +101,16 @@ type fetched struct {
 type setback struct {
 	*cbr.Error
 	pace pace
+	// sent says that the request went out, unclear that the password in it may have been refused, and nobody knows.
+	sent, unclear bool
+	// paused says that nothing was asked.
+	paused bool
 }
 
-// fetcher fetches a credential. It is called by one goroutine at a time.
+// steep is how many failures more one counts for whose answer may have been lost: one quick retry is worth its while, more are not.
+const steep = 5
+
+// fetcher fetches a credential, and bounds its time itself. It is called by one goroutine at a time.
 type fetcher func(context.Context) (fetched, *setback)
 
 // issued is a credential that was fetched.
@@ -122,7 +130,6 @@ type renewer struct {
 	fetch     fetcher
 	static    func() []string // the secrets that a fetch takes
 	clock     clock.PassiveClock
-	timeout   time.Duration
 	changed   func()
 	random    func() float64
 	context   context.Context // of all fetches
@@ -132,11 +139,11 @@ type renewer struct {
 	current  *issued
 	previous *issued // calls under way may still carry it: its secrets stay hidden
 	fetching bool
-	never    bool       // a fetch would fail as the latest did
 	due      time.Time  // of the next fetch; zero stands for at once
 	failures int        // of fetches, in a row
 	refusals int        // by CBR of what was fetched just before, in a row
 	failed   *cbr.Error // see State.Err
+	refused  bool       // the latest fetch was refused, or would have been: it takes a person, or another project, to change that
 }
 
 // renewal is what a renewer is made of.
@@ -145,14 +152,13 @@ type renewal struct {
 	fetch     fetcher
 	static    func() []string
 	clock     clock.PassiveClock
-	timeout   time.Duration
 	changed   func()
 }
 
 func newRenewer(config renewal) *renewer {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &renewer{operation: config.operation, fetch: config.fetch, static: config.static, clock: config.clock,
-		timeout: config.timeout, changed: config.changed, random: rand.Float64, context: ctx, cancel: cancel}
+		changed: config.changed, random: rand.Float64, context: ctx, cancel: cancel}
 	if r.clock == nil {
 		r.clock = clock.RealClock{}
 	}
@@ -175,7 +181,7 @@ func (r *renewer) State() State {
 	if r.failed != nil { // an explicit nil: a nil *Error in an error is not nil
 		state.Err = r.failed
 	}
-	if !r.fetching && !r.never {
+	if !r.fetching && !r.refused {
 		state.RetryAt = r.due
 	}
 	return state
@@ -240,7 +246,7 @@ func (r *renewer) Close() { r.cancel() }
 
 // begin starts a fetch if one is due; the mutex is held.
 func (r *renewer) begin(now time.Time) {
-	if r.fetching || r.never || now.Before(r.due) || r.context.Err() != nil {
+	if r.fetching || now.Before(r.due) || r.context.Err() != nil {
 		return
 	}
 	r.fetching = true
@@ -248,10 +254,8 @@ func (r *renewer) begin(now time.Time) {
 }
 
 func (r *renewer) run() {
-	ctx, cancel := context.WithTimeout(r.context, r.timeout)
-	defer cancel()
 	began := r.clock.Now()
-	got, failed := r.fetch(ctx)
+	got, failed := r.fetch(r.context)
 	r.ended(began, got, failed)
 	r.changed()
 }
@@ -267,7 +271,7 @@ func (r *renewer) ended(began time.Time, got fetched, failed *setback) {
 	}
 	r.drop()
 	r.current = &issued{fetched: got, at: r.clock.Now()}
-	r.failures, r.failed = 0, nil
+	r.failures, r.failed, r.refused = 0, nil, false
 	r.due = began.Add(r.pauseFor(got.life))
 }
 
@@ -280,8 +284,12 @@ func (r *renewer) drop() {
 
 // retryAfter takes note of a failure, the n-th in a row, and of when to fetch again; the mutex is held.
 func (r *renewer) retryAfter(failed *setback, n int) {
-	r.failed = failed.Error
-	r.never = failed.pace == neverPace
+	if !failed.paused || r.failed == nil || failed.Class == cbr.Credentials {
+		r.failed, r.refused = failed.Error, failed.pace == refusedPace && failed.Class == cbr.Credentials
+	}
+	if failed.unclear && n > 1 {
+		n += steep
+	}
 	r.due = r.clock.Now().Add(max(failed.pace.after(n, r.random()), failed.RetryAfter))
 }
 
@@ -298,9 +306,12 @@ func (r *renewer) pauseFor(life time.Duration) time.Duration {
 var errFreshRefused = errors.New("credentials that had been fetched just before were refused too, so that renewing them does not help; " +
 	"check the project, and what the user may do in it")
 
-// Refused implements cbr.Refusable. What CBR refuses is taken out of use, and fetched anew: at once if it had been in use for a
+// Ended implements cbr.Judged. What CBR refuses is taken out of use, and fetched anew: at once if it had been in use for a
 // while, later and later if it had been fetched just before. There is one fetch for one refusal.
-func (r *renewer) Refused(failure *cbr.Error) {
+func (r *renewer) Ended(failure *cbr.Error) {
+	if failure == nil || failure.StatusCode == 0 {
+		return
+	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	now := r.clock.Now()
@@ -313,7 +324,7 @@ func (r *renewer) Refused(failure *cbr.Error) {
 	r.refusals++
 	r.drop()
 	switch {
-	case r.fetching || r.never:
+	case r.fetching:
 	case r.refusals > 1:
 		r.retryAfter(refusedAnew(failure), r.refusals-1)
 	case r.failures == 0: // else the pause after a fetch that failed holds

@@ -22,9 +22,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"backupsync.dev/operator/internal/cbr"
@@ -42,11 +44,12 @@ type service struct {
 	operation cbr.Operation
 	address   string
 	userAgent string
+	timeout   time.Duration // of a request, to the last byte of its answer
 	http      *http.Client
 }
 
-func newService(operation cbr.Operation, address, userAgent string, transport http.RoundTripper) *service {
-	return &service{operation: operation, address: address, userAgent: userAgent, http: &http.Client{
+func newService(operation cbr.Operation, address, userAgent string, timeout time.Duration, transport http.RoundTripper) *service {
+	return &service{operation: operation, address: address, userAgent: userAgent, timeout: timeout, http: &http.Client{
 		Transport: transport,
 		// A redirect could carry a password or a token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -65,7 +68,11 @@ type exchange struct {
 // none.
 func (x exchange) post(ctx context.Context, body []byte, authorization string, expected int,
 	read func(exchange, *http.Response) *setback) *setback {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, x.address, bytes.NewReader(body))
+	ctx, cancel := context.WithTimeout(ctx, x.timeout)
+	defer cancel()
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	request, err := http.NewRequestWithContext(traced, http.MethodPost, x.address, bytes.NewReader(body))
 	if err != nil {
 		return x.failed(cbr.Misdirected, hourlyPace, err)
 	}
@@ -79,7 +86,9 @@ func (x exchange) post(ctx context.Context, body []byte, authorization string, e
 	}
 	response, err := x.http.Do(request)
 	if err != nil {
-		return x.failed(cbr.Transient, transientPace, err)
+		failed := x.failed(cbr.Transient, transientPace, err)
+		failed.sent = sent.Load()
+		return failed
 	}
 	defer response.Body.Close()
 	// After a 101 the connection is the caller's, and the context does not end a read of it.
@@ -118,7 +127,7 @@ func (x exchange) refused(response *http.Response) *setback {
 	if failure.Code == strconv.Itoa(failure.StatusCode) { // IAM repeats the status there
 		failure.Code = ""
 	}
-	failed := &setback{Error: failure}
+	failed := &setback{Error: failure, sent: true}
 	failure.Class, failed.pace = judge(failure, spoken)
 	return failed
 }

@@ -1,0 +1,342 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// Attempts is what a process remembers of its attempts with passwords and access keys, for all projects that use them: the cloud
+// locks an account after five wrong passwords in 15 minutes, and an access key after more than five failures in a row. It holds
+// hashes alone, with a salt of its own. It is safe for concurrent use.
+type Attempts struct {
+	clock clock.PassiveClock
+	salt  []byte
+
+	mutex   sync.Mutex
+	ended   chan struct{} // closed, and made anew, when an attempt ends
+	secrets map[digest]*secretRecord
+	rows    map[digest]*row
+}
+
+type digest [sha256.Size]byte
+
+// maxRemembered bounds how many secrets are remembered. Those that were used last are.
+const maxRemembered = 4096
+
+// NewAttempts makes an Attempts without any. The clock is the real one if nil.
+func NewAttempts(passive clock.PassiveClock) *Attempts {
+	if passive == nil {
+		passive = clock.RealClock{}
+	}
+	return &Attempts{clock: passive, salt: []byte(rand.Text()), ended: make(chan struct{}),
+		secrets: map[digest]*secretRecord{}, rows: map[digest]*row{}}
+}
+
+// secretRecord is what is known of a password of a user, or of a pair of keys.
+type secretRecord struct {
+	underWay int
+	usedAt   time.Time
+	verdict            // the latest of all scopes
+	scopes   map[string]*verdict
+}
+
+// verdict is how attempts went of late.
+type verdict struct {
+	takenAt, refusedAt time.Time
+	refusals           int        // in a row, without those that were under way at the time of the one before
+	failure            *cbr.Error // the latest refusal
+}
+
+// stands reports whether it was taken, and not refused since.
+func (v *verdict) stands() bool { return v.takenAt.After(v.refusedAt) }
+
+// refused reports whether it was refused, and not taken since.
+func (v *verdict) refused() bool { return !v.refusedAt.IsZero() && !v.stands() }
+
+func (v *verdict) refuse(failure *cbr.Error, now time.Time, rest time.Duration) {
+	if v.refusals == 0 || now.Sub(v.refusedAt) >= rest {
+		v.refusals++
+	}
+	v.refusedAt, v.failure = now, failure
+}
+
+// retry lets what was refused be tried once more after a rest, as if it had been refused for the first time.
+func (v *verdict) retry(now time.Time, rest time.Duration) {
+	if v.refusals = min(v.refusals, 1); now.Sub(v.refusedAt) >= rest {
+		v.refusals, v.refusedAt = 0, time.Time{}
+	}
+}
+
+// row is what the cloud counts: the failures of a user, or of an access key, whatever the password or the secret key.
+type row struct {
+	underWay int
+	failures []time.Time // since the latest that was taken, within the time that counts
+}
+
+// lockRules say how to stay away from a lock.
+type lockRules struct {
+	window   time.Duration // in which failures count
+	most     int           // failures in it are borne
+	unproven int           // of them may be of what was never taken: the rest is for those who have the right secret
+	parallel int           // attempts may be under way at the same time, with what was taken before
+	rest     time.Duration // after a refusal, until the next attempt for another scope
+	// restAnyway is the rest after a refusal even if a person asks for another attempt.
+	restAnyway time.Duration
+	// own is how long a scope waits that was refused itself; never if it says so.
+	own func(scope *verdict, secret *secretRecord) (wait time.Duration, ever bool)
+}
+
+var loginRules = lockRules{window: 15 * time.Minute, most: 4, unproven: 3, parallel: 3, rest: 20 * time.Minute,
+	own: func(scope *verdict, secret *secretRecord) (time.Duration, bool) {
+		return time.Hour, secret.takenAt.After(scope.refusedAt) // it is the project that is refused then
+	}}
+
+var keyRules = lockRules{window: lockTime, most: 5, unproven: 3, parallel: 5, rest: lockTime, restAnyway: lockTime,
+	own: func(scope *verdict, _ *secretRecord) (time.Duration, bool) {
+		if scope.refusals < 3 {
+			return lockTime, true
+		}
+		return time.Hour, true // else this one could be the reason why the key is always locked
+	}}
+
+// user is one of those that use a secret: a credential of a project.
+type user struct {
+	*Attempts
+	rules  *lockRules
+	secret digest // what is tried
+	name   digest // whose failures the cloud counts
+	scope  string // what it is tried for: a cloud project, at an endpoint
+}
+
+func (a *Attempts) login(endpoint string, l *login) *user {
+	return &user{Attempts: a, rules: &loginRules, scope: l.project,
+		secret: a.digest("password", endpoint, l.domain, l.user, l.password), name: a.digest("user", endpoint, l.domain, l.user)}
+}
+
+func (a *Attempts) key(access, secret, session, scope string) *user {
+	return &user{Attempts: a, rules: &keyRules, scope: scope,
+		secret: a.digest("keys", access, secret, session), name: a.digest("key", access)}
+}
+
+func (a *Attempts) digest(parts ...string) (sum digest) {
+	mac := hmac.New(sha256.New, a.salt)
+	for _, part := range parts {
+		mac.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
+		mac.Write([]byte{':'})
+		mac.Write([]byte(part))
+	}
+	return digest(mac.Sum(nil))
+}
+
+// pause is why there may be no attempt, and for how long.
+type pause struct {
+	*cbr.Error
+	wait time.Duration
+}
+
+// begin waits until there may be an attempt, of which end is told then. It returns a pause if there may be none for long, and an
+// error if the context ends before.
+func (u *user) begin(ctx context.Context) (*pause, error) {
+	for {
+		u.mutex.Lock()
+		now, ended := u.clock.Now(), u.ended
+		began, why := u.try(now)
+		u.mutex.Unlock()
+		if began || why != nil {
+			return why, nil
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// try begins an attempt if there may be one now; the mutex is held. With neither true nor a pause others are to end before.
+func (u *user) try(now time.Time) (began bool, why *pause) {
+	secret, scope, row := u.records(now)
+	if why := u.pause(secret, scope, row, now); why != nil {
+		return false, why
+	}
+	free := u.rules.parallel - row.underWay
+	if free = min(free, u.rules.most-len(row.failures)-row.underWay); !secret.stands() && !scope.stands() {
+		free = min(free, 1-secret.underWay, u.rules.unproven-len(row.failures)-row.underWay)
+	}
+	if free <= 0 {
+		return false, nil
+	}
+	secret.underWay++
+	row.underWay++
+	return true, nil
+}
+
+// pause returns why there may be no attempt, whatever is under way.
+func (u *user) pause(secret *secretRecord, scope *verdict, row *row, now time.Time) *pause {
+	if scope.refused() {
+		wait, ever := u.rules.own(scope, secret)
+		if wait -= now.Sub(scope.refusedAt); !ever {
+			wait = time.Hour // to be asked again: nothing is sent
+		}
+		if wait > 0 {
+			return &pause{scope.failure, wait}
+		}
+	} else if wait := u.rules.rest - now.Sub(secret.refusedAt); secret.refused() && !scope.stands() && wait > 0 {
+		return &pause{elsewhere(secret.failure), wait}
+	}
+	most := u.rules.most
+	if !secret.stands() && !scope.stands() {
+		most = u.rules.unproven
+	}
+	if excess := len(row.failures) - most; excess >= 0 {
+		return &pause{manyFailures, u.rules.window - now.Sub(row.failures[excess])}
+	}
+	return nil
+}
+
+var (
+	// ErrRefusedElsewhere is why a password is not sent that IAM has refused to another project. It may be that one's own fault.
+	ErrRefusedElsewhere = errors.New("IAM has refused them to another project")
+	errRefusedBefore    = errors.New("they were refused before the operator started")
+	errManyFailures     = errors.New("after several failures nothing is sent for some minutes: more could lock the account")
+
+	manyFailures = &cbr.Error{Class: cbr.Transient, Untouched: true, Err: errManyFailures}
+)
+
+func elsewhere(failure *cbr.Error) *cbr.Error {
+	copied := *failure
+	copied.Err = ErrRefusedElsewhere
+	return &copied
+}
+
+// records returns what is known for a user, without failures that count no more; the mutex is held.
+func (u *user) records(now time.Time) (*secretRecord, *verdict, *row) {
+	secret, found := u.secrets[u.secret]
+	if !found {
+		u.makeRoom(now)
+		secret = &secretRecord{scopes: map[string]*verdict{}}
+		u.secrets[u.secret] = secret
+	}
+	secret.usedAt = now
+	if secret.scopes[u.scope] == nil {
+		secret.scopes[u.scope] = &verdict{}
+	}
+	counted := u.rows[u.name]
+	if counted == nil {
+		counted = &row{}
+		u.rows[u.name] = counted
+	}
+	for len(counted.failures) > 0 && now.Sub(counted.failures[0]) >= u.rules.window {
+		counted.failures = counted.failures[1:]
+	}
+	return secret, secret.scopes[u.scope], counted
+}
+
+// makeRoom forgets the secret that was used least lately, if there are many.
+func (a *Attempts) makeRoom(now time.Time) {
+	if len(a.secrets) < maxRemembered {
+		return
+	}
+	var oldest digest
+	for each, record := range a.secrets {
+		if known := a.secrets[oldest]; record.underWay == 0 && (known == nil || record.usedAt.Before(known.usedAt)) {
+			oldest = each
+		}
+	}
+	delete(a.secrets, oldest)
+	for name, row := range a.rows {
+		if row.underWay == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
+			delete(a.rows, name)
+		}
+	}
+}
+
+// result is how an attempt went.
+type result int
+
+const (
+	neither result = iota // nothing is known of the secret, and nothing was counted
+	taken
+	wrong
+	unclear // it may have been counted as a failure
+)
+
+// end notes how an attempt went that began.
+func (u *user) end(how result, failure *cbr.Error) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	now := u.clock.Now()
+	secret, scope, row := u.records(now)
+	secret.underWay--
+	row.underWay--
+	switch how {
+	case taken:
+		secret.verdict = verdict{takenAt: now, refusedAt: secret.refusedAt, failure: secret.failure}
+		*scope = verdict{takenAt: now}
+		row.failures = nil
+	case wrong:
+		u.refuse(secret, scope, failure, now)
+		row.failures = append(row.failures, now)
+	case unclear:
+		row.failures = append(row.failures, now)
+	case neither:
+	}
+	close(u.ended)
+	u.ended = make(chan struct{})
+}
+
+func (u *user) refuse(secret *secretRecord, scope *verdict, failure *cbr.Error, now time.Time) {
+	secret.refuse(failure, now, u.rules.rest)
+	scope.refuse(failure, now, u.rules.rest)
+}
+
+// wasRefused reports whether what is tried was refused for this scope, and not taken since.
+func (u *user) wasRefused() bool {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	_, scope, _ := u.records(u.clock.Now())
+	return scope.refused()
+}
+
+// prepare notes, before the first attempt, what is known from elsewhere: that another process has been refused this, and that a
+// person wants it tried once more. What keeps from a lock stays.
+func (u *user) prepare(refusedBefore, again bool) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	now := u.clock.Now()
+	secret, scope, _ := u.records(now)
+	switch {
+	case again:
+		scope.retry(now, u.rules.restAnyway)
+		secret.retry(now, u.rules.restAnyway)
+	case refusedBefore && secret.takenAt.IsZero() && secret.refusedAt.IsZero():
+		u.refuse(secret, scope, &cbr.Error{Class: cbr.Credentials, Untouched: true, Err: fmt.Errorf("%w: %w", ErrPasswordRefused, errRefusedBefore)}, now)
+	}
+}
