@@ -97,8 +97,31 @@ var refusedCredentials = slices.Concat(
 		{"with keys of no Secret", "credentials.secretRef.name", "Required value",
 			validProject(fields{"credentials.secretRef.name": absent{}, "credentials.secretRef.keys": map[string]any{"token": "t"}})},
 	},
-	refusedSecrets(), refusedKeys(),
+	refusedSecrets(), refusedKeys(), sharedKeys(),
 )
+
+// sharedKeys have two parts of the credentials stand under the same key, where the one would be told or sent as the other.
+func sharedKeys() []refusal {
+	var refused []refusal
+	for _, pair := range [][2]string{{"password", "username"}, {"password", "domainName"}, {"secretKey", "accessKey"},
+		{"securityToken", "secretKey"}, {"securityToken", "accessKey"}, {"expiresAt", "token"}} {
+		secret, other := pair[0], pair[1]
+		for what, keys := range map[string]fields{
+			"both named":                {secret: "same", other: "same"},
+			"one by its default":        {secret: other},
+			"the other by its default ": {other: secret},
+		} {
+			spec := fields{}
+			for key, name := range keys {
+				spec["credentials.secretRef.keys."+key] = name
+			}
+			refused = append(refused, refusal{fmt.Sprintf("with one key for %s and %s, %s", secret, other, what), "credentials.secretRef.keys." + secret,
+				secret + " and " + other + " must be different keys of the Secret", validProject(spec)})
+		}
+	}
+	slices.SortFunc(refused, func(a, b refusal) int { return strings.Compare(a.when, b.when) })
+	return refused
+}
 
 // refusedSecrets leave out the Secret of each type that has one.
 func refusedSecrets() []refusal {
@@ -153,6 +176,8 @@ var _ = Describe("The credentials of a CBRProject", func() {
 		Entry("under one other key", ofType(v1alpha1.CredentialsPassword, fields{"credentials.secretRef.keys.password": "pass"})),
 		Entry("under other keys", ofType(v1alpha1.CredentialsAccessKey, fields{"credentials.secretRef.keys.accessKey": "ACCESS_KEY_ID",
 			"credentials.secretRef.keys.secretKey": "secret-access.key", "credentials.secretRef.keys.securityToken": "..x", "credentials.secretRef.keys.expiresAt": "-"})),
+		Entry("under one key for the user and the account, as of the user that an account begins with",
+			ofType(v1alpha1.CredentialsPassword, fields{"credentials.secretRef.keys.username": "name", "credentials.secretRef.keys.domainName": "name"})),
 		Entry("under a key of 253 characters", projectWith("credentials.secretRef.keys.token", strings.Repeat("x", 253))),
 		Entry("under the key of the default", projectWith("credentials.secretRef.keys.token", "token")),
 		Entry("under keys of another type, which a change of the type may leave", projectWith("credentials.secretRef.keys.password", "p")),

@@ -46,6 +46,12 @@ const (
 
 // SecretKeys are the keys of the Secret under which the parts of the credentials stand.
 // +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="(has(self.password) ? self.password : 'password') != (has(self.username) ? self.username : 'username')",fieldPath=".password",reason=FieldValueInvalid,message="password and username must be different keys of the Secret"
+// +kubebuilder:validation:XValidation:rule="(has(self.password) ? self.password : 'password') != (has(self.domainName) ? self.domainName : 'domainName')",fieldPath=".password",reason=FieldValueInvalid,message="password and domainName must be different keys of the Secret"
+// +kubebuilder:validation:XValidation:rule="(has(self.secretKey) ? self.secretKey : 'secretKey') != (has(self.accessKey) ? self.accessKey : 'accessKey')",fieldPath=".secretKey",reason=FieldValueInvalid,message="secretKey and accessKey must be different keys of the Secret"
+// +kubebuilder:validation:XValidation:rule="(has(self.securityToken) ? self.securityToken : 'securityToken') != (has(self.secretKey) ? self.secretKey : 'secretKey')",fieldPath=".securityToken",reason=FieldValueInvalid,message="securityToken and secretKey must be different keys of the Secret"
+// +kubebuilder:validation:XValidation:rule="(has(self.securityToken) ? self.securityToken : 'securityToken') != (has(self.accessKey) ? self.accessKey : 'accessKey')",fieldPath=".securityToken",reason=FieldValueInvalid,message="securityToken and accessKey must be different keys of the Secret"
+// +kubebuilder:validation:XValidation:rule="(has(self.expiresAt) ? self.expiresAt : 'expiresAt') != (has(self.token) ? self.token : 'token')",fieldPath=".expiresAt",reason=FieldValueInvalid,message="expiresAt and token must be different keys of the Secret"
 type SecretKeys struct {
 	// token is the key that holds the IAM token of the type Token: token by default, 1 to 253 characters.
 	// +kubebuilder:validation:MinLength=1

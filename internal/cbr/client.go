@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +47,9 @@ type Config struct {
 	EnterpriseProjectID string
 	// Credential authenticates every call.
 	Credential Credential
+	// Hidden, if set, returns texts that must not be seen besides the secrets of the credential: of those before it, or the name of a
+	// user. It must not block.
+	Hidden func() []string
 	// Transport carries the calls: see Transports. It must not follow redirects or repeat requests.
 	Transport http.RoundTripper
 	// Timeout bounds each call; DefaultTimeout if 0.
@@ -96,13 +100,22 @@ func NewClient(config Config) (*Client, error) {
 	return &Client{
 		config: config,
 		base:   base,
-		secret: NewRedactor(config.Credential.Secrets),
+		secret: NewRedactor(config.secrets),
 		http: &http.Client{
 			Transport: config.Transport,
 			// A redirect would carry the token, a custom header, to wherever it points.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// secrets returns all texts that must not be seen.
+func (c *Config) secrets() []string {
+	secrets := c.Credential.Secrets()
+	if c.Hidden != nil {
+		secrets = append(slices.Clip(secrets), c.Hidden()...)
+	}
+	return secrets
 }
 
 // safeSegment says whether a text can stand as one segment of a URL's path.

@@ -178,6 +178,8 @@ type Surroundings struct {
 	Clock       clock.PassiveClock
 	// Changed is called when credentials that are fetched in the background have changed, or could not be fetched.
 	Changed func()
+	// Hidden returns texts that must not be seen besides the secrets of the credentials.
+	Hidden func() []string
 	// Attempts are those of all projects of the process.
 	Attempts *auth.Attempts
 	// RefusedBefore says that another process has seen the same contents refused, Again that a person wants them tried once more.
@@ -234,7 +236,7 @@ func (c *Contents) password(with Surroundings) (Credential, error) {
 		IAMEndpoint: with.IAMEndpoint, ProjectID: with.ProjectID,
 		DomainName: c.part(domainPart).value, Username: c.part(usernamePart).value, Password: c.part(passwordPart).value,
 		Transport: with.Transport, Timeout: with.Timeout, UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed,
-		Attempts: with.Attempts, RefusedBefore: with.RefusedBefore, Again: with.Again})
+		Hidden: with.Hidden, Attempts: with.Attempts, RefusedBefore: with.RefusedBefore, Again: with.Again})
 	if err != nil {
 		return nil, c.unusable("", err)
 	}

@@ -65,8 +65,9 @@ type access struct {
 	// obstacle is why CBR cannot be asked at all, the zero value if it can as far as is known.
 	obstacle standing
 	// doubt is why credentials may be no good that can be used again: CBR has refused those that were fetched just before. It lasts
-	// until CBR has answered.
-	doubt standing
+	// until a request of the kind that was refused goes well.
+	doubt       standing
+	refusedKind requestKind
 	// connects says that endpoint and credentials are complete.
 	connects bool
 	// recheck is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
@@ -199,7 +200,10 @@ const (
 // the credentials were refused.
 func (a *access) succeeded(kind requestKind) {
 	this, other := a.of(kind)
-	*this, a.doubt = circuit{proven: true}, standing{}
+	*this = circuit{proven: true}
+	if kind == a.refusedKind {
+		a.doubt = standing{}
+	}
 	if other.borrowed {
 		*other = circuit{}
 	}

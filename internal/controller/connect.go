@@ -66,7 +66,7 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	if known.inputs != p.inputs {
 		*known = access{inputs: p.inputs}
 	}
-	if known.waits(p.now) {
+	if known.waits(p.now) && !p.checksExpiry() {
 		p.wakeAt(known.retryAt(&known.reads, p.now))
 		p.wakeAt(known.retryAt(&known.calls, p.now))
 		return false, nil
@@ -113,8 +113,11 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		known.reads.until, known.calls.until = time.Time{}, time.Time{}
 	}
 	if known.closed(p.now) { // refused, and still the same
-		known.recheck = p.now.Add(contentWait)
-		p.wakeAt(known.recheck)
+		p.memory.credential.checkedAt, known.recheck = p.now, time.Time{}
+		if known.refusesCredentials() {
+			known.recheck = p.now.Add(contentWait)
+			p.wakeAt(known.recheck)
+		}
 		return false, nil
 	}
 	known.recheck = time.Time{}
@@ -255,6 +258,7 @@ func (p *pass) dial(with *content) bool {
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
 		Credential:          credential,
+		Hidden:              p.hiddenBeside(credential),
 		Transport:           transport,
 		Timeout:             p.options.CallTimeout,
 		UserAgent:           p.options.UserAgent,

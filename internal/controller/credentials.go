@@ -20,6 +20,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,10 +61,51 @@ type heldCredential struct {
 	askAt time.Time
 }
 
+// maxFormer is how many credentials are remembered that were replaced: servers may repeat their secrets, and they may be valid still.
+const maxFormer = 4
+
+// shortestName is the length from which the name of a user or an account is hidden: shorter ones are parts of any text.
+const shortestName = 4
+
+// formerCredentials are those of a project that were replaced.
+type formerCredentials struct {
+	mutex sync.Mutex // a fetch in the background asks too
+	held  []connection.Credential
+}
+
+func (f *formerCredentials) add(credential connection.Credential) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.held = append(f.held, credential)
+	f.held = f.held[max(0, len(f.held)-maxFormer):]
+}
+
+func (f *formerCredentials) secrets() (all []string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	for _, each := range f.held {
+		all = append(all, each.Secrets()...)
+	}
+	return all
+}
+
+// hiddenBeside returns what must not be seen of what CBR says besides the secrets of a credential.
+func (p *pass) hiddenBeside(credential connection.Credential) func() []string {
+	var names []string
+	if named, is := credential.(interface{ Names() []string }); is {
+		names = slices.DeleteFunc(slices.Clone(named.Names()), func(name string) bool { return len(name) < shortestName })
+	}
+	former := &p.memory.former
+	return func() []string { return append(former.secrets(), names...) }
+}
+
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
 func (m *memory) holdCredential(next *heldCredential) {
 	if fetching, closes := m.credential.Credential.(interface{ Close() }); closes {
 		fetching.Close()
+	}
+	if m.credential.Credential != nil {
+		m.former.add(m.credential.Credential)
 	}
 	m.credential = heldCredential{}
 	if next != nil {
@@ -70,9 +113,14 @@ func (m *memory) holdCredential(next *heldCredential) {
 	}
 }
 
-// renews reports whether a failure will be over when the credentials are renewed, which is under way: it tells nothing of CBR.
-func (m *memory) renews(err error) bool {
-	return m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
+// renews reports whether the failure of a request of a kind will be over when the credentials are renewed, which is under way: it
+// tells nothing of CBR.
+func (m *memory) renews(kind requestKind, err error) bool {
+	helps := m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
+	if helps && cbr.ClassOf(err) == cbr.Credentials {
+		m.access.refusedKind = kind
+	}
+	return helps
 }
 
 // credentialOf returns the credential of a content, if it can be used now.
@@ -147,6 +195,7 @@ func (p *pass) newCredential(with *content, transport http.RoundTripper, again b
 		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
 		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
 		Changed:  func() { p.requeue(p.key) },
+		Hidden:   p.memory.former.secrets,
 		Attempts: p.attempts, RefusedBefore: refusedBefore != "" && refusedBefore == with.credentials.Version, Again: again,
 	})
 }
@@ -281,11 +330,15 @@ func (p *pass) expiryTime(before *metav1.Time) *metav1.Time {
 }
 
 // warnAt is from when credentials are told to end soon, the zero time if they are not: their end is not known, or they are renewed.
+// One that is not renewed any more, as that was refused, is told at once.
 func (h *heldCredential) warnAt() time.Time {
-	if h.Credential == nil || h.Renews() || h.Expiry().IsZero() {
+	if h.Credential == nil || h.Expiry().IsZero() || h.Renews() && !h.wasRefused() {
 		return time.Time{}
 	}
 	end := h.Expiry()
+	if h.Renews() {
+		return h.checkedAt
+	}
 	return end.Add(-max(end.Sub(h.written), 0) / lastPart)
 }
 
@@ -293,7 +346,7 @@ func (h *heldCredential) warnAt() time.Time {
 func (p *pass) expiresSoon() bool {
 	from := p.memory.credential.warnAt()
 	switch {
-	case from.IsZero():
+	case from.IsZero() || p.now.Sub(p.memory.credential.Expiry()) > expiredFor:
 		return false
 	case from.After(p.now):
 		p.wakeAt(from)
@@ -336,8 +389,13 @@ func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.
 		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionCredentialsExpiring)
 		return
 	}
+	held := &p.memory.credential
 	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
-		project.Spec.Credentials.SecretRef.Name, p.memory.credential.Expiry().UTC().Format(time.RFC3339))
+		project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
+	if held.Renews() {
+		message = fmt.Sprintf("IAM refuses the name or the password in Secret %s, so that the token is not renewed. Imports stop when it ends, at %s: correct the Secret before.",
+			project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
+	}
 	meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonExpiresSoon, Message: backupsync.CleanMessage(message), ObservedGeneration: project.Generation, LastTransitionTime: now})
 }

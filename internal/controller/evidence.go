@@ -250,7 +250,7 @@ func (p *pass) heardRead(err error, what string, count int) bool {
 		p.memory.access.succeeded(aRead)
 		return true
 	}
-	if p.memory.renews(err) {
+	if p.memory.renews(aRead, err) {
 		p.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
 		p.wakeAt(p.now.Add(renewalWait))
 		return false

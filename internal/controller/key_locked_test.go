@@ -1,5 +1,3 @@
-//go:build gaps
-
 /*
 Copyright 2026 The BackupSync Authors.
 

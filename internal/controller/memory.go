@@ -61,6 +61,8 @@ type memory struct {
 	suspects suspects
 	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
 	credential heldCredential
+	// former are the credentials before it.
+	former formerCredentials
 	// access is what the latest calls have told of endpoint and credentials.
 	access access
 	// pace is how fast CBR is read.

@@ -119,8 +119,17 @@ func (r *Reconciler) collectExpiry(collected chan<- prometheus.Metric) {
 }
 
 func observeCall(call cbr.Call) {
-	requestsTotal.WithLabelValues(string(call.Operation), strconv.Itoa(call.StatusCode)).Inc()
+	requestsTotal.WithLabelValues(string(call.Operation), statusLabel(call.StatusCode)).Inc()
 	requestDuration.WithLabelValues(string(call.Operation)).Observe(call.Duration.Seconds())
+}
+
+// statusLabel is a status as a label. Those that HTTP does not know share one for each of its classes: a hostile server could answer with
+// any, and each would stay in memory.
+func statusLabel(status int) string {
+	if status != 0 && http.StatusText(status) == "" {
+		return strconv.Itoa(status/100) + "xx"
+	}
+	return strconv.Itoa(status)
 }
 
 func observeImport(backup *v1alpha1.BackupSync) {

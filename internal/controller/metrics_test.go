@@ -126,3 +126,11 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	}
 	g.Expect(gather(g, registry)).To(HaveKeyWithValue(oldest, 0.0), "nothing is pending")
 }
+
+func TestOddStatusesShareALabel(t *testing.T) {
+	for status, want := range map[int]string{0: "0", 200: "200", 401: "401", 429: "429", 599: "5xx", 499: "4xx", 299: "2xx", 999: "9xx"} {
+		if got := statusLabel(status); got != want {
+			t.Errorf("%d: %q, want %q", status, got, want)
+		}
+	}
+}

@@ -97,7 +97,13 @@ func (p *pass) probeReads(ctx context.Context) error {
 // to be wrong then. Refused credentials concern reads too.
 func (p *pass) forgetFailure() {
 	calls := &p.memory.access.calls
-	if p.project == nil || calls.failures == 0 || calls.class == cbr.Credentials || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
+	if p.project == nil || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
+		return
+	}
+	if p.memory.access.refusedKind == aCall {
+		p.memory.access.doubt = standing{}
+	}
+	if calls.failures == 0 || calls.class == cbr.Credentials {
 		return
 	}
 	if calls.closed(p.now) {
@@ -110,8 +116,11 @@ func (p *pass) forgetFailure() {
 // checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
 // are now, or what was wrong with them may be right by now.
 func (p *pass) checksAccess() bool {
-	if p.project == nil || p.project.Spec.Suspend || p.outdated != "" {
+	switch {
+	case p.project == nil || p.outdated != "":
 		return false
+	case p.project.Spec.Suspend:
+		return p.checksExpiry()
 	}
 	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero() || p.checksExpiry() || p.renewsIdle()
 }

@@ -215,7 +215,7 @@ func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 	case err == nil:
 		return
 	}
-	if r.memory.renews(err) {
+	if r.memory.renews(aCall, err) {
 		r.halt = true
 		r.wakeAt(ended.Add(renewalWait))
 		return

@@ -63,7 +63,7 @@ func NewAttempts(passive clock.PassiveClock) *Attempts {
 type secretRecord struct {
 	underWay int
 	usedAt   time.Time
-	verdict            // the latest of all scopes
+	verdict  // the latest of all scopes
 	scopes   map[string]*verdict
 }
 

@@ -61,6 +61,8 @@ type PasswordConfig struct {
 	Clock clock.PassiveClock
 	// Changed, if set, is called when a fetch has ended, from the goroutine of the fetch. No lock is held.
 	Changed func()
+	// Hidden, if set, returns texts that must not be seen besides the password and the tokens. It must not block.
+	Hidden func() []string
 	// Attempts are those of all who may use the same password, with those that it was refused: a new one if nil.
 	Attempts *Attempts
 	// RefusedBefore says that IAM has refused the same password to another process, Again that a person wants it tried once more.
@@ -79,6 +81,7 @@ func (PasswordConfig) Format(state fmt.State, _ rune) {
 type Password struct {
 	*renewer // and nothing else but pointers: formatting does not follow it
 	user     *user
+	names    []string
 }
 
 // NewPassword makes a Password. It returns an error that says what is wrong with the configuration, and repeats nothing of it.
@@ -107,12 +110,15 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 	if config.Attempts == nil {
 		config.Attempts = NewAttempts(config.Clock)
 	}
-	source := &tokenSource{login: login, clock: config.Clock, user: config.Attempts.login(endpoint.Host, login),
+	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(endpoint.Host, login),
 		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Timeout, config.Transport)}
 	source.user.prepare(config.RefusedBefore, config.Again)
-	return &Password{user: source.user, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn, static: login.secrets,
+	return &Password{user: source.user, names: []string{login.user, login.domain}, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn, static: login.secrets,
 		clock: config.Clock, changed: config.Changed})}, nil
 }
+
+// Names returns the names of the user and of the account, which IAM and CBR may repeat.
+func (p *Password) Names() []string { return p.names }
 
 // WasRefused reports whether IAM has refused the password for this project, and not taken it since.
 func (p *Password) WasRefused() bool { return p.user.wasRefused() }
@@ -223,9 +229,10 @@ func (l *login) body() []byte {
 // tokenSource is IAM.
 type tokenSource struct {
 	*service
-	login *login
-	user  *user
-	clock clock.PassiveClock
+	login  *login
+	user   *user
+	hidden func() []string // nil for none
+	clock  clock.PassiveClock
 }
 
 // fetchInTurn is fetch when it may be: no password is sent that was refused, and few at a time.
@@ -260,7 +267,7 @@ func resultOf(failed *setback) (result, *cbr.Error) {
 
 func (s *tokenSource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	began := s.clock.Now()
-	x := exchange{s.service, s.login.secrets, []string{s.login.user, s.login.domain}}
+	x := exchange{s.service, s.secrets, []string{s.login.user, s.login.domain}}
 	failed = x.post(ctx, s.login.body(), "", http.StatusCreated, func(x exchange, response *http.Response) (failed *setback) {
 		got, failed = x.token(response, began)
 		return failed
@@ -269,6 +276,14 @@ func (s *tokenSource) fetch(ctx context.Context) (got fetched, failed *setback) 
 		s.login.judge(failed)
 	}
 	return got, failed
+}
+
+func (s *tokenSource) secrets() []string {
+	secrets := s.login.secrets()
+	if s.hidden != nil {
+		secrets = append(secrets, s.hidden()...)
+	}
+	return secrets
 }
 
 // token is what IAM issued.

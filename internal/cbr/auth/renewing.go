@@ -75,8 +75,8 @@ var (
 	strayPace      = pace{time.Minute, 15 * time.Minute} // an answer of something else, or none that can be used
 	permissionPace = pace{15 * time.Minute, 15 * time.Minute}
 	hourlyPace     = pace{time.Hour, time.Hour}
-	refusalPace    = pace{10 * time.Second, time.Hour} // CBR refuses what was fetched just before
-	refusedPace    = pace{time.Minute, time.Minute} // what IAM refuses: Attempts know when it may be sent again
+	refusalPace    = pace{10 * time.Second, time.Hour}       // CBR refuses what was fetched just before
+	refusedPace    = pace{time.Minute, time.Minute}          // what IAM refuses: Attempts know when it may be sent again
 	lostPace       = pace{10 * time.Second, 5 * time.Minute} // a password that was sent, and may have been refused
 )
 
@@ -137,7 +137,7 @@ type renewer struct {
 
 	mutex    sync.Mutex
 	current  *issued
-	previous *issued // calls under way may still carry it: its secrets stay hidden
+	former   []*issued // some may still be valid, or be carried by calls under way: their secrets stay hidden
 	fetching bool
 	due      time.Time  // of the next fetch; zero stands for at once
 	failures int        // of fetches, in a row
@@ -202,7 +202,7 @@ func (*renewer) Renews() bool { return true }
 
 // Authorize adds the headers of what is there. Without anything it returns why, as a *cbr.Error, and does not wait.
 func (r *renewer) Authorize(ctx context.Context, request *http.Request, body []byte) error {
-	credential, err := r.usable() //nolint:contextcheck // a fetch that it starts is for other requests too
+	credential, err := r.usable()
 	if err != nil {
 		return err
 	}
@@ -228,12 +228,15 @@ func (r *renewer) usable() (cbr.Credential, error) {
 	}
 }
 
-// Secrets returns the texts that must not be seen: what a fetch takes, what the latest brought, and the one before.
+// maxFormer is how many credentials are remembered for the sake of their secrets that were replaced.
+const maxFormer = 4
+
+// Secrets returns the texts that must not be seen: what a fetch takes, what the latest brought, and some before.
 func (r *renewer) Secrets() []string {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	secrets := r.static()
-	for _, each := range []*issued{r.current, r.previous} {
+	for _, each := range append(r.former[:len(r.former):len(r.former)], r.current) {
 		if each != nil {
 			secrets = append(secrets, each.credential.Secrets()...)
 		}
@@ -278,7 +281,8 @@ func (r *renewer) ended(began time.Time, got fetched, failed *setback) {
 // drop takes what is there out of use; the mutex is held.
 func (r *renewer) drop() {
 	if r.current != nil {
-		r.previous, r.current = r.current, nil
+		r.former, r.current = append(r.former, r.current), nil
+		r.former = r.former[max(0, len(r.former)-maxFormer):]
 	}
 }
 

@@ -257,10 +257,10 @@ func TestFailedFetchesFollowEachOtherSlowlier(t *testing.T) {
 		answer         func(*cbrtest.IAM)
 		first, longest time.Duration
 	}{
-		"not there":   {func(iam *cbrtest.IAM) { answerAll(iam, 404, "{}") }, 48 * time.Second, 15 * time.Minute},
-		"throttled":   {func(iam *cbrtest.IAM) { answerAll(iam, 429, "") }, 8 * time.Second, 5 * time.Minute},
-		"a page":      {func(iam *cbrtest.IAM) { answerAll(iam, 403, "<html>") }, 48 * time.Second, 15 * time.Minute},
-		"forbidden":   {func(iam *cbrtest.IAM) { answerAll(iam, 403, "{}") }, 12 * time.Minute, 15 * time.Minute},
+		"not there": {func(iam *cbrtest.IAM) { answerAll(iam, 404, "{}") }, 48 * time.Second, 15 * time.Minute},
+		"throttled": {func(iam *cbrtest.IAM) { answerAll(iam, 429, "") }, 8 * time.Second, 5 * time.Minute},
+		"a page":    {func(iam *cbrtest.IAM) { answerAll(iam, 403, "<html>") }, 48 * time.Second, 15 * time.Minute},
+		"forbidden": {func(iam *cbrtest.IAM) { answerAll(iam, 403, "{}") }, 12 * time.Minute, 15 * time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			iam := cbrtest.NewIAM(cbrtest.IAMOptions{})

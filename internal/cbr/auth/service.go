@@ -175,12 +175,15 @@ func parseURL(text string) (*url.URL, error) {
 var errIssuedExpired = errors.New("what it issues has already expired, by its own clock and by ours")
 
 // lifeOf returns how long something lives that ends at a time of the server's clock. That clock is read from the answer's Date
-// header, as ours may be off; without one, ours must do. It returns 0 if the life is not known.
+// header, as ours may be off; without one, ours must do. Of two lives by two clocks the shorter one is believed: to renew early does
+// no harm. It returns 0 if the life is not known.
 func lifeOf(end time.Time, response *http.Response, began time.Time) (time.Duration, error) {
 	date, dateErr := http.ParseTime(response.Header.Get("Date"))
 	switch {
 	case end.IsZero():
 		return 0, nil
+	case dateErr == nil && end.After(date) && end.After(began):
+		return min(end.Sub(date), end.Sub(began)), nil
 	case dateErr == nil && end.After(date):
 		return end.Sub(date), nil
 	case end.After(began):
