@@ -70,15 +70,15 @@ type secretRecord struct {
 // verdict is how attempts went of late.
 type verdict struct {
 	takenAt, refusedAt time.Time
-	refusals           int        // in a row, without those that were under way at the time of the one before
+	refusals           int        // since it was taken, without those that were under way at the time of the one before
 	failure            *cbr.Error // the latest refusal
 }
 
 // stands reports whether it was taken, and not refused since.
-func (v *verdict) stands() bool { return v.takenAt.After(v.refusedAt) }
+func (v *verdict) stands() bool { return v.refusals == 0 && !v.takenAt.IsZero() }
 
 // refused reports whether it was refused, and not taken since.
-func (v *verdict) refused() bool { return !v.refusedAt.IsZero() && !v.stands() }
+func (v *verdict) refused() bool { return v.refusals > 0 }
 
 func (v *verdict) refuse(failure *cbr.Error, now time.Time, rest time.Duration) {
 	if v.refusals == 0 || now.Sub(v.refusedAt) >= rest {
@@ -90,7 +90,7 @@ func (v *verdict) refuse(failure *cbr.Error, now time.Time, rest time.Duration) 
 // retry lets what was refused be tried once more after a rest, as if it had been refused for the first time.
 func (v *verdict) retry(now time.Time, rest time.Duration) {
 	if v.refusals = min(v.refusals, 1); now.Sub(v.refusedAt) >= rest {
-		v.refusals, v.refusedAt = 0, time.Time{}
+		v.refusals = 0
 	}
 }
 
@@ -298,8 +298,7 @@ func (u *user) end(how result, failure *cbr.Error) {
 	row.underWay--
 	switch how {
 	case taken:
-		secret.verdict = verdict{takenAt: now, refusedAt: secret.refusedAt, failure: secret.failure}
-		*scope = verdict{takenAt: now}
+		secret.verdict, *scope = verdict{takenAt: now}, verdict{takenAt: now}
 		row.failures = nil
 	case wrong:
 		u.refuse(secret, scope, failure, now)
@@ -336,7 +335,7 @@ func (u *user) prepare(refusedBefore, again bool) {
 	case again:
 		scope.retry(now, u.rules.restAnyway)
 		secret.retry(now, u.rules.restAnyway)
-	case refusedBefore && secret.takenAt.IsZero() && secret.refusedAt.IsZero():
+	case refusedBefore && secret.takenAt.IsZero() && !secret.refused():
 		u.refuse(secret, scope, &cbr.Error{Class: cbr.Credentials, Untouched: true, Err: fmt.Errorf("%w: %w", ErrPasswordRefused, errRefusedBefore)}, now)
 	}
 }

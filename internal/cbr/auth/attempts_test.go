@@ -1,0 +1,180 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package auth
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
+
+	"backupsync.dev/operator/internal/cbr"
+)
+
+// counter is what the cloud counts of one user, or of one access key.
+type counter struct{ failures []time.Time }
+
+// lately returns how many failures there were in a time before now.
+func (c *counter) lately(now time.Time, window time.Duration) int {
+	count := 0
+	for _, at := range c.failures {
+		if now.Sub(at) < window {
+			count++
+		}
+	}
+	return count
+}
+
+// underWay is an attempt that has begun.
+type underWay struct {
+	user          *user
+	secret, scope int
+	name          int
+}
+
+// Whatever is tried by whom, and however it ends, the cloud never counts so many failures that it locks; and who has been taken before
+// never waits longer than the cloud would have locked.
+func TestNothingThatIsTriedLocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules *lockRules
+		bears int // failures within the window
+	}{
+		"passwords": {&loginRules, 4},
+		"keys":      {&keyRules, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+				clock := clocktesting.NewFakePassiveClock(start)
+				attempts := NewAttempts(clock)
+				cloud := map[int]*counter{0: {}, 1: {}}
+				var running []underWay
+				right := 0 // the secret that is good, -1 for none: it may be replaced in the cloud
+				finish := func(which int, lost bool) {
+					each := running[which]
+					running = slices.Delete(running, which, which+1)
+					counted, good := cloud[each.name], each.secret == right && each.scope != 0
+					if good {
+						counted.failures = nil
+					} else {
+						counted.failures = append(counted.failures, clock.Now())
+					}
+					switch {
+					case lost && c.rules == &loginRules:
+						each.user.end(unclear, nil)
+					case good:
+						each.user.end(taken, nil)
+					default:
+						each.user.end(wrong, &cbr.Error{Class: cbr.Credentials})
+					}
+					if lately := counted.lately(clock.Now(), c.rules.window); lately > c.bears {
+						rt.Fatalf("%s: the cloud counts %d failures", clock.Now().Sub(start), lately)
+					}
+				}
+				for range rapid.IntRange(50, 300).Draw(rt, "steps") {
+					switch rapid.IntRange(0, 5).Draw(rt, "step") {
+					case 0, 1, 2:
+						owner, secret, scope := rapid.IntRange(0, 1).Draw(rt, "name"), rapid.IntRange(0, 3).Draw(rt, "secret"), rapid.IntRange(0, 3).Draw(rt, "scope")
+						if rapid.Bool().Draw(rt, "likely") {
+							owner, secret = 0, 0
+						}
+						tried := &user{Attempts: attempts, rules: c.rules, scope: fmt.Sprint(scope),
+							secret: attempts.digest("s", fmt.Sprint(owner, secret)), name: attempts.digest("n", fmt.Sprint(owner))}
+						if rapid.IntRange(0, 20).Draw(rt, "again") == 0 {
+							tried.prepare(false, true)
+						}
+						_, verdict, _ := tried.records(clock.Now())
+						proven := verdict.stands()
+						began, why := tried.try(clock.Now())
+						if began {
+							running = append(running, underWay{tried, secret, scope, owner})
+						}
+						if proven && why != nil && why.wait > c.rules.window {
+							rt.Fatalf("what was taken waits for %s", why.wait)
+						}
+					case 3:
+						if len(running) > 0 {
+							finish(rapid.IntRange(0, len(running)-1).Draw(rt, "which"), rapid.IntRange(0, 4).Draw(rt, "lost") == 0)
+						}
+					case 4:
+						right = rapid.IntRange(-1, 1).Draw(rt, "right")
+					default:
+						clock.SetTime(clock.Now().Add(time.Duration(rapid.IntRange(0, 600).Draw(rt, "seconds")) * time.Second))
+					}
+				}
+			})
+		})
+	}
+}
+
+// Many contents come and go: what is remembered is bounded, and of what was used last nothing is lost.
+func TestWhatIsRememberedOfAttemptsIsBounded(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	attempts := NewAttempts(clock)
+	for i := range 3 * maxRemembered {
+		clock.SetTime(clock.Now().Add(10 * time.Minute))
+		tried := attempts.login("iam", &login{domain: "d", user: fmt.Sprint(i), password: "p", project: "x"})
+		if began, why := tried.try(clock.Now()); !began {
+			t.Fatalf("attempt %d: %v", i, why)
+		}
+		tried.end(wrong, &cbr.Error{Class: cbr.Credentials})
+		if !tried.wasRefused() {
+			t.Fatalf("attempt %d is not remembered", i)
+		}
+	}
+	if len(attempts.secrets) > maxRemembered || len(attempts.rows) > maxRemembered+1 {
+		t.Errorf("%d secrets and %d users are remembered", len(attempts.secrets), len(attempts.rows))
+	}
+}
+
+// A project that cannot use a password, as it is another account's, does not keep others from it that can.
+func TestAProjectThatIsToBlameHoldsUpNoOther(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	attempts := NewAttempts(clock)
+	of := func(project string) *user {
+		return attempts.login("iam", &login{domain: "d", user: "u", password: "p", project: project})
+	}
+	try := func(project string, good, want bool) {
+		t.Helper()
+		tried := of(project)
+		began, why := tried.try(clock.Now())
+		if began != want {
+			t.Fatalf("%s: began %v, %v", project, began, why)
+		}
+		switch {
+		case began && good:
+			tried.end(taken, nil)
+		case began:
+			tried.end(wrong, &cbr.Error{Class: cbr.Credentials})
+		}
+	}
+	try("bad", false, true)
+	try("good", true, false)
+	clock.SetTime(clock.Now().Add(20 * time.Minute))
+	try("bad", false, false)
+	try("good", true, true)
+	try("another", true, true)
+	try("bad", false, false)
+	clock.SetTime(clock.Now().Add(time.Hour))
+	try("bad", false, true)
+	try("good", true, true)
+	try("another", true, true)
+	try("third", true, true)
+}
