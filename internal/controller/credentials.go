@@ -308,8 +308,7 @@ var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,
 var rejections = map[v1alpha1.CredentialsType]explanation{
 	v1alpha1.CredentialsToken: tokenRejected,
 	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the access key (%s). Check that the keys in the Secret belong together, are active and not over. Tried again after 5 minutes, later every hour, " +
-			"and when the Secret changes.", ""},
+		"CBR refuses the access key (%s). Check that the keys in the Secret belong together and are active. Tried again as they are after 5 minutes, later every hour.", ""},
 	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,

@@ -21,6 +21,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -42,6 +44,9 @@ import (
 // scripted plays a directed script in a world of its own, and fails the test with all that the audit has found.
 func scripted(t *testing.T, policy v1alpha1.LookupPolicy, backups int, script func(t *testing.T, w *world)) {
 	t.Helper()
+	if leftOut(t) {
+		return
+	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -56,6 +61,16 @@ func scripted(t *testing.T, policy v1alpha1.LookupPolicy, backups int, script fu
 		}
 		w.end(cancel)
 	})
+}
+
+// leftOut reports whether a row of a table is not played: with the race detector one of several is, without it all are. The rows run
+// through the same code, and make test plays them both ways.
+func leftOut(t *testing.T) bool {
+	t.Helper()
+	const oneOf = 8
+	sum := fnv.New32a()
+	_, _ = io.WriteString(sum, t.Name()) // never fails
+	return raceDetector && strings.Contains(t.Name(), "/") && sum.Sum32()%oneOf != 0
 }
 
 // excerpt is the beginning and the end of what has happened.
