@@ -258,6 +258,8 @@ var (
 		"No password is sent to IAM (%s). The name is looked up again after a pause of at most 5 minutes.", ""}
 	podFetchFails = explanation{v1alpha1.ReasonCredentialsMissing,
 		"The cluster does not give keys to the operator's pod (%s). It is tried again after a pause; if this lasts, check the pod identity of its service account.", ""}
+	restsFromFailures = explanation{v1alpha1.ReasonThrottled,
+		"The operator asks IAM for no token for at most 15 minutes: %s. It is asked again by itself.", ""}
 	refusedElsewhere = explanation{v1alpha1.ReasonCredentialsRejected,
 		"IAM refused the same name and password to another CBRProject (%s). Correct the Secret. As wrong passwords lock an account, they are tried for this project " +
 			"only after 20 minutes.", tryLogin}
@@ -272,6 +274,8 @@ func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
 	switch {
 	case auth.RefusedByCBR(err):
 		said = freshRefused
+	case errors.Is(err, auth.ErrManyFailures):
+		return restsFromFailures.about(auth.ErrManyFailures.Error())
 	case errors.Is(err, auth.ErrRefusedElsewhere):
 		said = refusedElsewhere
 	case kind == v1alpha1.CredentialsPodIdentity:

@@ -115,6 +115,21 @@ func TestEachWrongPasswordIsSentOnce(t *testing.T) {
 	})
 }
 
+// Somebody tries many: the account stays unlocked, and the right one is tried as soon as that is safe. Nobody says that it was refused.
+func TestManyWrongPasswordsDoNotLockTheAccount(t *testing.T) {
+	withCredentials(t, v1alpha1.CredentialsPassword, map[string]string{v1alpha1.PasswordKey: "wr0ng-0"}, 1, func(c *tenant) {
+		for i := range 10 {
+			c.editPart(v1alpha1.PasswordKey, fmt.Sprintf("wr0ng-%d", i))
+			c.goOn(time.Minute)
+		}
+		c.want("requests to IAM", c.asked(), 4, 4)
+		c.editPart(v1alpha1.PasswordKey, cbrtest.Password)
+		c.becomes(30*time.Second, v1alpha1.ReasonThrottled)
+		c.says("The operator asks IAM for no token for at most 15 minutes", "could lock the account")
+		c.imports(15 * time.Minute)
+	})
+}
+
 // What IAM answers while it fails, and how long it takes at most until all is well again.
 func TestIAMThatFails(t *testing.T) {
 	page := func(status int) func(http.ResponseWriter, *http.Request) bool {

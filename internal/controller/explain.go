@@ -24,6 +24,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 )
 
 // refusesProject reports whether a look-up was refused in the words of an API, if not of CBR's own: so are wrong project ids.
@@ -66,6 +67,9 @@ var failsItself = map[requestKind]explanation{
 	aRead: {reason: v1alpha1.ReasonEndpointUnavailable,
 		format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the operator's log has the request ids."},
 }
+
+// keyRests is that of calls that are not made, as their failure could lock an access key.
+var keyRests = explanation{v1alpha1.ReasonThrottled, "Calls rest for at most 5 minutes: %s. They resume automatically.", ""}
 
 // lookUpsRefused is that of look-ups that are refused for what they are.
 var lookUpsRefused = explanation{v1alpha1.ReasonRequestsRefused,
@@ -118,6 +122,9 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 	}
 	if leadsToRefused(err) {
 		said = notAllowed
+	}
+	if errors.Is(err, auth.ErrKeyRests) {
+		return keyRests.about(auth.ErrKeyRests.Error())
 	}
 	return said.about(describe(err))
 }

@@ -118,6 +118,21 @@ func TestAKeyThatIsTriedForLongStaysUsableForOthers(t *testing.T) {
 	})
 }
 
+// Who corrects the secret key again and again is not told that the right one was refused, and waits for five minutes at most.
+func TestAnAccessKeyThatIsCorrectedSeveralTimes(t *testing.T) {
+	withCredentials(t, v1alpha1.CredentialsAccessKey, withWrongKey, 1, func(c *tenant) {
+		for round := range 6 {
+			c.editPart(v1alpha1.SecretKeyKey, strings.Repeat(fmt.Sprint("wr0ng", round), 7))
+			c.goOn(20 * time.Second)
+		}
+		c.want("failed signatures", c.refused(), 3, 5)
+		c.replaceSecret(v1alpha1.CredentialsAccessKey, nil)
+		c.becomes(30*time.Second, v1alpha1.ReasonThrottled)
+		c.says("Calls rest for at most 5 minutes: requests with this access key were refused several times")
+		c.imports(5 * time.Minute)
+	})
+}
+
 // locked reports whether the cloud refuses a request that is signed with a key.
 func (c *tenant) locked(key cbrtest.Key) bool {
 	signer, err := auth.NewAccessKey(auth.AccessKeyConfig{Access: []byte(key.Access), Secret: []byte(key.Secret), ProjectID: cbrtest.ProjectID})

@@ -73,7 +73,9 @@ const lockTime = 5 * time.Minute
 var (
 	errNoKey     = errors.New("there is no access key to sign with")
 	errProjectID = errors.New("the project id contains white space or characters that cannot be in an HTTP header")
-	// ErrKeyLocked is why nothing is signed.
+	// ErrKeyRests is why nothing is signed for some minutes, whether or not the secret key is right: others beside it were wrong.
+	ErrKeyRests = errors.New("requests with this access key were refused several times in 5 minutes, and more could lock it")
+	// ErrKeyLocked is why nothing is signed with what was refused.
 	ErrKeyLocked = errors.New("the access key was refused, and is not used for some minutes: the cloud locks a key after several failures")
 )
 
@@ -133,6 +135,8 @@ func (k *AccessKey) begin(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return &cbr.Error{Class: cbr.Transient, Untouched: true, Err: fmt.Errorf("wait for other requests with the access key: %w", err)}
+	case why != nil && why.Error == manyFailures:
+		return &cbr.Error{Class: cbr.Transient, Untouched: true, RetryAfter: why.wait, Err: ErrKeyRests}
 	case why != nil:
 		return &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: why.wait, Err: ErrKeyLocked}
 	default:

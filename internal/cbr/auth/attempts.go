@@ -113,12 +113,12 @@ type lockRules struct {
 	own func(scope *verdict, secret *secretRecord) (wait time.Duration, ever bool)
 }
 
-var loginRules = lockRules{window: 15 * time.Minute, most: 4, unproven: 3, parallel: 3, rest: 20 * time.Minute,
+var loginRules = lockRules{window: 15 * time.Minute, most: 4, unproven: 4, parallel: 3, rest: 20 * time.Minute,
 	own: func(scope *verdict, secret *secretRecord) (time.Duration, bool) {
 		return time.Hour, secret.takenAt.After(scope.refusedAt) // it is the project that is refused then
 	}}
 
-var keyRules = lockRules{window: lockTime, most: 5, unproven: 3, parallel: 5, rest: lockTime, restAnyway: lockTime,
+var keyRules = lockRules{window: lockTime, most: 5, unproven: 4, parallel: 5, rest: lockTime, restAnyway: lockTime,
 	own: func(scope *verdict, _ *secretRecord) (time.Duration, bool) {
 		if scope.refusals < 3 {
 			return lockTime, true
@@ -225,9 +225,11 @@ var (
 	// ErrRefusedElsewhere is why a password is not sent that IAM has refused to another project. It may be that one's own fault.
 	ErrRefusedElsewhere = errors.New("IAM has refused them to another project")
 	errRefusedBefore    = errors.New("they were refused before the operator started")
-	errManyFailures     = errors.New("after several failures nothing is sent for some minutes: more could lock the account")
+	// ErrManyFailures is why a password is not sent for some minutes, whether or not it is right: others of the same user were wrong, or
+	// answers were lost.
+	ErrManyFailures = errors.New("requests for this user have failed several times in 15 minutes, and more could lock the account")
 
-	manyFailures = &cbr.Error{Class: cbr.Transient, Untouched: true, Err: errManyFailures}
+	manyFailures = &cbr.Error{Class: cbr.Transient, Untouched: true, Err: ErrManyFailures}
 )
 
 func elsewhere(failure *cbr.Error) *cbr.Error {
