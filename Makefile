@@ -24,7 +24,7 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 .PHONY: test
 test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*)$$' ./...
-	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^TestController$$' ./internal/controller ./internal/cbr/evidence # whole tables, and the teeth
+	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^TestController$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence # whole tables, measures of memory, and the teeth
 	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	$(FLOW)

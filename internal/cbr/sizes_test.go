@@ -119,6 +119,9 @@ func expectModest(t *testing.T, name string, operation cbr.Operation, status int
 
 // No answer may take the memory of the process: it would be there again after each start.
 func TestMemoryOfAnyAnswerIsBounded(t *testing.T) {
+	if raceDetector {
+		t.Skip("memory is measured without the race detector")
+	}
 	for name := range bombs {
 		for operation := range members {
 			if readToTheEnd[name] && operation != cbr.OperationListTasks && operation != cbr.OperationGetBackup {
