@@ -58,6 +58,9 @@ type Import struct {
 	OperationLogID string `json:"operation_log_id"`
 }
 
+// Fold returns the id of a backup or task as ids are compared: CBR may spell them in other case than they were sent in.
+func Fold(id string) string { return strings.ToLower(id) }
+
 // OperationSync is the operation_type of the tasks that ImportBackups starts.
 const OperationSync = "sync"
 

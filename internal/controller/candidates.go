@@ -29,6 +29,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // Defaults of the durations that the CRD defaults: they hold for objects that were stored without them.
@@ -121,7 +122,7 @@ func (p *pass) underWay() map[string]struct{} {
 			continue
 		}
 		for _, item := range submission.Items {
-			ids[fold(item.BackupID)] = struct{}{}
+			ids[cbr.Fold(item.BackupID)] = struct{}{}
 		}
 	}
 	return ids
@@ -134,7 +135,7 @@ func (p *pass) noteArrivals() []candidate {
 	p.memory.arrivals.begin()
 	for _, backup := range slices.Concat(p.pending, p.rest) {
 		at := p.memory.arrivals.of(backup, p.now)
-		if _, released := p.memory.suspects.released[fold(backup.Spec.BackupID)]; released {
+		if _, released := p.memory.suspects.released[cbr.Fold(backup.Spec.BackupID)]; released {
 			at = p.memory.arrivals.anew(backup, p.now)
 		}
 		present = append(present, candidate{BackupSync: backup, arrived: at})
@@ -210,7 +211,7 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if _, handled := p.handled[backup.UID]; handled {
 		return false
 	}
-	id := fold(backup.Spec.BackupID)
+	id := cbr.Fold(backup.Spec.BackupID)
 	if _, recorded := p.recorded[id]; recorded || p.memory.suspects.waits(id) {
 		return false
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // confirm makes sure of what is planned: it asks the API server (verify) and CBR (observe). It does both at the same time,
@@ -75,7 +76,7 @@ func (p *pass) mayLook(ctx context.Context) (bool, error) {
 func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
 	asked := foldedIDs(wanted)
 	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
-		_, looked := asked[fold(member.Spec.BackupID)]
+		_, looked := asked[cbr.Fold(member.Spec.BackupID)]
 		if looked || !p.needsLook(member.BackupSync) {
 			return false
 		}

@@ -91,7 +91,7 @@ func newKnowledge() knowledge {
 // carried notes that a call with backups was made, and when it has settled.
 func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 	for _, item := range items {
-		if id := fold(item.BackupID); settled.After(k.settled[id]) {
+		if id := cbr.Fold(item.BackupID); settled.After(k.settled[id]) {
 			k.settled[id] = settled
 		}
 	}
@@ -105,7 +105,7 @@ func (k *knowledge) pruneWaits(pending ...[]*v1alpha1.BackupSync) {
 	left := make(map[string]pause, len(k.waits))
 	for _, backups := range pending {
 		for _, backup := range backups {
-			id := fold(backup.Spec.BackupID)
+			id := cbr.Fold(backup.Spec.BackupID)
 			if wait, waits := k.waits[id]; waits && !backup.Spec.Suspend {
 				left[id] = wait
 			}
@@ -270,13 +270,13 @@ func (p *pass) awaitsQuietly(backup *v1alpha1.BackupSync) {
 // pauses notes that a backup is not sent before CBR is asked again, and asks for the pass that does.
 func (p *pass) pauses(backup *v1alpha1.BackupSync, why pause) {
 	why.request = backupsync.RequestOf(backup)
-	p.memory.evidence.waits[fold(backup.Spec.BackupID)] = why
+	p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
 	p.wakeAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
 func (p *pass) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
-	now, next := p.options.Clock.Now(), p.memory.evidence.waits[fold(backup.Spec.BackupID)]
+	now, next := p.options.Clock.Now(), p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	if next.since.IsZero() {
 		next.since = now
 	}
@@ -339,7 +339,7 @@ func undecided(verdict evidence.Verdict, before string) bool {
 func foldedIDs(backups []*v1alpha1.BackupSync) map[string]struct{} {
 	ids := make(map[string]struct{}, len(backups))
 	for _, backup := range backups {
-		ids[fold(backup.Spec.BackupID)] = struct{}{}
+		ids[cbr.Fold(backup.Spec.BackupID)] = struct{}{}
 	}
 	return ids
 }

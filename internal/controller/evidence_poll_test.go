@@ -66,7 +66,7 @@ func TestAFailedImportIsTriedAgain(t *testing.T) {
 				w.editProject(func(spec *v1alpha1.CBRProjectSpec) { limit := int32(3); spec.Retry.Limit = &limit })
 				w.configure(func(o *cbrtest.Options) { o.FailedInError = left })
 				w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
-					if len(w.audit.taken[fold(item.ID)]) == 0 {
+					if len(w.audit.taken[cbr.Fold(item.ID)]) == 0 {
 						return cbrtest.Outcome{Status: cbr.TaskFailed, Code: "BackupService.1006"}
 					}
 					return cbrtest.Outcome{}

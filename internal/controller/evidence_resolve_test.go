@@ -175,7 +175,7 @@ func TestALostCallEndsAsItsBackups(t *testing.T) {
 						o.HideTaskBackup = true
 					})
 					w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
-						if item.ID == itemOf(0).ID && w.audit.taken[fold(item.ID)] == nil {
+						if item.ID == itemOf(0).ID && w.audit.taken[cbr.Fold(item.ID)] == nil {
 							return cbrtest.Outcome{Status: ended, BackupStatus: string(status)}
 						}
 						return cbrtest.Outcome{}
@@ -309,7 +309,7 @@ func retriesWithAnotherClock(t *testing.T, w *world, first, second time.Duration
 	set := &aheadClock{by: first}
 	w.actors[0].reconciler.options.Clock = set
 	w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
-		if w.audit.taken[fold(item.ID)] == nil {
+		if w.audit.taken[cbr.Fold(item.ID)] == nil {
 			return cbrtest.Outcome{Status: cbr.TaskFailed, Code: "BackupService.1006"}
 		}
 		return cbrtest.Outcome{}

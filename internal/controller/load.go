@@ -30,7 +30,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // Indexes of the cache over BackupSyncs.
@@ -92,9 +92,6 @@ func unscoped(name string, keys client.IndexerFunc) toolscache.Indexers {
 func backupKey(backupID string) string {
 	return strconv.FormatUint(uint64(markOf(backupID)%backupBuckets), 36)
 }
-
-// fold returns a backup id as ids are compared: CBR does not tell upper from lower case.
-func fold(backupID string) string { return evidence.Fold(backupID) }
 
 // syncsForBackup returns the BackupSyncs of the project that declare a backup: usually one. They must not be changed. The cache
 // is as new as load has left it, with all that earlier passes have written: to wait for writes here, as other lists do, would be to
@@ -184,7 +181,7 @@ func (p *pass) setProject(project *v1alpha1.CBRProject) {
 	p.recorded = map[string]struct{}{}
 	for _, submission := range project.Status.Journal.Submissions {
 		for _, item := range submission.Items {
-			p.recorded[fold(item.BackupID)] = struct{}{}
+			p.recorded[cbr.Fold(item.BackupID)] = struct{}{}
 		}
 	}
 }

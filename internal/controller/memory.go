@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
@@ -149,13 +150,13 @@ func (m *memory) sawLive(backup *v1alpha1.BackupSync) {
 func (m *memory) noteForeign(backupID string) {
 	m.floors.Lock()
 	defer m.floors.Unlock()
-	m.foreign[fold(backupID)] = struct{}{}
+	m.foreign[cbr.Fold(backupID)] = struct{}{}
 }
 
 // isForeign reports whether CBR has accepted a backup from a BackupSync of another project.
 func (m *memory) isForeign(backupID string) bool {
 	m.floors.Lock()
 	defer m.floors.Unlock()
-	_, foreign := m.foreign[fold(backupID)]
+	_, foreign := m.foreign[cbr.Fold(backupID)]
 	return foreign
 }

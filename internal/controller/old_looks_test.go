@@ -125,7 +125,7 @@ func TestALostCallIsNotGivenTheTaskOfAnEarlierImport(t *testing.T) {
 		t.Run(string(ended), func(t *testing.T) {
 			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
 				w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
-					if len(w.audit.taken[fold(item.ID)]) == 0 {
+					if len(w.audit.taken[cbr.Fold(item.ID)]) == 0 {
 						return cbrtest.Outcome{Status: ended}
 					}
 					return cbrtest.Outcome{}

@@ -26,6 +26,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
@@ -120,7 +121,7 @@ func (c *preflight) run(ctx context.Context, source evidence.Source) {
 func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
 	unknown := 0
 	for _, backup := range wanted {
-		id := fold(backup.Spec.BackupID)
+		id := cbr.Fold(backup.Spec.BackupID)
 		_, waited := p.memory.evidence.waits[id]
 		switch {
 		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settlesAt(id)):
@@ -140,7 +141,7 @@ func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 	questions := make([]evidence.Question, 0, len(wanted))
 	asked := make(map[string]struct{}, len(wanted))
 	add := func(backup *v1alpha1.BackupSync) {
-		id := fold(backup.Spec.BackupID)
+		id := cbr.Fold(backup.Spec.BackupID)
 		if _, already := asked[id]; !already {
 			asked[id] = struct{}{}
 			questions = append(questions, p.questionOf(backup))
@@ -168,7 +169,7 @@ func probesOf(planned schedule, wanted []*v1alpha1.BackupSync) []string {
 		first := rand.IntN(len(call))
 		for i := range call {
 			id := call[(first+i)%len(call)].Spec.BackupID
-			if _, is := looked[fold(id)]; is {
+			if _, is := looked[cbr.Fold(id)]; is {
 				probes = append(probes, id)
 				break
 			}
@@ -214,7 +215,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		verdict := judge.Verdict(p.questionOf(backup))
 		switch {
 		case verdict.Kind == evidence.Absent:
-			delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
+			delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
 			if verdict.Task != "" {
 				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 			}
@@ -264,7 +265,7 @@ func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) chan
 	now := metav1.NewTime(p.options.Clock.Now())
 	p.handle(backup)
 	p.memory.suspects.settled(backup.Spec.BackupID)
-	delete(p.memory.evidence.waits, fold(backup.Spec.BackupID))
+	delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
 	switch {
 	case verdict.Kind == evidence.Broken:
 		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", nil, now))
@@ -282,7 +283,7 @@ func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) chan
 func (p *pass) drop(backups []*v1alpha1.BackupSync) {
 	dropped := foldedIDs(backups)
 	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
-		_, is := dropped[fold(member.Spec.BackupID)]
+		_, is := dropped[cbr.Fold(member.Spec.BackupID)]
 		return is
 	})
 }

@@ -77,8 +77,8 @@ func (w *world) endsAs(ends func(cbr.Backup) cbrtest.Outcome) {
 // hold puts a backup into CBR, as if it had always been there.
 func (w *world) hold(id, status string) {
 	w.audit.mutex.Lock()
-	w.audit.held[fold(id)] = status
-	w.audit.had[fold(id)] = w.audit.had[fold(id)] || cbr.BackupStatus(status).Usable()
+	w.audit.held[cbr.Fold(id)] = status
+	w.audit.had[cbr.Fold(id)] = w.audit.had[cbr.Fold(id)] || cbr.BackupStatus(status).Usable()
 	w.audit.mutex.Unlock()
 	w.cloud.AddBackups("", cbr.StoredBackup{ID: id, Status: status})
 	w.note("CBR holds %s in status %q", id, status)
@@ -86,16 +86,16 @@ func (w *world) hold(id, status string) {
 
 // removeInCBR deletes a backup in CBR, if it is there.
 func (w *world) removeInCBR(id string) {
-	there := slices.ContainsFunc(w.cloud.StoredBackups(""), func(stored string) bool { return fold(stored) == fold(id) })
+	there := slices.ContainsFunc(w.cloud.StoredBackups(""), func(stored string) bool { return cbr.Fold(stored) == cbr.Fold(id) })
 	if !there {
 		return
 	}
 	w.audit.mutex.Lock()
 	defer w.audit.mutex.Unlock()
-	delete(w.audit.held, fold(id))
-	for i, each := range w.audit.taken[fold(id)] {
+	delete(w.audit.held, cbr.Fold(id))
+	for i, each := range w.audit.taken[cbr.Fold(id)] {
 		if !each.shown.After(time.Now()) {
-			w.audit.taken[fold(id)][i].removed = true
+			w.audit.taken[cbr.Fold(id)][i].removed = true
 		}
 	}
 	w.cloud.RemoveBackups("", id)
@@ -109,7 +109,7 @@ func (a *audit) accepted(backup cbr.Backup) cbrtest.Outcome {
 	if a.ends != nil {
 		outcome = a.ends(backup)
 	}
-	id, now := fold(backup.ID), time.Now()
+	id, now := cbr.Fold(backup.ID), time.Now()
 	if why := a.whyNot(id, now); why != "" {
 		a.wrong = append(a.wrong, fmt.Sprintf("%s was accepted %s", backup.ID, why))
 	}
@@ -161,7 +161,7 @@ func (a *audit) stored(object client.Object) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
 	wrong := fmt.Sprintf("%s is %s though CBR has never had its backup in a usable status", backup.Name, backup.Status.Outcome)
-	if !a.usable(fold(backup.Spec.BackupID), time.Now()) && !slices.Contains(a.wrong, wrong) {
+	if !a.usable(cbr.Fold(backup.Spec.BackupID), time.Now()) && !slices.Contains(a.wrong, wrong) {
 		a.wrong = append(a.wrong, wrong)
 	}
 }
@@ -191,5 +191,5 @@ func (a *audit) findings() string {
 func (a *audit) tries(id string) int {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
-	return len(a.taken[fold(id)])
+	return len(a.taken[cbr.Fold(id)])
 }

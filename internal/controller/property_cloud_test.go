@@ -139,9 +139,9 @@ func (w *world) behave(b behaviour) {
 		o.GetError = func(id string) *cbrtest.APIError { return refusalOf(b.Unreadable, id, began) }
 	})
 	w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
-		tries := len(w.audit.taken[fold(item.ID)])
+		tries := len(w.audit.taken[cbr.Fold(item.ID)])
 		for _, each := range b.Failing {
-			if fold(itemOf(each.Number).ID) == fold(item.ID) && tries < each.Times {
+			if cbr.Fold(itemOf(each.Number).ID) == cbr.Fold(item.ID) && tries < each.Times {
 				return cbrtest.Outcome{Status: each.Status, Code: "BackupService.1006"}
 			}
 		}
@@ -159,7 +159,7 @@ func (w *world) behave(b behaviour) {
 
 func refusalOf(items []refusedItem, id string, began time.Time) *cbrtest.APIError {
 	for _, each := range items {
-		if fold(itemOf(each.Number).ID) == fold(id) && (each.For == 0 || time.Since(began) < each.For) {
+		if cbr.Fold(itemOf(each.Number).ID) == cbr.Fold(id) && (each.For == 0 || time.Since(began) < each.For) {
 			return &each.Answer
 		}
 	}
@@ -232,8 +232,8 @@ func (w *world) heal() {
 
 // excused tells why a backup need not be imported in the end, "" if it must be.
 func (w *world) excused(backup *v1alpha1.BackupSync) string {
-	id, b := fold(backup.Spec.BackupID), &w.behaviour
-	of := func(number int) bool { return fold(itemOf(number).ID) == id }
+	id, b := cbr.Fold(backup.Spec.BackupID), &w.behaviour
+	of := func(number int) bool { return cbr.Fold(itemOf(number).ID) == id }
 	switch failed := backupsync.StateOf(backup) == backupsync.Failed; {
 	case slices.ContainsFunc(b.Refused, func(each refusedItem) bool {
 		return of(each.Number) && (each.For == 0 || failed) // whoever was refused for long enough may wait for a person
@@ -255,8 +255,8 @@ func (w *world) excused(backup *v1alpha1.BackupSync) string {
 func (w *world) stuck() string {
 	excused := map[string]bool{}
 	for _, backup := range w.server.backups() {
-		excused[fold(backup.Spec.BackupID)] = w.excused(backup) != ""
-		if backupsync.StateOf(backup) != backupsync.Imported && !excused[fold(backup.Spec.BackupID)] {
+		excused[cbr.Fold(backup.Spec.BackupID)] = w.excused(backup) != ""
+		if backupsync.StateOf(backup) != backupsync.Imported && !excused[cbr.Fold(backup.Spec.BackupID)] {
 			ready := readyOf(backup.Status.Conditions)
 			return fmt.Sprintf("%s is stuck: %s (%s); the project is %s", backup.Name, ready.Reason, ready.Message, w.projectReason())
 		}
@@ -267,7 +267,7 @@ func (w *world) stuck() string {
 	}
 	for _, record := range w.project().Status.Journal.Submissions {
 		for _, item := range record.Items {
-			if !excused[fold(item.BackupID)] {
+			if !excused[cbr.Fold(item.BackupID)] {
 				return fmt.Sprintf("%s stays recorded", item.BackupID)
 			}
 		}

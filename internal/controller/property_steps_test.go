@@ -297,7 +297,7 @@ func (w *world) request(kind, name string) {
 	w.audit.mutex.Lock()
 	for _, backup := range concerned {
 		if kind == kindProject || backup.Name == name {
-			w.audit.requested[fold(backup.Spec.BackupID)] = true
+			w.audit.requested[cbr.Fold(backup.Spec.BackupID)] = true
 		}
 	}
 	w.audit.mutex.Unlock()
@@ -342,7 +342,7 @@ func itemOf(number int) cbr.Backup { return backupsync.Item(&modelBackup(number)
 func (w *world) unreadable(id string, refusal cbrtest.APIError) {
 	w.configure(func(options *cbrtest.Options) {
 		options.GetError = func(asked string) *cbrtest.APIError {
-			if fold(asked) == fold(id) {
+			if cbr.Fold(asked) == cbr.Fold(id) {
 				return &refusal
 			}
 			return nil
@@ -354,7 +354,7 @@ func (w *world) unreadable(id string, refusal cbrtest.APIError) {
 func (w *world) refuse(id string, refusal cbrtest.APIError) {
 	w.configure(func(options *cbrtest.Options) {
 		options.Reject = func(backup cbr.Backup) *cbrtest.APIError {
-			if fold(backup.ID) == fold(id) {
+			if cbr.Fold(backup.ID) == cbr.Fold(id) {
 				return &refusal
 			}
 			return nil

@@ -210,10 +210,10 @@ func (p *pass) told(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.Back
 
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
 func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
-	_, recorded := p.recorded[fold(backup.Spec.BackupID)]
+	_, recorded := p.recorded[cbr.Fold(backup.Spec.BackupID)]
 	var wait pause // what is suspended waits for a person alone
 	if !backup.Spec.Suspend {
-		wait = p.memory.evidence.waits[fold(backup.Spec.BackupID)]
+		wait = p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	}
 	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}

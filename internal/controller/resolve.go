@@ -329,7 +329,7 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 func (p *pass) slowDown(absent []lostItem) {
 	now := p.options.Clock.Now()
 	for _, item := range absent {
-		failed := p.memory.suspects.failures[fold(item.Spec.BackupID)].count
+		failed := p.memory.suspects.failures[cbr.Fold(item.Spec.BackupID)].count
 		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
 	}
 }
@@ -337,7 +337,7 @@ func (p *pass) slowDown(absent []lostItem) {
 // rejects is the change to the BackupSync that is to blame for the refusal of a call with no other.
 func (p *pass) rejects(only lostItem, err error) change {
 	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), describe(err)
-	refusals := p.memory.suspects.failures[fold(only.Spec.BackupID)].alone
+	refusals := p.memory.suspects.failures[cbr.Fold(only.Spec.BackupID)].alone
 	if cbr.ClassOf(err) == cbr.Transient {
 		limit = math.MaxInt32 // CBR says itself that it is to be tried again
 	}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // What the journal tells another process of backups whose record is cleared: that CBR may not show yet what it has taken of them, and
@@ -48,7 +49,7 @@ type marks struct {
 
 func markOf(backupID string) uint32 {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(fold(backupID))) // never fails
+	_, _ = hash.Write([]byte(cbr.Fold(backupID))) // never fails
 	return hash.Sum32()
 }
 
@@ -128,7 +129,7 @@ func (k *knowledge) inherit(journal *v1alpha1.Journal, now time.Time, longest ti
 
 // settlesAt returns when the latest calls that may have carried a backup have settled.
 func (k *knowledge) settlesAt(backupID string) time.Time {
-	latest, mark := k.settled[fold(backupID)], markOf(backupID)
+	latest, mark := k.settled[cbr.Fold(backupID)], markOf(backupID)
 	for _, left := range k.inherited.settling {
 		if left.at.After(latest) && left.has(mark) {
 			latest = left.at
@@ -185,7 +186,7 @@ func bounded(settling []v1alpha1.SettlingBackups) []v1alpha1.SettlingBackups {
 // leftBehind reports whether CBR may hold a backup of which the status of its BackupSync tells nothing.
 func (k *knowledge) leftBehind(backup *v1alpha1.BackupSync) bool {
 	mark := markOf(backup.Spec.BackupID)
-	if _, carried := k.settled[fold(backup.Spec.BackupID)]; carried && backup.Status.OperationLogID == "" && backup.Status.SentHash == "" {
+	if _, carried := k.settled[cbr.Fold(backup.Spec.BackupID)]; carried && backup.Status.OperationLogID == "" && backup.Status.SentHash == "" {
 		return true
 	}
 	return k.unclaimed.has(mark) || slices.ContainsFunc(k.inherited.settling, func(left settlingMarks) bool { return left.has(mark) })

@@ -24,6 +24,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // passedOn is what a process knows that reads what others have left, at a time.
@@ -37,7 +38,7 @@ func passedOn(settling []v1alpha1.SettlingBackups, now time.Time) *knowledge {
 func carriedAt(settles map[string]int) *knowledge {
 	k := newKnowledge()
 	for id, at := range settles {
-		k.settled[fold(id)] = seconds(float64(at))
+		k.settled[cbr.Fold(id)] = seconds(float64(at))
 	}
 	return &k
 }

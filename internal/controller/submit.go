@@ -174,7 +174,7 @@ var errLeftOut = &cbr.Error{Operation: cbr.OperationImport, StatusCode: http.Sta
 
 // namesAny reports whether an answer names one of the backups of a call.
 func namesAny(call submission, operations map[string]string) bool {
-	return slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return operations[fold(item.BackupID)] != "" })
+	return slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return operations[cbr.Fold(item.BackupID)] != "" })
 }
 
 // halted reports whether a call must not begin: after a failure that concerns all, during a shutdown, when its
@@ -306,7 +306,7 @@ func (r *round) answered(ctx context.Context, call submission, operations map[st
 	changes := make([]change, 0, len(call.members))
 	var open []string
 	for i, member := range call.members {
-		if operation, found := operations[fold(member.Spec.BackupID)]; found {
+		if operation, found := operations[cbr.Fold(member.Spec.BackupID)]; found {
 			hash := call.Items[i].Hash
 			changes = append(changes, change{backup: member.BackupSync, lasting: true,
 				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
@@ -340,7 +340,7 @@ func (r *round) learn(call submission, operations map[string]string, now time.Ti
 	owners := map[string]evidence.Owner{} // by task
 	answered := 0
 	for _, member := range call.members {
-		if operation := operations[fold(member.Spec.BackupID)]; operation != "" {
+		if operation := operations[cbr.Fold(member.Spec.BackupID)]; operation != "" {
 			owners[operation] = with(owners[operation], member.BackupSync)
 			answered++
 		}
@@ -408,7 +408,7 @@ func items(members []candidate) []cbr.Backup {
 func operationsByBackup(imports []cbr.Import) map[string]string {
 	operations := make(map[string]string, len(imports))
 	for _, accepted := range imports {
-		if id := fold(accepted.BackupID); operations[id] == "" {
+		if id := cbr.Fold(accepted.BackupID); operations[id] == "" {
 			operations[id] = accepted.OperationLogID
 		}
 	}

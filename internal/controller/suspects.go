@@ -22,6 +22,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // suspects are the backups of calls that were refused for what may be one of theirs. One half of such a call is sent again.
@@ -128,7 +129,7 @@ const (
 func (s *suspects) failed(members []lostItem, alone bool, through int) bool {
 	suspect := true
 	for _, member := range members {
-		id := fold(member.Spec.BackupID)
+		id := cbr.Fold(member.Spec.BackupID)
 		known := s.failures[id]
 		if known.count == 0 || known.hash != member.hash {
 			known = failures{through: through, hash: member.hash}
@@ -152,7 +153,7 @@ func (s *suspects) refused(members []lostItem, alone, blamed bool, through int, 
 	slices.SortFunc(members, func(a, b lostItem) int { return backupsync.Older(a.BackupSync, b.BackupSync) })
 	excused := s.nobodys != "" && s.nobodys == code // all have been refused, and are so still
 	if alone {
-		if found, known := s.refusedAlone(fold(members[0].Spec.BackupID), excused, code); known {
+		if found, known := s.refusedAlone(cbr.Fold(members[0].Spec.BackupID), excused, code); known {
 			return found
 		}
 	}
@@ -195,7 +196,7 @@ func (s *suspects) refusedAlone(id string, excused bool, code string) (finding, 
 func (s *suspects) doubt(members []lostItem, through int, code string) (ids []string, known history) {
 	known.through = through
 	for _, member := range members {
-		id := fold(member.Spec.BackupID)
+		id := cbr.Fold(member.Spec.BackupID)
 		before, is := s.history[id]
 		if !is {
 			before.through = through
@@ -306,10 +307,10 @@ func (s *suspects) forget(id string) *suspectGroup {
 // settled notes that what there is to know of a backup is known. If CBR has taken all of its half, the culprit is in the
 // other one.
 func (s *suspects) settled(id string) {
-	delete(s.failures, fold(id))
-	delete(s.history, fold(id))
-	delete(s.parked, fold(id))
-	done := s.forget(fold(id))
+	delete(s.failures, cbr.Fold(id))
+	delete(s.history, cbr.Fold(id))
+	delete(s.parked, cbr.Fold(id))
+	done := s.forget(cbr.Fold(id))
 	if done == nil {
 		return
 	}
@@ -326,7 +327,7 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 	}
 	declared := make(map[string]*v1alpha1.BackupSync, len(pending))
 	for _, backup := range pending {
-		declared[fold(backup.Spec.BackupID)] = backup
+		declared[cbr.Fold(backup.Spec.BackupID)] = backup
 	}
 	for id, suspicion := range s.byID {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != suspicion.hash {
@@ -349,18 +350,18 @@ func (s *suspects) prune(pending []*v1alpha1.BackupSync) {
 
 // waits reports whether a backup is not sent before something goes through.
 func (s *suspects) waits(backupID string) bool {
-	_, parked := s.parked[fold(backupID)]
+	_, parked := s.parked[cbr.Fold(backupID)]
 	return parked
 }
 
 // outlived reports whether calls have gone through since those with a backup first failed.
 func (s *suspects) outlived(backupID string) bool {
-	failed, known := s.failures[fold(backupID)]
+	failed, known := s.failures[cbr.Fold(backupID)]
 	return known && failed.through < s.through
 }
 
 // frail reports whether calls with a backup have failed: those without it go first.
-func (s *suspects) frail(backupID string) bool { return s.failures[fold(backupID)].count > 0 }
+func (s *suspects) frail(backupID string) bool { return s.failures[cbr.Fold(backupID)].count > 0 }
 
 // separate takes the suspects out of the candidates and returns them in the groups in which they are to be sent. A half
 // waits as long as the first one is among the candidates, or in a call whose outcome is not known. Those whose calls have failed
@@ -370,7 +371,7 @@ func (s *suspects) separate(candidates []candidate, recorded map[string]struct{}
 	position := map[int]int{}
 	var frail []candidate
 	for _, candidate := range candidates {
-		id := fold(candidate.Spec.BackupID)
+		id := cbr.Fold(candidate.Spec.BackupID)
 		suspicion, suspected := s.byID[id]
 		switch {
 		case !suspected && s.frail(id):
@@ -417,7 +418,7 @@ func (s *suspects) unpark() {
 func (s *suspects) waiting(candidates []candidate, recorded map[string]struct{}) (waits map[int]bool, only int) {
 	present := map[int]bool{}
 	for _, candidate := range candidates {
-		present[s.byID[fold(candidate.Spec.BackupID)].group] = true
+		present[s.byID[cbr.Fold(candidate.Spec.BackupID)].group] = true
 	}
 	for id := range recorded {
 		number := s.byID[id].group

@@ -169,7 +169,7 @@ func (p *pass) endings(looked *look) []change {
 		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
 			ended = append(ended, next)
 			// What became of its call is known; what was seen of CBR before that is not believed of this backup any more.
-			p.memory.evidence.settled[fold(backup.Spec.BackupID)] = looked.at
+			p.memory.evidence.settled[cbr.Fold(backup.Spec.BackupID)] = looked.at
 		}
 	}
 	p.memory.forgetEnded(byTask)

@@ -28,6 +28,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // verify reads live those planned backups whose cached version may have been overtaken by another process, and
@@ -170,7 +171,7 @@ func (p *pass) listIsCheaper(doubtful int) bool {
 func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	rivals := make(map[string][]*v1alpha1.BackupSync, len(doubtful)) // by backup id
 	for _, member := range doubtful {
-		rivals[fold(member.Spec.BackupID)] = nil
+		rivals[cbr.Fold(member.Spec.BackupID)] = nil
 	}
 	known := make(map[types.UID]struct{}, len(p.pending))
 	for _, backup := range p.pending {
@@ -178,7 +179,7 @@ func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UI
 	}
 	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
 		if projectKey(fresh) != p.key {
-			if _, asked := rivals[fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
+			if _, asked := rivals[cbr.Fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
 				p.memory.noteForeign(fresh.Spec.BackupID)
 			}
 			return
@@ -186,13 +187,13 @@ func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UI
 		if _, pending := known[fresh.UID]; pending {
 			p.memory.sawLive(fresh)
 		}
-		if _, asked := rivals[fold(fresh.Spec.BackupID)]; asked {
-			rivals[fold(fresh.Spec.BackupID)] = append(rivals[fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
+		if _, asked := rivals[cbr.Fold(fresh.Spec.BackupID)]; asked {
+			rivals[cbr.Fold(fresh.Spec.BackupID)] = append(rivals[cbr.Fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
 		}
 	})
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
 	for _, member := range doubtful {
-		current[member.UID] = p.sendableOf(member, rivals[fold(member.Spec.BackupID)])
+		current[member.UID] = p.sendableOf(member, rivals[cbr.Fold(member.Spec.BackupID)])
 	}
 	return current, err
 }

@@ -37,7 +37,6 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
-	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -333,7 +332,7 @@ func (r *run) check(ok bool, format string, arguments ...any) {
 func (r *run) expectation() expectation {
 	expected := expectation{refused: map[string]bool{}, anew: r.scenario.anew, reasons: r.scenario.reasons, outages: r.outages}
 	for number := range r.scenario.refused {
-		expected.refused[evidence.Fold(r.manifests[number].Spec.BackupID)] = true
+		expected.refused[cbr.Fold(r.manifests[number].Spec.BackupID)] = true
 	}
 	return expected
 }

@@ -32,7 +32,6 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
-	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 const (
@@ -284,11 +283,11 @@ func (r *run) expectTruth(ctx context.Context) {
 	r.Expect(err).NotTo(HaveOccurred())
 	taken := map[string]int{}
 	for _, each := range history.ledger.Backups {
-		taken[evidence.Fold(each.BackupID)] += each.Accepted
+		taken[cbr.Fold(each.BackupID)] += each.Accepted
 	}
 	times := map[int]int{}
 	for number, backup := range r.manifests {
-		count := taken[evidence.Fold(backup.Spec.BackupID)]
+		count := taken[cbr.Fold(backup.Spec.BackupID)]
 		if count == 0 && r.scenario.doubtful[number] {
 			count = 1
 		}

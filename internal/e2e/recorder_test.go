@@ -37,7 +37,6 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
-	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -129,11 +128,11 @@ func historyOf(ctx context.Context, cloud *cluster.Simulator) (cloudHistory, err
 		return h, err
 	}
 	for _, each := range h.ledger.Backups {
-		h.tasks[evidence.Fold(each.BackupID)] = append(h.tasks[evidence.Fold(each.BackupID)], each.OperationLogIDs...)
+		h.tasks[cbr.Fold(each.BackupID)] = append(h.tasks[cbr.Fold(each.BackupID)], each.OperationLogIDs...)
 	}
 	stored, err := cloud.Stored(ctx)
 	for _, each := range stored {
-		if id := evidence.Fold(each.ID); cbr.BackupStatus(each.Status).Usable() {
+		if id := cbr.Fold(each.ID); cbr.BackupStatus(each.Status).Usable() {
 			h.usable[id] = each.Since
 		} else if each.Status == string(cbr.BackupError) {
 			h.broken[id] = each.Since
@@ -226,7 +225,7 @@ func untrueOf(seen version[*v1alpha1.BackupSync], cloud cloudHistory, expected e
 	ready := readyOf(status.Conditions)
 	found := conditionsUntrue(status.Conditions, ready)
 	say := func(format string, arguments ...any) { found = append(found, fmt.Sprintf(format, arguments...)) }
-	if untruth := reasonUntrue(ready.Reason, evidence.Fold(backup.Spec.BackupID), seen.at, cloud, expected); untruth != "" {
+	if untruth := reasonUntrue(ready.Reason, cbr.Fold(backup.Spec.BackupID), seen.at, cloud, expected); untruth != "" {
 		say("%s (%s)", untruth, ready.Message)
 	}
 	if status.Outcome != "" && string(status.Outcome) != ready.Reason {
@@ -236,7 +235,7 @@ func untrueOf(seen version[*v1alpha1.BackupSync], cloud cloudHistory, expected e
 		say("%s after it was imported", ready.Reason)
 	}
 	imported[backup.UID] = imported[backup.UID] || ready.Status == metav1.ConditionTrue
-	if id := status.OperationLogID; id != "" && !slices.Contains(cloud.tasks[evidence.Fold(backup.Spec.BackupID)], id) {
+	if id := status.OperationLogID; id != "" && !slices.Contains(cloud.tasks[cbr.Fold(backup.Spec.BackupID)], id) {
 		say("operationLogID %s is no task of it", id)
 	}
 	if status.SentHash != "" && status.SentHash != backupsync.Hash(&backup.Spec) {

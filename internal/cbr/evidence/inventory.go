@@ -98,7 +98,7 @@ func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string)
 	if err != nil {
 		return err
 	}
-	lacking := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[Fold(id)]; return shown })
+	lacking := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[cbr.Fold(id)]; return shown })
 	if whole && len(lacking) > 0 {
 		if v.whole = v.probe(ctx, source, lacking); v.whole {
 			return ctx.Err()
@@ -112,7 +112,7 @@ func (v *Inventory) readFew(ctx context.Context, source Source, wanted []string)
 	if err := v.askSingly(ctx, source, wanted); err != nil {
 		return err
 	}
-	refused := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { return !isRefused(v.failed[Fold(id)]) })
+	refused := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { return !isRefused(v.failed[cbr.Fold(id)]) })
 	if len(refused) == 0 {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (v *Inventory) fold(id string) string {
 	if v.off == foldedIDs {
 		return id
 	}
-	return Fold(id)
+	return cbr.Fold(id)
 }
 
 const foldedIDs rule = "ids are compared folded"
@@ -189,10 +189,10 @@ func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) 
 			if isRefused(err) && !isUUID(id) {
 				refused++
 			}
-			delete(v.failed, Fold(id)) // what the list says of it will do, if the list is believed
+			delete(v.failed, cbr.Fold(id)) // what the list says of it will do, if the list is believed
 			continue
 		}
-		if _, absent := v.absent[Fold(id)]; !absent {
+		if _, absent := v.absent[cbr.Fold(id)]; !absent {
 			v.Narrowed = true
 			return false
 		}
@@ -205,11 +205,11 @@ func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) 
 func (v *Inventory) probesOf(lacking []string) []string {
 	wanted := make(map[string]struct{}, len(v.probes))
 	for _, id := range v.probes {
-		wanted[Fold(id)] = struct{}{}
+		wanted[cbr.Fold(id)] = struct{}{}
 	}
 	var probes []string
 	for _, id := range lacking {
-		if _, is := wanted[Fold(id)]; is {
+		if _, is := wanted[cbr.Fold(id)]; is {
 			probes = append(probes, id)
 		}
 	}
@@ -245,14 +245,14 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 	first := firstOf(len(ids)) // not always the same: some that fail hold up those after them
 	for i := range ids {
 		id := ids[(first+i)%len(ids)]
-		if sight := v.of(Fold(id)).sight; sight == there || sight == notThere {
+		if sight := v.of(cbr.Fold(id)).sight; sight == there || sight == notThere {
 			continue
 		}
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
 			if heard.enough() || ctx.Err() != nil {
-				v.note(id, func() { v.failed[Fold(id)] = errNotAsked })
+				v.note(id, func() { v.failed[cbr.Fold(id)] = errNotAsked })
 				return
 			}
 			heard.note(v.ask(ctx, source, id))
@@ -323,8 +323,8 @@ var firstOf = rand.IntN
 func (v *Inventory) note(id string, how func()) {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
-	delete(v.failed, Fold(id))
-	delete(v.absent, Fold(id))
+	delete(v.failed, cbr.Fold(id))
+	delete(v.absent, cbr.Fold(id))
 	how()
 }
 
@@ -339,11 +339,11 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 		case cbr.IsNotFound(err):
 			continue
 		case err != nil && v.off != failuresUnknown:
-			v.note(id, func() { v.failed[Fold(id)] = fmt.Errorf("ask for the backup: %w", err) })
+			v.note(id, func() { v.failed[cbr.Fold(id)] = fmt.Errorf("ask for the backup: %w", err) })
 			return err
 		case err == nil:
 			v.note(id, func() {
-				v.shown[Fold(id)] = cbr.BackupStatus(backup.Status)
+				v.shown[cbr.Fold(id)] = cbr.BackupStatus(backup.Status)
 				if v.whole { // the list lacked it
 					v.whole, v.Narrowed = false, true
 				}
@@ -351,7 +351,7 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 			return nil
 		}
 	}
-	v.note(id, func() { v.absent[Fold(id)] = struct{}{} })
+	v.note(id, func() { v.absent[cbr.Fold(id)] = struct{}{} })
 	return nil
 }
 
@@ -398,8 +398,8 @@ func (v *Inventory) of(id string) sighting {
 func unique(ids []string) []string {
 	seen := make(map[string]struct{}, len(ids))
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		_, again := seen[Fold(id)]
-		seen[Fold(id)] = struct{}{}
+		_, again := seen[cbr.Fold(id)]
+		seen[cbr.Fold(id)] = struct{}{}
 		return again || id == ""
 	})
 }

@@ -95,7 +95,7 @@ func (j *Judge) index(task *cbr.OperationLog) {
 	j.byID[task.ID] = task
 	owner, known := j.known.Owners[task.ID]
 	known = known && task.ID != ""
-	name := Fold(task.ExtraInfo.Backup.ID)
+	name := cbr.Fold(task.ExtraInfo.Backup.ID)
 	if j.known.off == foldedIDs {
 		name = task.ExtraInfo.Backup.ID
 	}
@@ -104,7 +104,7 @@ func (j *Judge) index(task *cbr.OperationLog) {
 	}
 	if known {
 		for _, id := range owner.Backups {
-			j.ownedBy(Fold(id), task)
+			j.ownedBy(cbr.Fold(id), task)
 		}
 	}
 	somebodys := name != "" || known
@@ -115,7 +115,7 @@ func (j *Judge) index(task *cbr.OperationLog) {
 		return
 	}
 	if resource := j.resourceOf(task, owner); resource != "" {
-		j.resource[Fold(resource)] = j.resource[Fold(resource)].and(task, j.isOverdue(task))
+		j.resource[cbr.Fold(resource)] = j.resource[cbr.Fold(resource)].and(task, j.isOverdue(task))
 		return
 	}
 	j.anybody = j.anybody.and(task, j.isOverdue(task))
@@ -167,7 +167,7 @@ func (j *Judge) isOverdue(task *cbr.OperationLog) bool {
 
 // Verdict says what the look tells of a backup. It reads nothing, and has an answer for every question.
 func (j *Judge) Verdict(question Question) Verdict {
-	id := Fold(question.BackupID)
+	id := cbr.Fold(question.BackupID)
 	seen := j.look.Backups.of(id)
 	running := j.workingOn(question)
 	switch {
@@ -204,7 +204,7 @@ func (j *Judge) shown(kind Kind, question Question, seen sighting) Verdict {
 
 // workingOn returns a task under way that is the backup's, or that of another of its call where that may be the same.
 func (j *Judge) workingOn(question Question) *cbr.OperationLog {
-	if task := j.own[Fold(question.BackupID)]; task != nil {
+	if task := j.own[cbr.Fold(question.BackupID)]; task != nil {
 		return task
 	}
 	if task := j.byID[question.TaskID]; task != nil && question.TaskID != "" {
@@ -214,7 +214,7 @@ func (j *Judge) workingOn(question Question) *cbr.OperationLog {
 		return nil
 	}
 	for _, mate := range question.Call.Items {
-		if task := j.own[Fold(mate)]; task != nil {
+		if task := j.own[cbr.Fold(mate)]; task != nil {
 			return task
 		}
 	}
@@ -225,7 +225,7 @@ func (j *Judge) workingOn(question Question) *cbr.OperationLog {
 func (j *Judge) claimOn(question Question) claim {
 	merged := j.anybody
 	if question.ResourceID != "" {
-		return merged.merge(j.resource[Fold(question.ResourceID)])
+		return merged.merge(j.resource[cbr.Fold(question.ResourceID)])
 	}
 	for _, resource := range slices.Sorted(maps.Keys(j.resource)) {
 		merged = merged.merge(j.resource[resource])

@@ -72,14 +72,16 @@ func (l *Look) AskFor(ctx context.Context, source Source, backupIDs ...string) e
 }
 
 // Knows reports whether the look can say of a backup whether CBR shows it.
-func (l *Look) Knows(backupID string) bool { return l.Backups.of(Fold(backupID)).sight != notAsked }
+func (l *Look) Knows(backupID string) bool { return l.Backups.of(cbr.Fold(backupID)).sight != notAsked }
 
 // Listed reports whether that CBR does not show a backup is known from a list alone.
-func (l *Look) Listed(backupID string) bool { return l.Backups.of(Fold(backupID)).sight == notListed }
+func (l *Look) Listed(backupID string) bool {
+	return l.Backups.of(cbr.Fold(backupID)).sight == notListed
+}
 
 // Lacks reports whether CBR, when asked, did not show a backup. That alone proves no absence.
 func (l *Look) Lacks(backupID string) bool {
-	sight := l.Backups.of(Fold(backupID)).sight
+	sight := l.Backups.of(cbr.Fold(backupID)).sight
 	return sight == notThere || sight == notListed
 }
 
@@ -184,8 +186,8 @@ func (l *TaskList) LeavesOpen(question Question, shared bool) bool {
 	if !shown || !task.Status.Final() {
 		return false
 	}
-	name := Fold(task.ExtraInfo.Backup.ID)
-	namesAnother := name != "" && name != Fold(question.BackupID)
+	name := cbr.Fold(task.ExtraInfo.Backup.ID)
+	namesAnother := name != "" && name != cbr.Fold(question.BackupID)
 	if task.Status == cbr.TaskSuccess {
 		return namesAnother || task.ExtraInfo.Sync.FailedBackups > 0
 	}

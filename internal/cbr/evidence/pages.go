@@ -39,7 +39,7 @@ const (
 var seed = maphash.MakeSeed()
 
 // hashOf is what is kept of an id of a long list. Two ids of the same hash cost a question, not a mistake.
-func hashOf(id string) uint64 { return maphash.String(seed, Fold(id)) }
+func hashOf(id string) uint64 { return maphash.String(seed, cbr.Fold(id)) }
 
 // listing reads a list that may change meanwhile, in pages that may be shorter than asked for.
 type listing[T any] struct {

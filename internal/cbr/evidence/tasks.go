@@ -70,7 +70,7 @@ func (l *TaskList) Task(id string) (cbr.OperationLog, bool) {
 
 // Naming returns the youngest task that names a backup, and whether there is one.
 func (l *TaskList) Naming(backupID string) (cbr.OperationLog, bool) {
-	task, shown := l.named[Fold(backupID)]
+	task, shown := l.named[cbr.Fold(backupID)]
 	return task, shown
 }
 
@@ -107,7 +107,7 @@ func keyOf(task *cbr.OperationLog) string {
 	key := task.ID
 	if key == "" {
 		extra := &task.ExtraInfo
-		key = fmt.Sprintf("%q %q %s", Fold(extra.Backup.ID), Fold(extra.Resource.ID), task.StartedAt.Time)
+		key = fmt.Sprintf("%q %q %s", cbr.Fold(extra.Backup.ID), cbr.Fold(extra.Resource.ID), task.StartedAt.Time)
 	}
 	if task.Status.Final() {
 		return key + " ended"
@@ -152,7 +152,7 @@ func (l *TaskList) underWay(since time.Time, known Known) []*cbr.OperationLog {
 func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) error {
 	ids, backups := map[string]struct{}{}, map[string]struct{}{}
 	for _, question := range query.Questions {
-		ids[question.TaskID], backups[Fold(question.BackupID)] = struct{}{}, struct{}{}
+		ids[question.TaskID], backups[cbr.Fold(question.BackupID)] = struct{}{}, struct{}{}
 	}
 	list := listing[cbr.OperationLog]{
 		off: l.off,
@@ -166,7 +166,7 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 		},
 		see: func(task *cbr.OperationLog) {
 			_, wanted := ids[task.ID]
-			_, about := backups[Fold(task.ExtraInfo.Backup.ID)]
+			_, about := backups[cbr.Fold(task.ExtraInfo.Backup.ID)]
 			l.keep(task, wanted || about || query.endedLately(task))
 		},
 	}
@@ -206,7 +206,7 @@ func (l *TaskList) keep(task *cbr.OperationLog, wanted bool) {
 	default:
 		delete(l.tasks, task.ID) // it was under way when it was last seen
 	}
-	if name := Fold(task.ExtraInfo.Backup.ID); name != "" && wanted {
+	if name := cbr.Fold(task.ExtraInfo.Backup.ID); name != "" && wanted {
 		if other, has := l.named[name]; !has || other.ID == task.ID || task.CreatedAt.After(other.CreatedAt.Time) {
 			l.named[name] = *task
 		}

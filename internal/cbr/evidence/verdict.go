@@ -17,8 +17,6 @@ limitations under the License.
 package evidence
 
 import (
-	"strings"
-
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -54,6 +52,3 @@ type Verdict struct {
 	// Err is the failed read that makes the verdict Unknown, nil without one.
 	Err error
 }
-
-// Fold returns an id as ids are compared: CBR may spell them in other case than they were sent in.
-func Fold(id string) string { return strings.ToLower(id) }

@@ -41,8 +41,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
-	"backupsync.dev/operator/internal/cbr/evidence"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -309,7 +309,7 @@ func (a *arena) settle(ctx context.Context, total int) {
 	a.Expect(backups).To(HaveLen(total))
 	accepted := map[string]cluster.LedgerBackup{}
 	for _, each := range ledger.Backups {
-		accepted[evidence.Fold(each.BackupID)] = each
+		accepted[cbr.Fold(each.BackupID)] = each
 	}
 	a.Expect(a.miscounted(backups, accepted)).To(BeEmpty(), "backups that were not accepted as often as they should")
 	a.Expect(a.misnamed(backups, accepted)).To(BeEmpty(), "backups whose status names a task that is not theirs")
@@ -364,7 +364,7 @@ func (a *arena) twice(ctx context.Context, g Gomega) []cluster.LedgerBackup {
 func (a *arena) miscounted(backups []v1alpha1.BackupSync, accepted map[string]cluster.LedgerBackup) []string {
 	var found []string
 	for _, backup := range backups {
-		each, kind := accepted[evidence.Fold(backup.Spec.BackupID)], a.kind(backup.Spec.BackupID)
+		each, kind := accepted[cbr.Fold(backup.Spec.BackupID)], a.kind(backup.Spec.BackupID)
 		if each.Accepted < kind.least || each.Accepted > kind.most {
 			found = append(found, fmt.Sprintf("%s, of those that %s, %d times: %v", backup.Spec.BackupID, kind.what, each.Accepted, each.OperationLogIDs))
 		}
@@ -376,7 +376,7 @@ func (a *arena) miscounted(backups []v1alpha1.BackupSync, accepted map[string]cl
 func (a *arena) misnamed(backups []v1alpha1.BackupSync, accepted map[string]cluster.LedgerBackup) []string {
 	var found []string
 	for _, backup := range backups {
-		tasks := accepted[evidence.Fold(backup.Spec.BackupID)].OperationLogIDs
+		tasks := accepted[cbr.Fold(backup.Spec.BackupID)].OperationLogIDs
 		if id := backup.Status.OperationLogID; id != "" && !slices.Contains(tasks, id) {
 			found = append(found, fmt.Sprintf("%s: %s, not of %v", backup.Name, id, tasks))
 		}
