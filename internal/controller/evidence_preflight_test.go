@@ -139,7 +139,7 @@ func TestIdsInCapitalsAreThoseInLowerCase(t *testing.T) {
 	const lower = "1f9e6b47-7655-4a19-b563-21b4ef023025"
 	upper := strings.ToUpper(lower)
 	for name, fold := range map[string]bool{"kept as sent": false, "kept in lower case": true} {
-		keep := func(options *cbrtest.Options) { options.FoldCase, options.TaskDuration = cbr.Fold, 20*time.Second }
+		keep := func(options *cbrtest.Options) { options.FoldCase, options.TaskDuration = fold, 20*time.Second }
 		t.Run(name+", two spellings", func(t *testing.T) {
 			scripted(t, v1alpha1.LookupNever, 0, func(t *testing.T, w *world) {
 				w.configure(keep)

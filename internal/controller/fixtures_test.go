@@ -17,48 +17,21 @@ limitations under the License.
 package controller
 
 import (
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 )
 
-// noon is the time at which the tables of these tests play.
-var noon = metav1.NewTime(time.Date(2026, 3, 26, 12, 0, 0, 0, time.UTC))
+// noon is the time at which these tests play.
+var noon = backupsynctest.Noon
 
-// newBackup is a BackupSync as the API server makes it of a manifest: with the default status of the CRD.
+// newBackup is a BackupSync as the API server makes it of a manifest.
 func newBackup(changes ...func(*v1alpha1.BackupSync)) *v1alpha1.BackupSync {
-	queued := metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonQueued,
-		Message: v1alpha1.QueuedMessage, LastTransitionTime: metav1.NewTime(time.Unix(0, 0))}
-	ready, reconciling := queued, queued
-	ready.Type, ready.Status = v1alpha1.ConditionReady, metav1.ConditionUnknown
-	reconciling.Type = v1alpha1.ConditionReconciling
-	backup := &v1alpha1.BackupSync{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "BackupSync"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "erp-01", UID: "uid-erp-01", Generation: 1,
-			ResourceVersion: "1", CreationTimestamp: noon},
-		Spec: v1alpha1.BackupSyncSpec{
-			ProjectRef: v1alpha1.ProjectReference{Kind: v1alpha1.ProjectKindCBRProject, Name: "default"},
-			BackupID:   "1f9e6b47-7655-4a19-b563-21b4ef023025", BackupName: "backup_name", BucketName: "bucket", ImagePath: "path",
-			ResourceID: "resource", ResourceName: "erp-01", ResourceType: "OS::Native::Server", CreatedAt: 1553587260,
-		},
-		Status: v1alpha1.BackupSyncStatus{ObservedGeneration: -1, Conditions: []metav1.Condition{ready, reconciling}},
-	}
-	for _, change := range changes {
-		change(backup)
-	}
-	return backup
+	return backupsynctest.New(changes...)
 }
 
 // edit is what the API server makes of a BackupSync whose item is changed.
-func edit(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	next := backup.DeepCopy()
-	next.Generation++
-	next.Spec.ImagePath += "/edited"
-	return next
-}
+func edit(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsynctest.Edited(backup) }
 
 // asked returns a BackupSync with a request to try again.
 func asked(backup *v1alpha1.BackupSync, request string) *v1alpha1.BackupSync {
