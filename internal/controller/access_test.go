@@ -31,6 +31,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/connection"
 )
@@ -370,7 +371,7 @@ func TestExplanationsAreStable(t *testing.T) {
 // roundAt is a round of calls whose answers all come at noon.
 func roundAt(known access) *round {
 	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
-	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known, suspects: newSuspects()}}}
+	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known, bisection: batch.NewBisection()}}}
 }
 
 // Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of

@@ -29,6 +29,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -50,7 +51,7 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 
 // planCalls finds out what may be sent and cuts it into calls.
 func (p *pass) planCalls(ctx context.Context) error {
-	present := p.noteArrivals()
+	present := p.noteQueueTimes()
 	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
 		return nil
 	}
@@ -59,43 +60,43 @@ func (p *pass) planCalls(ctx context.Context) error {
 	}
 	spec := &p.project.Spec
 	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
-	window := p.memory.window.with(&p.memory.inherited)
-	rules := batching{
-		size:     int(max(spec.Batch.MaxSize, 1)),
-		window:   duration(spec.Batch.Window, defaultBatchWindow),
-		maxWait:  duration(spec.Batch.MaxWait, defaultMaxWait),
-		expected: p.nextRelease(),
-		bound:    maxCallsPerPass,
-		calls:    min(window.available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
+	window := p.memory.rateWindow.Merge(&p.memory.inheritedWindow)
+	rules := batch.Rules{
+		Size:     int(max(spec.Batch.MaxSize, 1)),
+		Window:   duration(spec.Batch.Window, defaultBatchWindow),
+		MaxWait:  duration(spec.Batch.MaxWait, defaultMaxWait),
+		Expected: p.nextRelease(),
+		MaxCalls: batch.MaxCallsPerPass,
+		Calls:    min(window.Available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
 	}
 	if !p.memory.called {
-		rules.bound = firstCalls
+		rules.MaxCalls = batch.FirstCalls
 	}
-	p.memory.suspects.prune(p.pending)
+	p.memory.bisection.Prune(p.pending)
 	p.memory.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
-	if due := p.gathering(eligible, rules); due.After(p.now) {
-		p.plan.wake = due
+	if due := p.batchDue(eligible, rules); due.After(p.now) {
+		p.plan.RequeueAt = due
 		p.wakeAt(due)
 		return nil
 	}
-	candidates, truncated, err := p.candidates(ctx, eligible, rules.size*rules.bound)
+	candidates, truncated, err := p.candidates(ctx, eligible, rules.Size*rules.MaxCalls)
 	if err != nil {
 		return err
 	}
-	free, groups := p.memory.suspects.separate(candidates, p.underWay(), rules.size)
-	if len(p.memory.suspects.released) > 0 { // they are candidates of the next pass
+	free, groups := p.memory.bisection.Split(candidates, p.underWay(), rules.Size)
+	if len(p.memory.bisection.Released) > 0 { // they are candidates of the next pass
 		p.again()
 	}
-	rules.reserved = p.memory.suspects.share(len(groups), min(rules.calls, rules.bound))
-	p.plan = cut(free, rules, p.now).with(groups, rules)
-	if !p.plan.wake.IsZero() {
-		p.wakeAt(p.plan.wake)
+	rules.Reserved = p.memory.bisection.Share(len(groups), min(rules.Calls, rules.MaxCalls))
+	p.plan = batch.Cut(free, rules, p.now).WithGroups(groups, rules)
+	if !p.plan.RequeueAt.IsZero() {
+		p.wakeAt(p.plan.RequeueAt)
 	}
-	if truncated && !p.plan.more {
-		p.plan = p.plan.leave(rules)
+	if truncated && !p.plan.More {
+		p.plan = p.plan.LeaveRest(rules)
 	}
-	if next := window.nextAfter(p.now, limit, len(p.plan.calls)); p.plan.held && next.After(p.now) {
+	if next := window.NextAfter(p.now, limit, len(p.plan.Calls)); p.plan.RateLimited && next.After(p.now) {
 		p.wakeAt(next)
 	}
 	return nil
@@ -128,40 +129,40 @@ func (p *pass) underWay() map[string]struct{} {
 	return ids
 }
 
-// noteArrivals returns the pending backups and the rest with the times at which they arrived, and forgets those that are neither
+// noteQueueTimes returns the pending backups and the rest with the times at which they arrived, and forgets those that are neither
 // any more.
-func (p *pass) noteArrivals() []candidate {
-	present := make([]candidate, 0, len(p.pending)+len(p.rest))
-	p.memory.arrivals.begin()
+func (p *pass) noteQueueTimes() []batch.Candidate {
+	present := make([]batch.Candidate, 0, len(p.pending)+len(p.rest))
+	p.memory.queueTimes.BeginPass()
 	for _, backup := range slices.Concat(p.pending, p.rest) {
-		at := p.memory.arrivals.of(backup, p.now)
-		if _, released := p.memory.suspects.released[cbr.Fold(backup.Spec.BackupID)]; released {
-			at = p.memory.arrivals.anew(backup, p.now)
+		at := p.memory.queueTimes.QueuedAt(backup, p.now)
+		if _, released := p.memory.bisection.Released[cbr.Fold(backup.Spec.BackupID)]; released {
+			at = p.memory.queueTimes.Requeue(backup, p.now)
 		}
-		present = append(present, candidate{BackupSync: backup, arrived: at})
+		present = append(present, batch.Candidate{BackupSync: backup, QueuedAt: at})
 	}
-	p.memory.arrivals.prune(len(present))
-	clear(p.memory.suspects.released)
+	p.memory.queueTimes.Prune(len(present))
+	clear(p.memory.bisection.Released)
 	return present
 }
 
 // eligibleBackups leaves of the backups those that may be sent as far as each alone is concerned, in no order.
-func (p *pass) eligibleBackups(present []candidate) []candidate {
-	return slices.DeleteFunc(present, func(each candidate) bool { return !p.eligible(each.BackupSync) })
+func (p *pass) eligibleBackups(present []batch.Candidate) []batch.Candidate {
+	return slices.DeleteFunc(present, func(each batch.Candidate) bool { return !p.eligible(each.BackupSync) })
 }
 
-// gathering returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
+// batchDue returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
 // which of the backups have rivals. It is zero if there is more to consider.
-func (p *pass) gathering(eligible []candidate, rules batching) time.Time {
-	if len(eligible) == 0 || len(eligible) >= rules.size || p.memory.suspects.any() {
+func (p *pass) batchDue(eligible []batch.Candidate, rules batch.Rules) time.Time {
+	if len(eligible) == 0 || len(eligible) >= rules.Size || p.memory.bisection.Active() {
 		return time.Time{}
 	}
-	return dueTime(eligible, rules)
+	return batch.DueTime(eligible, rules)
 }
 
 // candidates returns the oldest of the backups that no other BackupSync owns, in order, and whether there are more than the limit.
-func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) ([]candidate, bool, error) {
-	var found []candidate
+func (p *pass) candidates(ctx context.Context, eligible []batch.Candidate, limit int) ([]batch.Candidate, bool, error) {
+	var found []batch.Candidate
 	for next := range p.inOrder(eligible) {
 		owner, err := p.ownerOf(ctx, next.BackupSync)
 		if err != nil {
@@ -183,18 +184,18 @@ func (p *pass) candidates(ctx context.Context, eligible []candidate, limit int) 
 }
 
 // inOrder goes through backups by age, those last whose calls have failed. It takes the slice for itself.
-func (p *pass) inOrder(backups []candidate) iter.Seq[candidate] {
-	var frail []candidate
-	sound := slices.DeleteFunc(backups, func(each candidate) bool {
-		failed := p.memory.suspects.frail(each.Spec.BackupID)
+func (p *pass) inOrder(backups []batch.Candidate) iter.Seq[batch.Candidate] {
+	var frail []batch.Candidate
+	sound := slices.DeleteFunc(backups, func(each batch.Candidate) bool {
+		failed := p.memory.bisection.Failing(each.Spec.BackupID)
 		if failed {
 			frail = append(frail, each)
 		}
 		return failed
 	})
-	return func(yield func(candidate) bool) {
-		for _, part := range [][]candidate{sound, frail} {
-			for each := range byAge(part) {
+	return func(yield func(batch.Candidate) bool) {
+		for _, part := range [][]batch.Candidate{sound, frail} {
+			for each := range batch.ByAge(part) {
 				if !yield(each) {
 					return
 				}
@@ -212,7 +213,7 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 		return false
 	}
 	id := cbr.Fold(backup.Spec.BackupID)
-	if _, recorded := p.recorded[id]; recorded || p.memory.suspects.waits(id) {
+	if _, recorded := p.recorded[id]; recorded || p.memory.bisection.Parked(id) {
 		return false
 	}
 	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !wait.overriddenBy(backup) {

@@ -23,14 +23,15 @@ import (
 	. "github.com/onsi/gomega"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/batch"
 )
 
 func TestGathering(t *testing.T) {
-	suspected := newSuspects()
-	suspected.refused([]lostItem{{BackupSync: &v1alpha1.BackupSync{}}, {BackupSync: &v1alpha1.BackupSync{}}}, false, true, 0, "code")
+	suspected := batch.NewBisection()
+	suspected.CallRefused([]batch.Member{{BackupSync: &v1alpha1.BackupSync{}}, {BackupSync: &v1alpha1.BackupSync{}}}, false, true, 0, "code")
 	for name, test := range map[string]struct {
 		count    int
-		suspects suspects
+		suspects batch.Bisection
 		want     time.Time
 	}{
 		"nothing":                         {count: 0},
@@ -39,8 +40,8 @@ func TestGathering(t *testing.T) {
 		"suspects, which have their turn": {count: 2, suspects: suspected},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &pass{memory: &memory{suspects: test.suspects}}
-			NewWithT(t).Expect(p.gathering(queued(test.count, 0), rules(ofSize(3)))).To(Equal(test.want))
+			p := &pass{memory: &memory{bisection: test.suspects}}
+			NewWithT(t).Expect(p.batchDue(queued(test.count), batch.Rules{Size: 3, Window: time.Second, MaxWait: 10 * time.Second})).To(Equal(test.want))
 		})
 	}
 }

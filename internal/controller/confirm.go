@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -29,11 +30,11 @@ import (
 // as a successor has to begin with both, and neither needs what the other learns: what counts is that the project
 // was read before, and is recorded in after.
 func (p *pass) confirm(ctx context.Context) error {
-	if len(p.plan.calls) == 0 {
+	if len(p.plan.Calls) == 0 {
 		return nil
 	}
 	if ready, err := p.connect(ctx, aCall); !ready { // nothing will be sent
-		p.plan.calls, p.plan.more = nil, false
+		p.plan.Calls, p.plan.More = nil, false
 		return err
 	}
 	p.limitPlan()
@@ -42,7 +43,7 @@ func (p *pass) confirm(ctx context.Context) error {
 		return err
 	} else if !ready && len(wanted) > 0 {
 		p.drop(wanted)
-		wanted, p.plan.more = nil, false
+		wanted, p.plan.More = nil, false
 	}
 	checked := p.prepare(wanted)
 	group, together := errgroup.WithContext(ctx)
@@ -75,7 +76,7 @@ func (p *pass) mayLook(ctx context.Context) (bool, error) {
 // up in CBR.
 func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
 	asked := foldedIDs(wanted)
-	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
+	p.plan.Calls = withoutMembers(p.plan.Calls, func(member batch.Candidate) bool {
 		_, looked := asked[cbr.Fold(member.Spec.BackupID)]
 		if looked || !p.needsLook(member.BackupSync) {
 			return false

@@ -62,7 +62,7 @@ func (p *pass) releaseProject(ctx context.Context) error {
 // busy says whether calls are recorded, or will be soon.
 func (p *pass) busy() bool {
 	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
-	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.more || p.plan.held || !p.plan.wake.IsZero()
+	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.More || p.plan.RateLimited || !p.plan.RequeueAt.IsZero()
 }
 
 // heldFromDeletion reports whether a project that is being deleted still has calls whose outcome is waited for. Whether their

@@ -17,9 +17,15 @@ limitations under the License.
 package controller
 
 import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/backupsync/backupsynctest"
+	"backupsync.dev/operator/internal/batch"
 )
 
 // noon is the time at which these tests play.
@@ -28,6 +34,26 @@ var noon = backupsynctest.Noon
 // newBackup is a BackupSync as the API server makes it of a manifest.
 func newBackup(changes ...func(*v1alpha1.BackupSync)) *v1alpha1.BackupSync {
 	return backupsynctest.New(changes...)
+}
+
+// seconds is a time so long after noon.
+func seconds(after float64) time.Time { return noon.Add(time.Duration(after * float64(time.Second))) }
+
+// microTime is a time as the API keeps it.
+func microTime(at time.Time) metav1.MicroTime { return metav1.NewMicroTime(at) }
+
+// windowOf is a window of a minute in which calls ended at these numbers of seconds after noon.
+func windowOf(ends ...float64) *batch.RateWindow {
+	window := &batch.RateWindow{Length: time.Minute}
+	for _, end := range ends {
+		window.CallEnded(seconds(end), 1)
+	}
+	return window
+}
+
+// queued are candidates that are queued since noon.
+func queued(count int) []batch.Candidate {
+	return slices.Repeat([]batch.Candidate{{BackupSync: newBackup(), QueuedAt: noon.Time}}, count)
 }
 
 // edit is what the API server makes of a BackupSync whose item is changed.

@@ -30,6 +30,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -166,9 +167,9 @@ func (p *pass) loadProject(ctx context.Context) error {
 		p.memory.overtaken()
 		journal := &project.Status.Journal
 		p.memory.evidence.inherit(journal, p.options.Clock.Now(), p.options.settlesWithin())
-		p.memory.inherited = restoreWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
+		p.memory.inheritedWindow = batch.RestoreRateWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
 	}
-	p.memory.window.length = p.options.RateWindow
+	p.memory.rateWindow.Length = p.options.RateWindow
 	p.generation = project.Generation
 	p.setProject(project)
 	p.inputs = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])

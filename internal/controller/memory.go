@@ -23,16 +23,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
 // memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
 // cheaper and calls fewer, and no promise rests on it alone.
 type memory struct {
-	// arrivals is when each pending BackupSync was first seen.
-	arrivals arrivals
-	// window holds this process's sync calls of the last minute, inherited those that another process has left.
-	window, inherited callWindow
+	// queueTimes is when each pending BackupSync was first seen.
+	queueTimes batch.QueueTimes
+	// rateWindow holds this process's sync calls of the last minute, inherited those that another process has left.
+	rateWindow, inheritedWindow batch.RateWindow
 	// takeover is the resource version of the project at which this process became its last writer, 0 before.
 	// What the cache holds of older versions may have been overtaken by the writes of another process.
 	takeover int64
@@ -58,8 +59,8 @@ type memory struct {
 	lookUpFrom map[string]time.Time
 	// refusals are the failures of recorded submissions, by their ids, for which an item of theirs may be to blame.
 	refusals map[string]refusal
-	// suspects are the backups of refused calls.
-	suspects suspects
+	// bisection are the backups of refused calls.
+	bisection batch.Bisection
 	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
 	credential heldCredential
 	// former are the credentials before it.
@@ -89,7 +90,7 @@ func (m *memory) overtaken() {
 // tookOver returns the time from which a takeover counts: a clock that is ahead does not put it into the future.
 func (m *memory) tookOver(at, now time.Time) time.Time {
 	if !m.takeoverTime.Equal(at) {
-		m.takeoverTime, m.takeoverSeen = at, earlier(at, now)
+		m.takeoverTime, m.takeoverSeen = at, batch.Earlier(at, now)
 	}
 	return m.takeoverSeen
 }
@@ -113,7 +114,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 	known, found := m.byProject[project]
 	if !found {
 		known = &memory{
-			arrivals:   newArrivals(),
+			queueTimes: batch.NewQueueTimes(),
 			verified:   map[types.UID]int64{},
 			evidence:   newKnowledge(),
 			settles:    map[string]time.Time{},
@@ -121,7 +122,7 @@ func (m *memories) of(project types.NamespacedName) *memory {
 			foreign:    map[string]struct{}{},
 			lookUpFrom: map[string]time.Time{},
 			refusals:   map[string]refusal{},
-			suspects:   newSuspects(),
+			bisection:  batch.NewBisection(),
 			pace:       newPace(),
 			taskLead:   clockSkew,
 		}

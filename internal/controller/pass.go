@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -54,7 +55,7 @@ type pass struct {
 	cloud     *cbr.Client // nil if no call can be made
 
 	// from plan
-	plan    schedule
+	plan    batch.Schedule
 	proven  time.Time // when the look at CBR began by which the plan is believed, zero without one
 	changes []change  // statuses to write with the report
 

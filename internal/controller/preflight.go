@@ -26,6 +26,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
@@ -48,7 +49,7 @@ type preflight struct {
 // lookedUp returns the planned backups that are to be looked up.
 func (p *pass) lookedUp() []*v1alpha1.BackupSync {
 	var wanted []*v1alpha1.BackupSync
-	for _, call := range p.plan.calls {
+	for _, call := range p.plan.Calls {
 		for _, member := range call {
 			if p.needsLook(member.BackupSync) {
 				wanted = append(wanted, member.BackupSync)
@@ -82,8 +83,8 @@ const callsAskedSingly = 4
 
 // limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
 func (p *pass) limitPlan() {
-	if learnt := &p.memory.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.calls) > callsAskedSingly {
-		p.plan.calls, p.plan.more = p.plan.calls[:callsAskedSingly], true
+	if learnt := &p.memory.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.Calls) > callsAskedSingly {
+		p.plan.Calls, p.plan.More = p.plan.Calls[:callsAskedSingly], true
 	}
 }
 
@@ -162,10 +163,10 @@ func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 
 // probesOf returns one backup of each planned call: it is asked for by itself, to see whether the list of CBR's backups is to be
 // believed.
-func probesOf(planned schedule, wanted []*v1alpha1.BackupSync) []string {
+func probesOf(planned batch.Schedule, wanted []*v1alpha1.BackupSync) []string {
 	looked := foldedIDs(wanted)
 	var probes []string
-	for _, call := range planned.calls {
+	for _, call := range planned.Calls {
 		first := rand.IntN(len(call))
 		for i := range call {
 			id := call[(first+i)%len(call)].Spec.BackupID
@@ -204,7 +205,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 	}
 	if !p.heardRead(checked.err, "Backups could not be looked up before they are sent", len(checked.wanted)) {
 		p.drop(checked.wanted)
-		p.plan.more = false
+		p.plan.More = false
 		return
 	}
 	p.remember(checked.look)
@@ -234,7 +235,7 @@ func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
 		changes = append(changes, p.markOthers(judge)...)
 	}
 	p.proven = checked.look.Began
-	p.plan.calls = p.withoutHandled(p.plan.calls)
+	p.plan.Calls = p.withoutHandled(p.plan.Calls)
 	if len(changes) > 0 {
 		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
 		p.eventsOf(written)
@@ -264,7 +265,7 @@ func (p *pass) markOthers(judge *evidence.Judge) []change {
 func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) change {
 	now := metav1.NewTime(p.options.Clock.Now())
 	p.handle(backup)
-	p.memory.suspects.settled(backup.Spec.BackupID)
+	p.memory.bisection.Resolved(backup.Spec.BackupID)
 	delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
 	switch {
 	case verdict.Kind == evidence.Broken:
@@ -282,7 +283,7 @@ func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) chan
 // drop takes backups out of the plan.
 func (p *pass) drop(backups []*v1alpha1.BackupSync) {
 	dropped := foldedIDs(backups)
-	p.plan.calls = withoutMembers(p.plan.calls, func(member candidate) bool {
+	p.plan.Calls = withoutMembers(p.plan.Calls, func(member batch.Candidate) bool {
 		_, is := dropped[cbr.Fold(member.Spec.BackupID)]
 		return is
 	})
@@ -293,16 +294,16 @@ func (p *pass) stale(now time.Time) bool {
 	return !p.proven.IsZero() && (now.Sub(p.proven) >= evidence.FreshFor || now.Before(p.proven))
 }
 
-func (p *pass) withoutHandled(calls [][]candidate) [][]candidate {
-	return withoutMembers(calls, func(member candidate) bool {
+func (p *pass) withoutHandled(calls [][]batch.Candidate) [][]batch.Candidate {
+	return withoutMembers(calls, func(member batch.Candidate) bool {
 		_, handled := p.handled[member.UID]
 		return handled
 	})
 }
 
 // withoutMembers returns calls without some of their members, and without those that are empty then.
-func withoutMembers(calls [][]candidate, drop func(candidate) bool) [][]candidate {
-	var left [][]candidate
+func withoutMembers(calls [][]batch.Candidate, drop func(batch.Candidate) bool) [][]batch.Candidate {
+	var left [][]batch.Candidate
 	for _, call := range calls {
 		if members := slices.DeleteFunc(slices.Clone(call), drop); len(members) > 0 {
 			left = append(left, members)

@@ -34,6 +34,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 )
 
 // move is one step of a script. What it does depends on what is possible when it is its turn.
@@ -414,7 +415,7 @@ func shrunk(t *testing.T, script []move, alter func(*Reconciler)) []move {
 }
 
 // recordAnyway is record without rule 1: a conflict is overcome by reading the project again.
-func recordAnyway(p *pass, ctx context.Context, calls [][]candidate) ([]submission, error) { //nolint:revive // as a method expression
+func recordAnyway(p *pass, ctx context.Context, calls [][]batch.Candidate) ([]submission, error) { //nolint:revive // as a method expression
 	for {
 		submissions, err := p.record(ctx, calls)
 		if !errors.Is(err, errOvertaken) {

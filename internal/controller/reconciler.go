@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
@@ -154,11 +155,11 @@ type Reconciler struct {
 // protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
 // numbers in docs/never-twice.md, and the claim. They are variables for tests alone, which show that each of them is needed.
 type protocol struct {
-	record  func(*pass, context.Context, [][]candidate) ([]submission, error) // 1
-	strike  func(*round, submission, []string)                                // 2
-	verify  func(*pass, context.Context) error                                // 3
-	resolve func(*pass, context.Context) error                                // 4
-	mayCall func(*pass, context.Context) (bool, error)                        // claim.go
+	record  func(*pass, context.Context, [][]batch.Candidate) ([]submission, error) // 1
+	strike  func(*round, submission, []string)                                      // 2
+	verify  func(*pass, context.Context) error                                      // 3
+	resolve func(*pass, context.Context) error                                      // 4
+	mayCall func(*pass, context.Context) (bool, error)                              // claim.go
 }
 
 // Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease

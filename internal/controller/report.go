@@ -310,7 +310,7 @@ func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 		p.wakeAt(p.memory.countsDue)
 		return true
 	}
-	call := p.plan.wake // of which planCalls has taken care
+	call := p.plan.RequeueAt // of which planCalls has taken care
 	return !call.IsZero() && !call.After(p.memory.countsDue.Add(countsPatience))
 }
 
@@ -335,7 +335,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	journal.RefusedSecret = p.refusedSecret(journal.RefusedSecret)
 	if len(p.strikes) > 0 {
 		journal.Submissions = struck(journal.Submissions, p.strikes)
-		journal.RecentCalls = p.memory.window.with(&p.memory.inherited).counts(now)
+		journal.RecentCalls = p.memory.rateWindow.Merge(&p.memory.inheritedWindow).Counts(now)
 		journal.Settling, journal.Unclaimed = p.memory.evidence.settling(now), p.memory.evidence.unclaimed.text()
 	}
 	p.applyClaim(journal)

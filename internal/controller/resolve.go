@@ -29,6 +29,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
@@ -217,13 +218,13 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 	detached, cancel := p.detach(ctx)
 	defer cancel()
 	var changes []change
-	var absent []lostItem
+	var absent []batch.Member
 	var open []string
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
 		switch {
 		case verdict.Kind == evidence.Absent && item.backup != nil:
-			absent = append(absent, lostItem{BackupSync: item.backup, hash: item.Hash})
+			absent = append(absent, batch.Member{BackupSync: item.backup, Hash: item.Hash})
 		case verdict.Kind == evidence.Absent: // deleted, and never taken
 		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
@@ -269,7 +270,7 @@ func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Ver
 // found is the change to a BackupSync whose backup a call has brought to CBR.
 func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
 	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(sent)
-	p.memory.suspects.settled(backup.Spec.BackupID)
+	p.memory.bisection.Resolved(backup.Spec.BackupID)
 	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		status := &version.Status
 		foundBefore := status.Outcome == v1alpha1.OutcomeAlreadyImported && status.OperationLogID == "" // by another process, of this call
@@ -290,35 +291,29 @@ func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, v
 	return change{backup: backup, lasting: true, become: become}
 }
 
-// lostItem is a backup of a call of which CBR has taken nothing, with what was sent of it.
-type lostItem struct {
-	*v1alpha1.BackupSync
-	hash string
-}
-
 // blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
-// the backup of a call with no other is rejected, several are suspects. A refusal of an item that the manifest does
+// the backup of a call with no other is rejected, several come under bisection. A refusal of an item that the manifest does
 // not declare any more says nothing of the one that it declares now.
-func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
+func (p *pass) blame(call v1alpha1.Submission, absent []batch.Member) []change {
 	refused, known := p.memory.refusals[call.ID]
 	if !known || len(absent) == 0 {
 		return nil
 	}
-	alone, suspects := refused.members == 1, &p.memory.suspects
+	alone, bisection := refused.members == 1, &p.memory.bisection
 	if errors.Is(refused.err, errLeftOut) {
 		p.slowDown(absent)
 	}
 	blamed := blamesItem(refused.err)
-	if !blamed && !suspects.failed(absent, alone, refused.through) {
+	if !blamed && !bisection.CallFailed(absent, alone, refused.through) {
 		return nil
 	}
-	switch suspects.refused(absent, alone, blamed, refused.through, codeOf(refused.err)) {
-	case nobodys:
+	switch bisection.CallRefused(absent, alone, blamed, refused.through, codeOf(refused.err)) {
+	case batch.Common:
 		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.access.calls.closed(now) {
 			p.memory.access.refuseAll(refused.err, now)
 		}
 		return nil
-	case guilty:
+	case batch.Isolated:
 		return []change{p.rejects(absent[0], refused.err)}
 	default:
 		return nil
@@ -326,26 +321,26 @@ func (p *pass) blame(call v1alpha1.Submission, absent []lostItem) []change {
 }
 
 // slowDown has backups wait that CBR has left out of its answers: such an answer is no failure of the project, which would wait.
-func (p *pass) slowDown(absent []lostItem) {
+func (p *pass) slowDown(absent []batch.Member) {
 	now := p.options.Clock.Now()
 	for _, item := range absent {
-		failed := p.memory.suspects.failures[cbr.Fold(item.Spec.BackupID)].count
+		failed := p.memory.bisection.Failures[cbr.Fold(item.Spec.BackupID)].Count
 		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
 	}
 }
 
 // rejects is the change to the BackupSync that is to blame for the refusal of a call with no other.
-func (p *pass) rejects(only lostItem, err error) change {
+func (p *pass) rejects(only batch.Member, err error) change {
 	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), describe(err)
-	refusals := p.memory.suspects.failures[cbr.Fold(only.Spec.BackupID)].alone
+	refusals := p.memory.bisection.Failures[cbr.Fold(only.Spec.BackupID)].Alone
 	if cbr.ClassOf(err) == cbr.Transient {
 		limit = math.MaxInt32 // CBR says itself that it is to be tried again
 	}
 	return change{backup: only.BackupSync, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		if blamesItem(err) {
-			return backupsync.Rejected(version, only.hash, said, now)
+			return backupsync.Rejected(version, only.Hash, said, now)
 		}
-		return backupsync.Refused(version, only.hash, "Calls with this backup alone are refused, while others go through ("+said+")", refusals, limit, now)
+		return backupsync.Refused(version, only.Hash, "Calls with this backup alone are refused, while others go through ("+said+")", refusals, limit, now)
 	}}
 }
 

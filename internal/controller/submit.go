@@ -33,6 +33,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
@@ -46,15 +47,15 @@ var errOvertaken = errors.New("the CBRProject has changed since it was read")
 // submission is one call on its way.
 type submission struct {
 	v1alpha1.Submission
-	members []candidate
+	members []batch.Candidate
 }
 
 // submit records the planned calls in the project's status, makes them, and writes what CBR answered. From the
 // record on it goes on through a shutdown or a loss of leadership, within a time of its own: a call that is
 // given up half way would have to be looked up later.
 func (p *pass) submit(ctx context.Context) error {
-	if len(p.plan.calls) == 0 {
-		if p.plan.more && p.cloud != nil { // all of them were found in CBR; the next ones may not be
+	if len(p.plan.Calls) == 0 {
+		if p.plan.More && p.cloud != nil { // all of them were found in CBR; the next ones may not be
 			p.again()
 		}
 		return nil
@@ -62,7 +63,7 @@ func (p *pass) submit(ctx context.Context) error {
 	if ready, err := p.connect(ctx, aCall); !ready {
 		return err
 	}
-	submissions, err := p.protocol.record(p, ctx, p.plan.calls)
+	submissions, err := p.protocol.record(p, ctx, p.plan.Calls)
 	if errors.Is(err, errCRDsOutdated) { // the record was not kept: nothing is sent
 		p.foundOutdated(err)
 		return nil
@@ -76,7 +77,7 @@ func (p *pass) submit(ctx context.Context) error {
 		p.beginLook(ctx)
 	}
 	p.makeCalls(ctx, submissions)
-	if p.plan.more && !p.memory.access.calls.closed(p.options.Clock.Now()) {
+	if p.plan.More && !p.memory.access.calls.closed(p.options.Clock.Now()) {
 		p.again()
 	}
 	return nil
@@ -84,7 +85,7 @@ func (p *pass) submit(ctx context.Context) error {
 
 // record writes the calls into the project's status before any of them is made. The resource version is a
 // precondition: if anyone has written the project since it was read, another controller perhaps, nothing is sent.
-func (p *pass) record(ctx context.Context, calls [][]candidate) ([]submission, error) {
+func (p *pass) record(ctx context.Context, calls [][]batch.Candidate) ([]submission, error) {
 	if err := p.holdProject(ctx); err != nil {
 		return nil, overtaken(err)
 	}
@@ -201,10 +202,10 @@ func (r *round) again() {
 func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.memory.window.ended(ended, 1)
+	r.memory.rateWindow.CallEnded(ended, 1)
 	observeSubmission(len(call.members), err)
 	if taken {
-		r.memory.suspects.wentThrough()
+		r.memory.bisection.CallAccepted()
 	}
 	switch {
 	case r.halt: // the calls under way then tell no more about the project than the first failure did
@@ -232,16 +233,16 @@ func (r *round) theirs(call submission, err error) bool {
 	if !errors.As(err, &failure) || !failure.MayBlameItem() {
 		return false
 	}
-	if failure.Class == cbr.Permission && r.memory.access.calls.proven && r.memory.suspects.denials == 0 {
-		r.memory.suspects.denials++
+	if failure.Class == cbr.Permission && r.memory.access.calls.proven && r.memory.bisection.Denials == 0 {
+		r.memory.bisection.Denials++
 		return true
 	}
-	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.memory.suspects.outlived(item.BackupID) })
+	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.memory.bisection.AcceptedSince(item.BackupID) })
 }
 
 // nobodys reports whether a refusal is one of those that no item is to blame for.
 func (r *round) nobodys(err error, ended time.Time) bool {
-	code := r.memory.suspects.nobodys
+	code := r.memory.bisection.CommonCode
 	if code == "" || code != codeOf(err) {
 		return false
 	}
@@ -277,7 +278,7 @@ func (r *round) remember(call submission, err error, ended time.Time) {
 
 // doubts notes a failure for which an item of a call may be to blame.
 func (r *round) doubts(call submission, err error) {
-	r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.suspects.through}
+	r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.bisection.Accepted}
 }
 
 // settledAfter is when a failed call has settled. An answer of CBR's own is the end of the call, and so is a refusal by the gateway.
@@ -388,14 +389,14 @@ func (r *round) submitted(accepted []change, now time.Time) {
 	defer r.mutex.Unlock()
 	for _, change := range accepted {
 		r.handle(change.backup)
-		r.memory.suspects.settled(change.backup.Spec.BackupID)
+		r.memory.bisection.Resolved(change.backup.Spec.BackupID)
 	}
 	if r.accepted.IsZero() {
 		r.accepted = now
 	}
 }
 
-func items(members []candidate) []cbr.Backup {
+func items(members []batch.Candidate) []cbr.Backup {
 	backups := make([]cbr.Backup, 0, len(members))
 	for _, member := range members {
 		backups = append(backups, backupsync.Item(&member.Spec))

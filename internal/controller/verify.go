@@ -28,14 +28,15 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
 // verify reads live those planned backups whose cached version may have been overtaken by another process, and
 // takes the ones out of the plan that may no longer be sent.
 func (p *pass) verify(ctx context.Context) error {
-	var doubtful []candidate
-	for _, call := range p.plan.calls {
+	var doubtful []batch.Candidate
+	for _, call := range p.plan.Calls {
 		for _, member := range call {
 			if p.doubtful(member.BackupSync) {
 				doubtful = append(doubtful, member)
@@ -53,7 +54,7 @@ func (p *pass) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.plan.calls = refreshed(p.plan.calls, current)
+	p.plan.Calls = refreshed(p.plan.Calls, current)
 	return nil
 }
 
@@ -71,10 +72,10 @@ func (p *pass) doubtful(backup *v1alpha1.BackupSync) bool {
 }
 
 // refreshed puts the current versions into calls, without those that are nil: they are deleted or must not be sent.
-func refreshed(calls [][]candidate, current map[types.UID]*v1alpha1.BackupSync) [][]candidate {
-	left := make([][]candidate, 0, len(calls))
+func refreshed(calls [][]batch.Candidate, current map[types.UID]*v1alpha1.BackupSync) [][]batch.Candidate {
+	left := make([][]batch.Candidate, 0, len(calls))
 	for _, call := range calls {
-		var members []candidate
+		var members []batch.Candidate
 		for _, member := range call {
 			fresh, reread := current[member.UID]
 			if reread && fresh == nil {
@@ -93,7 +94,7 @@ func refreshed(calls [][]candidate, current map[types.UID]*v1alpha1.BackupSync) 
 }
 
 // readLive reads candidates one by one. Those that may not be sent are nil in the result.
-func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+func (p *pass) readLive(ctx context.Context, doubtful []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
 	var mutex sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
@@ -112,7 +113,7 @@ func (p *pass) readLive(ctx context.Context, doubtful []candidate) (map[types.UI
 
 // readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its rivals
 // are read with it: the cache may not show one that another process has submitted.
-func (p *pass) readCandidate(ctx context.Context, member candidate) ([]*v1alpha1.BackupSync, error) {
+func (p *pass) readCandidate(ctx context.Context, member batch.Candidate) ([]*v1alpha1.BackupSync, error) {
 	if !p.looksUp() {
 		return p.syncsForBackupLive(ctx, member.Spec.BackupID)
 	}
@@ -144,7 +145,7 @@ func (p *pass) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1al
 }
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
-func (p *pass) sendableOf(member candidate, rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+func (p *pass) sendableOf(member batch.Candidate, rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	if fresh := backupsync.Owner(rivals); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
 		return fresh
 	}
@@ -168,7 +169,7 @@ func (p *pass) listIsCheaper(doubtful int) bool {
 
 // listLive is readLive by a list of all BackupSyncs of the project, which makes later passes trust the cache for all that
 // are pending.
-func (p *pass) listLive(ctx context.Context, doubtful []candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+func (p *pass) listLive(ctx context.Context, doubtful []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	rivals := make(map[string][]*v1alpha1.BackupSync, len(doubtful)) // by backup id
 	for _, member := range doubtful {
 		rivals[cbr.Fold(member.Spec.BackupID)] = nil

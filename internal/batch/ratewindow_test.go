@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package batch
 
 import (
 	"encoding/json"
@@ -24,31 +24,28 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 )
 
-// windowOf is a window of a minute in which calls ended at these numbers of seconds after noon.
-func windowOf(ends ...float64) *callWindow {
-	window := &callWindow{length: time.Minute}
+// WindowOf is a window of a minute in which calls ended at these numbers of seconds after backupsynctest.Noon.
+func windowOf(ends ...float64) *RateWindow {
+	window := &RateWindow{Length: time.Minute}
 	for _, end := range ends {
-		window.ended(seconds(end), 1)
+		window.CallEnded(seconds(end), 1)
 	}
 	return window
 }
 
-// microTime is a time as the API keeps it.
+// MicroTime is a time as the API keeps it.
 func microTime(at time.Time) metav1.MicroTime { return metav1.NewMicroTime(at) }
 
 func TestWindowAvailable(t *testing.T) {
 	for name, c := range map[string]struct {
-		window *callWindow
+		window *RateWindow
 		now    float64
 		limit  int
 		want   int
@@ -64,20 +61,20 @@ func TestWindowAvailable(t *testing.T) {
 		"the clock was set back":                      {windowOf(100, 200), 0, 10, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(c.window.available(seconds(c.now), c.limit)).To(Equal(c.want))
+			NewWithT(t).Expect(c.window.Available(seconds(c.now), c.limit)).To(Equal(c.want))
 		})
 	}
 }
 
 func TestWindowNext(t *testing.T) {
 	for name, c := range map[string]struct {
-		window *callWindow
+		window *RateWindow
 		limit  int
 		next   time.Time
 		after  int       // so many calls made now
 		then   time.Time // when the next may be made after those
 	}{
-		"free":                             {windowOf(), 2, time.Time{}, 1, noon.Time},
+		"free":                             {windowOf(), 2, time.Time{}, 1, backupsynctest.Noon.Time},
 		"free, and full after these calls": {windowOf(), 2, time.Time{}, 2, seconds(60)},
 		"full, the oldest goes first":      {windowOf(-40, -20), 2, seconds(20), 0, seconds(20)},
 		"full after one call":              {windowOf(-40), 2, time.Time{}, 1, seconds(20)},
@@ -89,9 +86,9 @@ func TestWindowNext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			before := slices.Clone(c.window.ends)
-			g.Expect(c.window.nextAfter(noon.Time, c.limit, c.after)).To(Equal(c.then), "nextAfter")
+			g.Expect(c.window.NextAfter(backupsynctest.Noon.Time, c.limit, c.after)).To(Equal(c.then), "nextAfter")
 			g.Expect(c.window.ends).To(Equal(before), "nextAfter only asks")
-			g.Expect(c.window.next(noon.Time, c.limit)).To(Equal(c.next), "next")
+			g.Expect(c.window.next(backupsynctest.Noon.Time, c.limit)).To(Equal(c.next), "next")
 		})
 	}
 }
@@ -99,22 +96,22 @@ func TestWindowNext(t *testing.T) {
 // At the time that next names a call may be made, and not a moment before: a pass comes back neither in vain nor late.
 func TestWindowNextIsTheFirstMoment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		window := &callWindow{length: time.Minute}
+		window := &RateWindow{Length: time.Minute}
 		for _, end := range rapid.SliceOfN(rapid.Int64Range(-int64(90*time.Second), 0), 1, 40).Draw(t, "ends") {
-			window.ended(noon.Add(time.Duration(end)), 1)
+			window.CallEnded(backupsynctest.Noon.Add(time.Duration(end)), 1)
 		}
 		limit := rapid.IntRange(1, 20).Draw(t, "limit")
-		next := window.next(noon.Time, limit)
+		next := window.next(backupsynctest.Noon.Time, limit)
 		if next.IsZero() {
-			if window.available(noon.Time, limit) == 0 {
+			if window.Available(backupsynctest.Noon.Time, limit) == 0 {
 				t.Fatal("no call may be made now, but next says now")
 			}
 			return
 		}
-		if window.with(&callWindow{}).available(next.Add(-time.Nanosecond), limit) > 0 {
+		if window.Merge(&RateWindow{}).Available(next.Add(-time.Nanosecond), limit) > 0 {
 			t.Fatalf("a call may be made before %v", next)
 		}
-		if window.available(next, limit) == 0 {
+		if window.Available(next, limit) == 0 {
 			t.Fatalf("no call may be made at %v", next)
 		}
 	})
@@ -123,10 +120,10 @@ func TestWindowNextIsTheFirstMoment(t *testing.T) {
 func TestWindowWith(t *testing.T) {
 	g := NewWithT(t)
 	own, inherited := windowOf(-10, -30), windowOf(-20, -70)
-	merged := own.with(inherited)
+	merged := own.Merge(inherited)
 	g.Expect(merged.ends).To(Equal([]time.Time{seconds(-70), seconds(-30), seconds(-20), seconds(-10)}))
-	g.Expect(merged.available(noon.Time, 10)).To(Equal(7))
-	merged.ended(seconds(0), 1)
+	g.Expect(merged.Available(backupsynctest.Noon.Time, 10)).To(Equal(7))
+	merged.CallEnded(seconds(0), 1)
 	g.Expect(own.ends).To(HaveLen(2), "the windows that were merged stay as they are")
 	g.Expect(inherited.ends).To(HaveLen(2))
 }
@@ -166,7 +163,7 @@ type limitedCaller struct {
 	limit          int
 	callTimeout    time.Duration
 	now            time.Time
-	own, inherited callWindow
+	own, inherited RateWindow
 	status         v1alpha1.Journal // what outlives the process
 	calls          []span
 }
@@ -177,8 +174,8 @@ func (c *limitedCaller) duration(longest time.Duration, label string) time.Durat
 
 // pass makes calls as a pass does: so many as the window has room for, several at a time.
 func (c *limitedCaller) pass() {
-	window := c.own.with(&c.inherited)
-	count := min(window.available(c.now, c.limit), rapid.IntRange(0, 20).Draw(c.T, "wanted"))
+	window := c.own.Merge(&c.inherited)
+	count := min(window.Available(c.now, c.limit), rapid.IntRange(0, 20).Draw(c.T, "wanted"))
 	lanes := make([]time.Time, rapid.IntRange(1, 4).Draw(c.T, "at a time"))
 	for i := range lanes {
 		lanes[i] = c.now
@@ -189,22 +186,22 @@ func (c *limitedCaller) pass() {
 		start := lane.Add(c.duration(time.Second, "delay"))
 		end := start.Add(c.duration(c.callTimeout, "latency"))
 		*lane = end
-		c.own.ended(end, 1)
+		c.own.CallEnded(end, 1)
 		c.calls = append(c.calls, span{start, end})
 		if end.After(ended) {
 			ended = end
 		}
 	}
 	c.now = ended
-	c.status.RecentCalls = c.own.with(&c.inherited).counts(c.now)
+	c.status.RecentCalls = c.own.Merge(&c.inherited).Counts(c.now)
 }
 
 // crash begins the calls that a pass would make, and dies before it has learnt anything of them.
 func (c *limitedCaller) crash() {
-	window := c.own.with(&c.inherited)
-	c.status.RecentCalls = window.counts(c.now)
+	window := c.own.Merge(&c.inherited)
+	c.status.RecentCalls = window.Counts(c.now)
 	c.status.Submissions = nil
-	for range min(window.available(c.now, c.limit), rapid.IntRange(0, 20).Draw(c.T, "wanted")) {
+	for range min(window.Available(c.now, c.limit), rapid.IntRange(0, 20).Draw(c.T, "wanted")) {
 		c.status.Submissions = append(c.status.Submissions, v1alpha1.Submission{StartTime: microTime(c.now)})
 		c.calls = append(c.calls, span{c.now, c.now.Add(c.callTimeout)})
 	}
@@ -212,22 +209,22 @@ func (c *limitedCaller) crash() {
 }
 
 func (c *limitedCaller) restart() {
-	c.own = callWindow{length: c.own.length}
+	c.own = RateWindow{Length: c.own.Length}
 	stored := throughJSON(c.T, c.status)
-	c.inherited = restoreWindow(&stored, c.now, c.own.length, c.callTimeout)
+	c.inherited = RestoreRateWindow(&stored, c.now, c.own.Length, c.callTimeout)
 	c.status.Submissions = nil // found out about, and struck
-	c.status.RecentCalls = c.inherited.with(&callWindow{}).counts(c.now)
+	c.status.RecentCalls = c.inherited.Merge(&RateWindow{}).Counts(c.now)
 }
 
 // rest lets time pass: some of it, or until a call may be made.
 func (c *limitedCaller) rest() {
 	if rapid.Bool().Draw(c.T, "until the next call") {
-		if next := c.own.with(&c.inherited).next(c.now, c.limit); next.After(c.now) {
+		if next := c.own.Merge(&c.inherited).next(c.now, c.limit); next.After(c.now) {
 			c.now = next
 		}
 		return
 	}
-	c.now = c.now.Add(c.duration(2*c.own.length, "rest"))
+	c.now = c.now.Add(c.duration(2*c.own.Length, "rest"))
 }
 
 type fatal interface{ Fatal(...any) }
@@ -247,7 +244,7 @@ func throughJSON(t fatal, status v1alpha1.Journal) (stored v1alpha1.Journal) {
 func TestNeverMoreCallsInAnyWindowThanAllowed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		length := time.Duration(rapid.IntRange(1, 90).Draw(t, "length")) * time.Second
-		caller := &limitedCaller{T: t, now: noon.Time, own: callWindow{length: length},
+		caller := &limitedCaller{T: t, now: backupsynctest.Noon.Time, own: RateWindow{Length: length},
 			limit:       rapid.IntRange(1, 30).Draw(t, "limit"),
 			callTimeout: time.Duration(rapid.IntRange(1, 60).Draw(t, "timeout")) * time.Second}
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
@@ -271,12 +268,12 @@ func TestNeverMoreCallsInAnyWindowThanAllowed(t *testing.T) {
 // The limit is used, not only kept: a caller that always has something to send makes all the calls it may.
 func TestTheWindowWastesNoCall(t *testing.T) {
 	g := NewWithT(t)
-	window := &callWindow{length: time.Minute}
-	now, made := noon.Time, 0
+	window := &RateWindow{Length: time.Minute}
+	now, made := backupsynctest.Noon.Time, 0
 	for now.Before(seconds(600)) {
-		count := window.available(now, 10)
+		count := window.Available(now, 10)
 		made += count
-		window.ended(now, count) // calls that take no time
+		window.CallEnded(now, count) // calls that take no time
 		now = window.next(now, 10)
 	}
 	g.Expect(made).To(Equal(100))
@@ -284,16 +281,16 @@ func TestTheWindowWastesNoCall(t *testing.T) {
 
 func TestWindowCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		window := &callWindow{length: time.Minute}
+		window := &RateWindow{Length: time.Minute}
 		calls := rapid.IntRange(0, 300).Draw(t, "calls") // a slice of any length would be a short one nearly always
 		for _, end := range rapid.SliceOfN(rapid.Int64Range(-int64(70*time.Second), 0), calls, calls).Draw(t, "ends") {
-			window.ended(noon.Add(time.Duration(end)), 1)
+			window.CallEnded(backupsynctest.Noon.Add(time.Duration(end)), 1)
 		}
-		counts := window.counts(noon.Time)
+		counts := window.Counts(backupsynctest.Noon.Time)
 		if len(counts) > 64 {
 			t.Fatalf("%d entries do not fit into status.recentCalls", len(counts))
 		}
-		restored := restoreWindow(&v1alpha1.Journal{RecentCalls: counts}, noon.Time, window.length, time.Minute)
+		restored := RestoreRateWindow(&v1alpha1.Journal{RecentCalls: counts}, backupsynctest.Noon.Time, window.Length, time.Minute)
 		if got, want := len(restored.ends), len(window.ends); got != want {
 			t.Fatalf("%d calls, not %d", got, want)
 		}
@@ -312,24 +309,24 @@ func TestWindowCounts(t *testing.T) {
 // The API server stores whole microseconds. A call that is said to have ended earlier than it did is forgotten too early.
 func TestStoredCountsAreNotEarlierThanTruth(t *testing.T) {
 	g := NewWithT(t)
-	end := noon.Add(1999 * time.Nanosecond)
-	window := callWindow{length: time.Minute}
-	window.ended(end, 1)
-	stored := throughJSON(t, v1alpha1.Journal{RecentCalls: window.counts(noon.Time)})
+	end := backupsynctest.Noon.Add(1999 * time.Nanosecond)
+	window := RateWindow{Length: time.Minute}
+	window.CallEnded(end, 1)
+	stored := throughJSON(t, v1alpha1.Journal{RecentCalls: window.Counts(backupsynctest.Noon.Time)})
 	g.Expect(stored.RecentCalls).To(HaveLen(1))
 	g.Expect(stored.RecentCalls[0].EndTime.Time).NotTo(BeTemporally("<", end))
 }
 
 func TestCountsAtTheHighestLimit(t *testing.T) {
 	g := NewWithT(t)
-	window := &callWindow{length: time.Minute}
+	window := &RateWindow{Length: time.Minute}
 	for i := range 100_000 {
-		window.ended(seconds(-50+float64(i)/10_000), 1)
+		window.CallEnded(seconds(-50+float64(i)/10_000), 1)
 	}
-	counts := window.counts(noon.Time)
+	counts := window.Counts(backupsynctest.Noon.Time)
 	g.Expect(len(counts)).To(BeNumerically("<=", 64))
-	restored := restoreWindow(&v1alpha1.Journal{RecentCalls: counts}, noon.Time, time.Minute, time.Minute)
-	g.Expect(restored.available(noon.Time, 100_000)).To(BeZero())
+	restored := RestoreRateWindow(&v1alpha1.Journal{RecentCalls: counts}, backupsynctest.Noon.Time, time.Minute, time.Minute)
+	g.Expect(restored.Available(backupsynctest.Noon.Time, 100_000)).To(BeZero())
 }
 
 func TestRestoreWindow(t *testing.T) {
@@ -354,8 +351,8 @@ func TestRestoreWindow(t *testing.T) {
 			{EndTime: microTime(seconds(-10)), Calls: -1}}}, 0, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			restored := restoreWindow(&c.status, noon.Time, time.Minute, 30*time.Second)
-			NewWithT(t).Expect(restored.available(seconds(c.now), 10)).To(Equal(c.want))
+			restored := RestoreRateWindow(&c.status, backupsynctest.Noon.Time, time.Minute, 30*time.Second)
+			NewWithT(t).Expect(restored.Available(seconds(c.now), 10)).To(Equal(c.want))
 		})
 	}
 }
@@ -366,46 +363,8 @@ func TestADamagedCountIsRestoredQuickly(t *testing.T) {
 	g := NewWithT(t)
 	damaged := v1alpha1.Journal{RecentCalls: []v1alpha1.CallCount{{EndTime: microTime(seconds(-10)), Calls: math.MaxInt32}}}
 	began := time.Now()
-	restored := restoreWindow(&damaged, noon.Time, time.Minute, time.Minute)
+	restored := RestoreRateWindow(&damaged, backupsynctest.Noon.Time, time.Minute, time.Minute)
 	g.Expect(time.Since(began)).To(BeNumerically("<", 2*time.Second), "a copy of 100,000 times takes a millisecond")
-	g.Expect(restored.available(noon.Time, 10)).To(BeZero())
-	g.Expect(restored.available(seconds(50), 10)).To(Equal(10))
-}
-
-// After two restarts within a minute the calls of the first process still count: what a process writes must hold
-// what it has found.
-func TestRecentCallsKeepWhatAnotherProcessHasLeft(t *testing.T) {
-	g := NewWithT(t)
-	first := v1alpha1.Journal{RecentCalls: windowOf(-5, -4, -3, -2).counts(noon.Time)}
-	second := &memory{window: *windowOf(-1), inherited: restoreWindow(&first, noon.Time, time.Minute, time.Minute)}
-	p := &pass{
-		Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, tally: newTally()},
-		key:        defaultProject,
-		memory:     second,
-		strikes:    map[string][]string{"the call of the second process": nil},
-		project:    newProject(),
-	}
-	written := p.projectStatus(p.project)
-	third := restoreWindow(&written.Journal, noon.Time, time.Minute, time.Minute)
-	g.Expect(third.available(noon.Time, 10)).To(Equal(5), "of 10 calls a minute 5 were made")
-}
-
-// A call may begin some time after its record and then take its time: until both are over it can still reach CBR.
-func TestARecordedCallCountsAsLongAsItCanBeUnderWay(t *testing.T) {
-	g := NewWithT(t)
-	scheme := runtime.NewScheme()
-	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
-	options := Options{Identity: "this process", BeginTimeout: 15 * time.Second, CallTimeout: 60 * time.Second, RateWindow: time.Minute}
-	options.setDefaults()
-	started := seconds(-(15 + 60 + 60 - 1)) // may have reached CBR 59 s ago
-	project := newProject(func(p *v1alpha1.CBRProject) {
-		p.Status.Journal.WriterID = "another process"
-		p.Status.Journal.Submissions = []v1alpha1.Submission{{ID: "a", StartTime: microTime(started), Items: []v1alpha1.SubmittedItem{{BackupID: "b"}}}}
-	})
-	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(project).Build()
-	p := &pass{Reconciler: &Reconciler{client: cluster, live: cluster, options: options}, key: defaultProject, now: noon.Time, memory: &memory{}}
-	g.Expect(p.loadProject(t.Context())).To(Succeed())
-	g.Expect(p.memory.inherited.available(noon.Time, 10)).To(Equal(9))
-	g.Expect(p.memory.inherited.available(seconds(1), 10)).To(Equal(10))
+	g.Expect(restored.Available(backupsynctest.Noon.Time, 10)).To(BeZero())
+	g.Expect(restored.Available(seconds(50), 10)).To(Equal(10))
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package batch
 
 import (
 	"time"
@@ -24,48 +24,49 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 )
 
-// arrivals is when the BackupSyncs that wait were first seen. One that a pass does not find waiting is forgotten, and
+// QueueTimes is when the BackupSyncs that wait were first seen. One that a pass does not find waiting is forgotten, and
 // arrives anew if it ever waits again. All of them are looked up in each pass, so that this must be quick.
-type arrivals struct {
+type QueueTimes struct {
 	passes int // so far
-	byUID  map[types.UID]*arrival
+	byUID  map[types.UID]*queueTime
 }
 
-type arrival struct {
+type queueTime struct {
 	at   time.Time
 	seen int // the pass that has found it last
 }
 
-func newArrivals() arrivals { return arrivals{byUID: map[types.UID]*arrival{}} }
+// NewQueueTimes is a QueueTimes before the first pass.
+func NewQueueTimes() QueueTimes { return QueueTimes{byUID: map[types.UID]*queueTime{}} }
 
-// begin begins a pass.
-func (a *arrivals) begin() { a.passes++ }
+// BeginPass begins a pass.
+func (a *QueueTimes) BeginPass() { a.passes++ }
 
-// of returns when a BackupSync was first seen. In the first pass of a process that is when it was created: what has waited
+// QueuedAt returns when a BackupSync was first seen. In the first pass of a process that is when it was created: what has waited
 // while no controller ran need not wait again.
-func (a *arrivals) of(backup *v1alpha1.BackupSync, now time.Time) time.Time {
+func (a *QueueTimes) QueuedAt(backup *v1alpha1.BackupSync, now time.Time) time.Time {
 	if known := a.byUID[backup.UID]; known != nil && known.seen >= a.passes-1 {
 		known.seen = a.passes
 		return known.at
 	}
 	if created := backup.CreationTimestamp.Time; a.passes == 1 && created.Before(now) {
-		return a.anew(backup, created)
+		return a.Requeue(backup, created)
 	}
-	return a.anew(backup, now)
+	return a.Requeue(backup, now)
 }
 
-// anew lets a BackupSync arrive at a time, and returns it.
-func (a *arrivals) anew(backup *v1alpha1.BackupSync, at time.Time) time.Time {
-	a.byUID[backup.UID] = &arrival{at: at, seen: a.passes}
+// Requeue lets a BackupSync arrive at a time, and returns it.
+func (a *QueueTimes) Requeue(backup *v1alpha1.BackupSync, at time.Time) time.Time {
+	a.byUID[backup.UID] = &queueTime{at: at, seen: a.passes}
 	return at
 }
 
-// prune gives back the memory of those that are forgotten once they are more than those that are present.
-func (a *arrivals) prune(present int) {
+// Prune gives back the memory of those that are forgotten once they are more than those that are present.
+func (a *QueueTimes) Prune(present int) {
 	if len(a.byUID) <= 2*present {
 		return
 	}
-	left := make(map[types.UID]*arrival, present)
+	left := make(map[types.UID]*queueTime, present)
 	for uid, known := range a.byUID {
 		if known.seen == a.passes {
 			left[uid] = known

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package batch
 
 import (
 	"slices"
@@ -25,55 +25,55 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 )
 
-// callWindow is a sliding window over the sync calls of a project. A call counts from before it is sent until
+// RateWindow is a sliding window over the sync calls of a project. A call counts from before it is sent until
 // one length of the window after its end: it reached CBR somewhere in between, so that by CBR's clock, too,
 // there are never more calls in any window than allowed.
-type callWindow struct {
-	length time.Duration
+type RateWindow struct {
+	Length time.Duration
 	ends   []time.Time // when the calls ended, in order
 }
 
-// available returns how many calls may be made now under a limit.
-func (w *callWindow) available(now time.Time, limit int) int {
+// Available returns how many calls may be made now under a limit.
+func (w *RateWindow) Available(now time.Time, limit int) int {
 	w.forget(now)
 	return max(limit-len(w.ends), 0)
 }
 
 // next returns when at least one call may be made; the zero time means now.
-func (w *callWindow) next(now time.Time, limit int) time.Time {
-	if w.available(now, limit) > 0 {
+func (w *RateWindow) next(now time.Time, limit int) time.Time {
+	if w.Available(now, limit) > 0 {
 		return time.Time{}
 	}
-	return w.ends[len(w.ends)-limit].Add(w.length)
+	return w.ends[len(w.ends)-limit].Add(w.Length)
 }
 
-// nextAfter returns when at least one call may be made once a number of calls has been made now.
-func (w *callWindow) nextAfter(now time.Time, limit, calls int) time.Time {
-	later := w.with(&callWindow{})
-	later.ended(now, calls)
+// NextAfter returns when at least one call may be made once a number of calls has been made now.
+func (w *RateWindow) NextAfter(now time.Time, limit, calls int) time.Time {
+	later := w.Merge(&RateWindow{})
+	later.CallEnded(now, calls)
 	if next := later.next(now, limit); !next.IsZero() {
 		return next
 	}
 	return now
 }
 
-// ended counts calls that ended at a time.
-func (w *callWindow) ended(at time.Time, calls int) {
+// CallEnded counts calls that ended at a time.
+func (w *RateWindow) CallEnded(at time.Time, calls int) {
 	position, _ := slices.BinarySearchFunc(w.ends, at, time.Time.Compare)
 	w.ends = slices.Insert(w.ends, position, slices.Repeat([]time.Time{at}, max(calls, 0))...)
 }
 
-func (w *callWindow) forget(now time.Time) {
+func (w *RateWindow) forget(now time.Time) {
 	expired := 0
-	for expired < len(w.ends) && !w.ends[expired].Add(w.length).After(now) {
+	for expired < len(w.ends) && !w.ends[expired].Add(w.Length).After(now) {
 		expired++
 	}
 	w.ends = slices.Delete(w.ends, 0, expired)
 }
 
-// with returns the window with the calls of another one added.
-func (w *callWindow) with(other *callWindow) *callWindow {
-	merged := &callWindow{length: w.length, ends: slices.Concat(w.ends, other.ends)}
+// Merge returns the window with the calls of another one added.
+func (w *RateWindow) Merge(other *RateWindow) *RateWindow {
+	merged := &RateWindow{Length: w.Length, ends: slices.Concat(w.ends, other.ends)}
 	slices.SortFunc(merged.ends, time.Time.Compare)
 	return merged
 }
@@ -81,9 +81,9 @@ func (w *callWindow) with(other *callWindow) *callWindow {
 // maxCallCounts is the limit of status.journal.recentCalls.
 const maxCallCounts = 64
 
-// counts returns the window for status.journal.recentCalls. When there are more times than it may hold, neighbours are
+// Counts returns the window for status.journal.recentCalls. When there are more times than it may hold, neighbours are
 // counted together at the later time, which errs on the side of fewer calls.
-func (w *callWindow) counts(now time.Time) []v1alpha1.CallCount {
+func (w *RateWindow) Counts(now time.Time) []v1alpha1.CallCount {
 	w.forget(now)
 	perEntry := (len(w.ends) + maxCallCounts - 1) / maxCallCounts
 	var counts []v1alpha1.CallCount
@@ -102,20 +102,21 @@ func roundUp(at time.Time) time.Time {
 	return at
 }
 
-// restoreWindow rebuilds the window from the journal that another process has left. A call that is only recorded
+// RestoreRateWindow rebuilds the window from the journal that another process has left. A call that is only recorded
 // may have been sent until its time-out. Times that another clock has set later than that are not believed.
-func restoreWindow(journal *v1alpha1.Journal, now time.Time, length, callTimeout time.Duration) callWindow {
-	window := callWindow{length: length}
+func RestoreRateWindow(journal *v1alpha1.Journal, now time.Time, length, callTimeout time.Duration) RateWindow {
+	window := RateWindow{Length: length}
 	for _, count := range journal.RecentCalls {
-		window.ended(earlier(count.EndTime.Time, now.Add(callTimeout)), int(min(count.Calls, maxRestoredCalls)))
+		window.CallEnded(Earlier(count.EndTime.Time, now.Add(callTimeout)), int(min(count.Calls, maxRestoredCalls)))
 	}
 	for _, submission := range journal.Submissions {
-		window.ended(earlier(submission.StartTime.Time, now).Add(callTimeout), 1)
+		window.CallEnded(Earlier(submission.StartTime.Time, now).Add(callTimeout), 1)
 	}
 	return window
 }
 
-func earlier(a, b time.Time) time.Time {
+// Earlier returns the earlier of two times.
+func Earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}
