@@ -15,5 +15,6 @@ limitations under the License.
 */
 
 // Package connection makes the credentials of a CBRProject of its spec and its Secret, and decides where they may be sent: which
-// endpoints it may name, and which addresses the names of endpoints may lead to.
+// endpoints it may name, and which addresses the names of endpoints may lead to. It knows how requests went, with that when the next may
+// be made, and says what failures mean in the words of conditions.
 package connection

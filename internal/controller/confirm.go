@@ -24,6 +24,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // confirm makes sure of what is planned: it asks the API server (verify) and CBR (observe). It does both at the same time,
@@ -33,7 +34,7 @@ func (p *pass) confirm(ctx context.Context) error {
 	if len(p.plan.Calls) == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx, aCall); !ready { // nothing will be sent
+	if ready, err := p.connect(ctx, connection.SyncRequest); !ready { // nothing will be sent
 		p.plan.Calls, p.plan.More = nil, false
 		return err
 	}
@@ -65,11 +66,11 @@ func (p *pass) confirm(ctx context.Context) error {
 
 // mayLook reports whether CBR may be looked at before backups are sent.
 func (p *pass) mayLook(ctx context.Context) (bool, error) {
-	if from := p.memory.access.wholeFrom; from.After(p.now) {
+	if from := p.memory.health.CompleteFrom; from.After(p.now) {
 		p.wakeAt(from)
 		return false, nil
 	}
-	return p.connect(ctx, aRead)
+	return p.connect(ctx, connection.ReadRequest)
 }
 
 // deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it

@@ -38,13 +38,13 @@ import (
 
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
 // in the way goes into what is known of the project's access; only failures of the API server are errors.
-func (p *pass) connect(ctx context.Context, kind requestKind) (bool, error) {
+func (p *pass) connect(ctx context.Context, kind connection.RequestKind) (bool, error) {
 	if ready, err := p.reach(ctx); !ready {
 		return false, err
 	}
-	this, _ := p.memory.access.of(kind)
-	if this.closed(p.options.Clock.Now()) {
-		p.wakeAt(p.memory.access.retryAt(this, p.options.Clock.Now()))
+	this, _ := p.memory.health.Circuits(kind)
+	if this.Open(p.options.Clock.Now()) {
+		p.wakeAt(p.memory.health.RequeueAt(this, p.options.Clock.Now()))
 		return false, nil
 	}
 	return true, nil
@@ -62,17 +62,17 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 		p.memory.evidence = newKnowledge()
 		p.memory.evidence.keepCalls(&before) // it may turn back
 	}
-	known := &p.memory.access
-	if known.inputs != p.inputs {
-		*known = access{inputs: p.inputs}
+	known := &p.memory.health
+	if known.Fingerprint != p.inputs {
+		*known = connection.Health{Fingerprint: p.inputs}
 	}
-	if known.waits(p.now) && !p.checksExpiry() {
-		p.wakeAt(known.retryAt(&known.reads, p.now))
-		p.wakeAt(known.retryAt(&known.calls, p.now))
+	if known.Waits(p.now) && !p.checksExpiry() {
+		p.wakeAt(known.RequeueAt(&known.Reads, p.now))
+		p.wakeAt(known.RequeueAt(&known.Calls, p.now))
 		return false, nil
 	}
 	if problem := p.forbidden(); problem != "" {
-		known.unusable(v1alpha1.ReasonEndpointNotAllowed, problem)
+		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, problem)
 		return false, nil
 	}
 	return p.connectWithContent(ctx)
@@ -96,34 +96,34 @@ func (p *pass) forbidden() string {
 // connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
 // get Secrets, and neither list nor watch them.
 func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
-	known := &p.memory.access
+	known := &p.memory.health
 	content, err := p.readContent(ctx)
 	if err != nil {
 		return false, err
 	}
 	if content == nil {
-		p.wakeAt(known.recheck)
+		p.wakeAt(known.RecheckAt)
 		return false, nil
 	}
 	content.hash = content.hashWith(p.salt, &p.project.Spec)
-	if known.content != content.hash {
-		*known = access{inputs: p.inputs, content: content.hash}
+	if known.ContentFingerprint != content.hash {
+		*known = connection.Health{Fingerprint: p.inputs, ContentFingerprint: content.hash}
 	}
 	if p.asksForAnotherTry() {
-		known.reads.until, known.calls.until = time.Time{}, time.Time{}
+		known.Reads.OpenUntil, known.Calls.OpenUntil = time.Time{}, time.Time{}
 	}
-	if known.closed(p.now) { // refused, and still the same
-		p.memory.credential.checkedAt, known.recheck = p.now, time.Time{}
-		if known.refusesCredentials() {
-			known.recheck = p.now.Add(contentWait)
-			p.wakeAt(known.recheck)
+	if known.Open(p.now) { // refused, and still the same
+		p.memory.credential.checkedAt, known.RecheckAt = p.now, time.Time{}
+		if known.CredentialsRefused() {
+			known.RecheckAt = p.now.Add(connection.ContentWait)
+			p.wakeAt(known.RecheckAt)
 		}
 		return false, nil
 	}
-	known.recheck = time.Time{}
-	if known.refusesCredentials() { // until a call has gone well
-		known.recheck = p.now.Add(contentWait)
-		p.wakeAt(known.recheck)
+	known.RecheckAt = time.Time{}
+	if known.CredentialsRefused() { // until a call has gone well
+		known.RecheckAt = p.now.Add(connection.ContentWait)
+		p.wakeAt(known.RecheckAt)
 	}
 	return p.dial(content), nil
 }
@@ -151,11 +151,11 @@ func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
 const resumes = " Imports resume automatically once this is fixed."
 
 // resumable returns a message about what is read again by itself.
-func resumable(message string) string { return fitting(message, resumes) }
+func resumable(message string) string { return connection.Fitting(message, resumes) }
 
 // lacks notes that there are no credentials that can be used, and why.
 func (p *pass) lacks(why string) {
-	p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, resumable(why), p.now)
+	p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), p.now)
 	p.memory.holdCredential(nil)
 }
 
@@ -175,7 +175,7 @@ func (p *pass) readContent(ctx context.Context) (*content, error) {
 			return nil, err
 		}
 		if problem != "" {
-			p.memory.access.unread(v1alpha1.ReasonEndpointUnavailable, resumable(problem), p.now)
+			p.memory.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), p.now)
 			return nil, nil
 		}
 	}
@@ -242,11 +242,11 @@ func (p *pass) beside(name string) client.ObjectKey {
 
 // dial makes the client, if the credentials are there. Nothing is sent to CBR yet.
 func (p *pass) dial(with *content) bool {
-	known, spec := &p.memory.access, &p.project.Spec
+	known, spec := &p.memory.health, &p.project.Spec
 	transport, err := p.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
-		known.unread(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, p.now)
-		p.wakeAt(known.recheck)
+		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, p.now)
+		p.wakeAt(known.RecheckAt)
 		return false
 	}
 	credential, ready := p.credentialOf(with, transport)
@@ -262,18 +262,18 @@ func (p *pass) dial(with *content) bool {
 		Transport:           transport,
 		Timeout:             p.options.CallTimeout,
 		UserAgent:           p.options.UserAgent,
-		Pace:                p.memory.pace.wait,
+		Pace:                p.memory.readLimiter.Wait,
 		Observe: func(call cbr.Call) {
 			observeCall(call)
-			p.memory.pace.heed(call)
+			p.memory.readLimiter.Observe(call)
 		},
 	})
 	if err != nil { // the CRD lets no such value through
-		known.unusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
+		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false
 	}
 	p.cloud = made
-	known.usable()
+	known.SetUsable()
 	return true
 }
 

@@ -115,10 +115,10 @@ func (m *memory) holdCredential(next *heldCredential) {
 
 // renews reports whether the failure of a request of a kind will be over when the credentials are renewed, which is under way: it
 // tells nothing of CBR.
-func (m *memory) renews(kind requestKind, err error) bool {
+func (m *memory) renews(kind connection.RequestKind, err error) bool {
 	helps := m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
 	if helps && cbr.ClassOf(err) == cbr.Credentials {
-		m.access.refusedKind = kind
+		m.health.RefusedKind = kind
 	}
 	return helps
 }
@@ -131,13 +131,13 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 		made, err := p.newCredential(with, transport, again)
 		if err != nil {
 			p.lacks(err.Error())
-			p.wakeAt(p.memory.access.recheck)
+			p.wakeAt(p.memory.health.RecheckAt)
 			return nil, false
 		}
 		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)})
 	}
 	held.checkedAt, held.version = p.now, with.credentials.Version
-	p.memory.access.credentials = p.project.Spec.Credentials.Type
+	p.memory.health.CredentialsType = p.project.Spec.Credentials.Type
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
 		held.askAt = state.RetryAt
@@ -147,9 +147,9 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 		return held.Credential, p.fetched(state)
 	}
 	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
-		p.memory.access.unread(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
+		p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
 			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), p.now)
-		p.wakeAt(p.memory.access.recheck)
+		p.wakeAt(p.memory.health.RecheckAt)
 		return nil, false
 	}
 	return held.Credential, true
@@ -232,97 +232,18 @@ func (p *pass) fetched(state auth.State) bool {
 		p.wakeAt(p.now.Add(fetchWait))
 		return false
 	}
-	p.memory.access.unfetched(explainFetch(p.memory.access.credentials, state.Err), auth.RefusedByCBR(state.Err), p.now)
-	p.wakeAt(p.memory.access.recheck)
+	p.memory.health.SetNotFetched(connection.ExplainFetch(p.memory.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), p.now)
+	p.wakeAt(p.memory.health.RecheckAt)
 	if !state.RetryAt.IsZero() {
 		p.wakeAt(state.RetryAt)
 	}
 	return false
 }
 
-// tryLogin says how a person has a password tried once more.
-const tryLogin = " If they are right, and the account was unlocked, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
-
-// fetchExplanations are those of failures to get credentials, by their class.
-var fetchExplanations = map[cbr.Class]explanation{
-	cbr.Credentials: {v1alpha1.ReasonCredentialsRejected,
-		"IAM refuses the name or the password of the user (%s). They are not tried again as they are, since wrong passwords lock an account: correct the Secret.", tryLogin},
-	cbr.Permission: {v1alpha1.ReasonPermissionDenied, "IAM denies the user a token (%s). Check that the user may log in by programs, and the project.", ""},
-	cbr.Throttled:  {v1alpha1.ReasonThrottled, "IAM refuses requests because there are too many (%s). They resume automatically.", ""},
-}
-
-var (
-	fetchFails = explanation{v1alpha1.ReasonEndpointUnavailable,
-		"IAM cannot be reached or fails (%s). It is tried again after a pause; if this lasts, check spec.iamEndpoint or spec.region, spec.caBundleRef and the network.", ""}
-	iamNotAllowed = explanation{v1alpha1.ReasonEndpointNotAllowed,
-		"No password is sent to IAM (%s). The name is looked up again after a pause of at most 5 minutes.", ""}
-	podFetchFails = explanation{v1alpha1.ReasonCredentialsMissing,
-		"The cluster does not give keys to the operator's pod (%s). It is tried again after a pause; if this lasts, check the pod identity of its service account.", ""}
-	restsFromFailures = explanation{v1alpha1.ReasonThrottled,
-		"The operator asks IAM for no token for at most 15 minutes: %s. It is asked again by itself.", ""}
-	refusedElsewhere = explanation{v1alpha1.ReasonCredentialsRejected,
-		"IAM refused the same name and password to another CBRProject (%s). Correct the Secret. As wrong passwords lock an account, they are tried for this project " +
-			"only after 20 minutes.", tryLogin}
-	freshRefused = explanation{v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses credentials that were fetched just before (%s). It is tried again, ever more rarely; check spec.projectID and the rights of the user.", ""}
-)
-
-// explainFetch says in a condition's words why there are no credentials.
-func explainFetch(kind v1alpha1.CredentialsType, err error) standing {
-	class := cbr.ClassOf(err)
-	said, known := fetchExplanations[class]
-	switch {
-	case auth.RefusedByCBR(err):
-		said = freshRefused
-	case errors.Is(err, auth.ErrManyFailures):
-		return restsFromFailures.about(auth.ErrManyFailures.Error())
-	case errors.Is(err, auth.ErrRefusedElsewhere):
-		said = refusedElsewhere
-	case kind == v1alpha1.CredentialsPodIdentity:
-		said = podFetchFails
-	case leadsToRefused(err):
-		said = iamNotAllowed
-	case !known:
-		said = fetchFails
-	}
-	why := said.about(describeFetch(err))
-	why.stalled = class == cbr.Credentials
-	return why
-}
-
-// describeFetch tells why credentials could not be fetched: what was answered, or what was missing to ask at all.
-func describeFetch(err error) string {
-	failure, is := errors.AsType[*cbr.Error](err)
-	switch {
-	case !is || failure.Class != cbr.Credentials || failure.Err == nil:
-		return describe(err)
-	case failure.StatusCode == 0:
-		return backupsync.Quote(failure.Err.Error())
-	default: // the error says what the answer means, which the explanation says too
-		answered := *failure
-		answered.Err = nil
-		return describe(&answered)
-	}
-}
-
-var tokenRejected = explanation{v1alpha1.ReasonCredentialsRejected,
-	"CBR refuses the token (%s). Tokens are valid for 24 hours: put a new one into the Secret, and imports resume automatically.", ""}
-
-// rejections are the explanations of refused credentials by their type.
-var rejections = map[v1alpha1.CredentialsType]explanation{
-	v1alpha1.CredentialsToken: tokenRejected,
-	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the access key (%s). Check that the keys in the Secret belong together and are active. Tried again as they are after 5 minutes, later every hour.", ""},
-	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
-	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the identity of the operator's pod (%s). Check the agency of its service account, and spec.projectID. It is tried again every hour.", ""},
-}
-
 // expiryTime is status.credentialsExpiryTime for what is known of the credentials. Of those that are renewed, what is over is none.
 func (p *pass) expiryTime(before *metav1.Time) *metav1.Time {
 	switch held := &p.memory.credential; {
-	case held.Credential == nil && p.memory.access.obstacle.reason != v1alpha1.ReasonCredentialsMissing:
+	case held.Credential == nil && p.memory.health.Obstacle.Reason != v1alpha1.ReasonCredentialsMissing:
 		return before // nothing was read yet
 	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(p.now):
 		return nil

@@ -27,6 +27,7 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // CBR refuses the token although it has not ended: it was revoked, or has ended by CBR's clock.
@@ -164,19 +165,19 @@ func TestAClockThatIsWrong(t *testing.T) {
 // finds it at rest waits for that, and still tells what CBR has said.
 func TestAKeyThatStillRestsIsWaitedFor(t *testing.T) {
 	refused := &cbr.Error{Class: cbr.Credentials, StatusCode: 401, Code: "APIGW.0301", Message: "it is so"}
-	for _, kind := range []requestKind{aRead, aCall} {
-		known := access{credentials: v1alpha1.CredentialsAccessKey}
-		known.failed(aCall, refused, noon.Time)
-		told, later := known.standing(), noon.Add(6*time.Minute)
+	for _, kind := range []connection.RequestKind{connection.ReadRequest, connection.SyncRequest} {
+		known := connection.Health{CredentialsType: v1alpha1.CredentialsAccessKey}
+		known.Failed(connection.SyncRequest, refused, noon.Time)
+		told, later := known.Status(), noon.Add(6*time.Minute)
 		resting := &cbr.Error{Class: cbr.Credentials, Untouched: true, RetryAfter: 30 * time.Second, Err: auth.ErrKeyLocked}
-		if !known.failed(kind, resting, later) {
+		if !known.Failed(kind, resting, later) {
 			t.Error("it concerns all requests")
 		}
-		if !known.closed(later.Add(29*time.Second)) || known.closed(later.Add(31*time.Second)) {
-			t.Errorf("tried again at %s, and %s", known.reads.until, known.calls.until)
+		if !known.Open(later.Add(29*time.Second)) || known.Open(later.Add(31*time.Second)) {
+			t.Errorf("tried again at %s, and %s", known.Reads.OpenUntil, known.Calls.OpenUntil)
 		}
-		if known.standing() != told {
-			t.Errorf("it says %q", known.standing().message)
+		if known.Status() != told {
+			t.Errorf("it says %q", known.Status().Message)
 		}
 	}
 }

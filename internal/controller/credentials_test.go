@@ -19,8 +19,6 @@ package controller
 import (
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,8 +29,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
@@ -348,27 +344,5 @@ func TestARotationInMidRun(t *testing.T) {
 				c.want("refused calls", c.refused(), 0, 0)
 			})
 		})
-	}
-}
-
-// Each message about refused credentials fits into a condition whatever CBR or IAM says.
-func TestMessagesAboutRefusedCredentials(t *testing.T) {
-	for _, kind := range append(secretTypes, v1alpha1.CredentialsPodIdentity, "OIDC") {
-		for _, text := range []string{"", "it is so", strings.Repeat("very ", 2000), strings.Repeat("备份不存在", 1000), "<html>\r\n\x00"} {
-			for _, class := range cbr.Classes {
-				failed := &cbr.Error{Class: class, StatusCode: 401, Code: "APIGW.0301", Message: text, Skew: 17 * time.Minute}
-				late := *failed
-				late.Code = "APIGW.0303"
-				known := access{credentials: kind}
-				for _, message := range []string{known.rejected(failed).message, known.rejected(&late).message, explainFetch(kind, failed).message} {
-					if cleaned := backupsync.CleanMessage(message); !strings.HasSuffix(cleaned, ".") || strings.HasSuffix(cleaned, "…") {
-						t.Errorf("%s, %s: not whole: %q", kind, class, cleaned)
-					}
-				}
-				if slices.Contains(secretTypes, kind) != (rejections[kind].format != "") && kind != v1alpha1.CredentialsPodIdentity {
-					t.Errorf("%s has no words of its own", kind)
-				}
-			}
-		}
 	}
 }

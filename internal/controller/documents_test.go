@@ -30,6 +30,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // document returns the text of a file of the repository.
@@ -61,7 +62,7 @@ func permissionsIn(text string) []string {
 // Whoever grants what the documentation says is not told by a condition that something lacks.
 func TestThePolicyInTheDocumentationIsWhatMessagesAskFor(t *testing.T) {
 	g := NewWithT(t)
-	wanted := permissionsIn(explanations[cbr.Permission].format)
+	wanted := permissionsIn(connection.Explain(connection.SyncRequest, cbr.Permission, &cbr.Error{Class: cbr.Permission}).Message)
 	g.Expect(wanted).To(ConsistOf("cbr:backups:sync", "cbr:backups:get", "cbr:backups:list", "cbr:tasks:get", "cbr:tasks:list"))
 
 	blocks := regexp.MustCompile("(?ms)^```json\n(.*?)^```").FindAllStringSubmatch(document(t, "docs", "security.md"), -1)
@@ -83,43 +84,6 @@ func TestThePolicyInTheDocumentationIsWhatMessagesAskFor(t *testing.T) {
 	for _, each := range wanted {
 		g.Expect(document(t, "README.md")).To(ContainSubstring("`" + each + "`"))
 	}
-}
-
-// Whoever reads a message finds it in the documentation, with what to do.
-func TestMessagesAboutCredentialsAreDocumented(t *testing.T) {
-	said := []explanation{fetchFails, podFetchFails, freshRefused, iamNotAllowed, notAllowed, explanations[cbr.Permission],
-		{v1alpha1.ReasonCredentialsMissing, errPodIdentity.Error(), ""}}
-	said = slices.AppendSeq(said, maps.Values(fetchExplanations))
-	said = slices.AppendSeq(said, maps.Values(rejections))
-	rows := rowsByReason(t, document(t, "docs", "credentials.md"))
-	for _, each := range said {
-		beginning, _, _ := strings.Cut(each.format, "%s")
-		beginning, _, _ = strings.Cut(beginning, ". ")
-		if !slices.ContainsFunc(rows[each.reason], func(message string) bool { return strings.HasPrefix(message, beginning) }) {
-			t.Errorf("docs/credentials.md does not have %q with %s", beginning, each.reason)
-		}
-	}
-}
-
-// rowsByReason reads the messages of the table of reasons. A row without a reason has the one of the row before.
-func rowsByReason(t *testing.T, text string) map[string][]string {
-	t.Helper()
-	rows, reason := map[string][]string{}, ""
-	_, table, found := strings.Cut(text, "| Reason | Message | What to do |\n|---|---|---|\n")
-	if !found {
-		t.Fatal("there is no table of reasons and messages")
-	}
-	for line := range strings.Lines(table) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 4 {
-			break
-		}
-		if name := strings.Trim(cells[1], " `"); name != "" {
-			reason = name
-		}
-		rows[reason] = append(rows[reason], strings.TrimSpace(cells[2]))
-	}
-	return rows
 }
 
 // The README tells of each reason of a CBRProject, once, and of no other.

@@ -25,6 +25,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // knowledge is what this process remembers of what CBR has shown of a cloud project, and of its own calls there.
@@ -165,7 +166,7 @@ func (k *knowledge) fresh(now time.Time) *evidence.Look {
 // remember takes in a look that was just taken, or has served.
 func (p *pass) remember(look *evidence.Look) {
 	p.memory.evidence.remember(look, p.now)
-	p.memory.access.looked(look.Tasks.Complete, p.options.Clock.Now())
+	p.memory.health.ListRead(look.Tasks.Complete, p.options.Clock.Now())
 }
 
 // known returns what is known besides what CBR shows.
@@ -247,17 +248,17 @@ func (p *pass) judge(look *evidence.Look, known evidence.Known) *evidence.Judge 
 // heardRead takes in how a look went, and reports whether it went well.
 func (p *pass) heardRead(err error, what string, count int) bool {
 	if err == nil {
-		p.memory.access.succeeded(aRead)
+		p.memory.health.Succeeded(connection.ReadRequest)
 		return true
 	}
-	if p.memory.renews(aRead, err) {
+	if p.memory.renews(connection.ReadRequest, err) {
 		p.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
 		p.wakeAt(p.now.Add(renewalWait))
 		return false
 	}
-	p.memory.access.failed(aRead, err, p.options.Clock.Now())
+	p.memory.health.Failed(connection.ReadRequest, err, p.options.Clock.Now())
 	p.log.Error(err, what, "count", count)
-	p.wakeAt(p.memory.access.retryAt(&p.memory.access.reads, p.now))
+	p.wakeAt(p.memory.health.RequeueAt(&p.memory.health.Reads, p.now))
 	return false
 }
 
@@ -316,9 +317,9 @@ func unclear(verdict evidence.Verdict) (why string, refused bool) {
 	case verdict.Err == nil:
 		return verdict.Why, false
 	case errors.As(verdict.Err, &failure) && failure.StatusCode != 0:
-		return describe(verdict.Err), true
+		return connection.Describe(verdict.Err), true
 	default:
-		return verdict.Why + " (" + describe(verdict.Err) + ")", false
+		return verdict.Why + " (" + connection.Describe(verdict.Err) + ")", false
 	}
 }
 

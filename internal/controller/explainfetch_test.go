@@ -68,11 +68,11 @@ func TestExplainFetch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			got := explainFetch(c.kind, c.err)
-			g.Expect(got.reason).To(Equal(c.reason))
-			g.Expect(got.message).To(ContainSubstring(c.says))
-			g.Expect(got.stalled).To(Equal(c.stalled))
-			g.Expect(utf8.RuneCountInString(got.message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength), got.message)
+			got := connection.ExplainFetch(c.kind, c.err)
+			g.Expect(got.Reason).To(Equal(c.reason))
+			g.Expect(got.Message).To(ContainSubstring(c.says))
+			g.Expect(got.Stalled).To(Equal(c.stalled))
+			g.Expect(utf8.RuneCountInString(got.Message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength), got.Message)
 		})
 	}
 }

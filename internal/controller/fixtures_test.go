@@ -26,6 +26,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 	"backupsync.dev/operator/internal/batch"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // noon is the time at which these tests play.
@@ -54,6 +55,11 @@ func windowOf(ends ...float64) *batch.RateWindow {
 // queued are candidates that are queued since noon.
 func queued(count int) []batch.Candidate {
 	return slices.Repeat([]batch.Candidate{{BackupSync: newBackup(), QueuedAt: noon.Time}}, count)
+}
+
+// failure is a failed call as the client reports it.
+func failure(class cbr.Class) *cbr.Error {
+	return &cbr.Error{Operation: cbr.OperationImport, StatusCode: 500, Code: "BackupService.9910", Message: "internal error", Class: class}
 }
 
 // edit is what the API server makes of a BackupSync whose item is changed.

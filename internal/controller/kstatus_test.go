@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // kstatusOf is what Flux makes of an object, from what the API server would hand it.
@@ -115,8 +116,8 @@ func TestKstatusOfAnEndpointThatIsUnavailable(t *testing.T) {
 	g := NewWithT(t)
 	for stalls, want := range map[bool]status.Status{true: status.FailedStatus, false: status.InProgressStatus} {
 		project := newProject()
-		known := access{obstacle: standing{reason: v1alpha1.ReasonEndpointUnavailable, message: "It is so.", stalled: stalls}}
-		p := &pass{memory: &memory{access: known}, project: project}
+		known := connection.Health{Obstacle: connection.Status{Reason: v1alpha1.ReasonEndpointUnavailable, Message: "It is so.", Stalled: stalls}}
+		p := &pass{memory: &memory{health: known}, project: project}
 		reason, message, set := p.projectVerdict()
 		project.Status.Conditions = set.Apply(&project.ObjectMeta, nil, reason, message, noon)
 		g.Expect(kstatusOf(t, project)).To(Equal(want))
@@ -128,8 +129,8 @@ func TestVerdictOnASuspendedProject(t *testing.T) {
 	g := NewWithT(t)
 	for reason := range projectSets {
 		project := newProject(func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true })
-		known := access{obstacle: standing{reason: reason, message: "It is so.", stalled: true}}
-		p := &pass{memory: &memory{access: known}, project: project}
+		known := connection.Health{Obstacle: connection.Status{Reason: reason, Message: "It is so.", Stalled: true}}
+		p := &pass{memory: &memory{health: known}, project: project}
 		verdict, message, set := p.projectVerdict()
 		g.Expect(verdict).To(Equal(v1alpha1.ReasonSuspended))
 		g.Expect(message).To(ContainSubstring("spec.suspend"))

@@ -25,6 +25,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
@@ -65,10 +66,10 @@ type memory struct {
 	credential heldCredential
 	// former are the credentials before it.
 	former formerCredentials
-	// access is what the latest calls have told of endpoint and credentials.
-	access access
-	// pace is how fast CBR is read.
-	pace pace
+	// health is what the latest calls have told of endpoint and credentials.
+	health connection.Health
+	// readLimiter is how fast CBR is read.
+	readLimiter connection.ReadLimiter
 	// ended is when tasks were first seen to have ended that leave open what became of their backups, by id.
 	ended map[string]time.Time
 	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
@@ -114,17 +115,17 @@ func (m *memories) of(project types.NamespacedName) *memory {
 	known, found := m.byProject[project]
 	if !found {
 		known = &memory{
-			queueTimes: batch.NewQueueTimes(),
-			verified:   map[types.UID]int64{},
-			evidence:   newKnowledge(),
-			settles:    map[string]time.Time{},
-			ended:      map[string]time.Time{},
-			foreign:    map[string]struct{}{},
-			lookUpFrom: map[string]time.Time{},
-			refusals:   map[string]refusal{},
-			bisection:  batch.NewBisection(),
-			pace:       newPace(),
-			taskLead:   clockSkew,
+			queueTimes:  batch.NewQueueTimes(),
+			verified:    map[types.UID]int64{},
+			evidence:    newKnowledge(),
+			settles:     map[string]time.Time{},
+			ended:       map[string]time.Time{},
+			foreign:     map[string]struct{}{},
+			lookUpFrom:  map[string]time.Time{},
+			refusals:    map[string]refusal{},
+			bisection:   batch.NewBisection(),
+			readLimiter: connection.NewReadLimiter(),
+			taskLead:    clockSkew,
 		}
 		m.byProject[project] = known
 	}

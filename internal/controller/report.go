@@ -35,6 +35,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 const (
@@ -80,10 +81,10 @@ func (p *pass) report(ctx context.Context) error {
 
 // probeReads asks CBR for something when look-ups have failed and none is due: what the status says of it may be over.
 func (p *pass) probeReads(ctx context.Context) error {
-	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || p.memory.access.reads.failures == 0 {
+	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || p.memory.health.Reads.Failures == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx, aRead); !ready {
+	if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
 		return err
 	}
 	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize})
@@ -96,21 +97,21 @@ func (p *pass) probeReads(ctx context.Context) error {
 // forgetFailure forgets that sync calls have failed when there is none to make that could show that they still do: nothing is known
 // to be wrong then. Refused credentials concern reads too.
 func (p *pass) forgetFailure() {
-	calls := &p.memory.access.calls
+	calls := &p.memory.health.Calls
 	if p.project == nil || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
 		return
 	}
-	if p.memory.access.refusedKind == aCall {
-		p.memory.access.doubt = standing{}
+	if p.memory.health.RefusedKind == connection.SyncRequest {
+		p.memory.health.Doubt = connection.Status{}
 	}
-	if calls.failures == 0 || calls.class == cbr.Credentials {
+	if calls.Failures == 0 || calls.Class == cbr.Credentials {
 		return
 	}
-	if calls.closed(p.now) {
-		p.wakeAt(calls.until)
+	if calls.Open(p.now) {
+		p.wakeAt(calls.OpenUntil)
 		return
 	}
-	*calls = circuit{}
+	*calls = connection.Circuit{}
 }
 
 // checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
@@ -122,7 +123,7 @@ func (p *pass) checksAccess() bool {
 	case p.project.Spec.Suspend:
 		return p.checksExpiry()
 	}
-	return p.memory.access.inputs != p.inputs || !p.memory.access.recheck.IsZero() || p.checksExpiry() || p.renewsIdle()
+	return p.memory.health.Fingerprint != p.inputs || !p.memory.health.RecheckAt.IsZero() || p.checksExpiry() || p.renewsIdle()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
@@ -262,6 +263,14 @@ func (p *pass) reportProject(ctx context.Context) error {
 	return nil
 }
 
+// readyOf returns the condition Ready of an object, without content if it has none.
+func readyOf(conditions []metav1.Condition) metav1.Condition {
+	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
+		return *ready
+	}
+	return metav1.Condition{}
+}
+
 // announce emits an event when the project's Ready has another reason than before.
 func (p *pass) announce(before string) {
 	ready := readyOf(p.project.Status.Conditions)
@@ -362,9 +371,9 @@ var projectSets = map[string]backupsync.ConditionSet{
 
 // projectVerdict returns the reason and message of the project's Ready, and what goes with it.
 func (p *pass) projectVerdict() (reason, message string, set backupsync.ConditionSet) {
-	known := p.memory.access.standing()
-	reason, message = known.reason, known.message
-	passing, lasting := false, known.stalled
+	known := p.memory.health.Status()
+	reason, message = known.Reason, known.Message
+	passing, lasting := false, known.Stalled
 	switch takesOver := p.claim.from.After(p.now); {
 	case p.outdated != "":
 		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+". "+applyCRDs

@@ -32,6 +32,7 @@ import (
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // A submission that is recorded at the start of a pass is a call whose outcome is not known: the process ended,
@@ -48,7 +49,7 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 	if len(settled) == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx, aRead); !ready {
+	if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
 		return err
 	}
 	lost, err := p.lostBackups(ctx, settled)
@@ -235,7 +236,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
-		p.memory.access.succeeded(aCall)
+		p.memory.health.Succeeded(connection.SyncRequest)
 	}
 	changes = append(changes, p.blame(submission, absent)...)
 	if len(absent) > 0 {
@@ -309,8 +310,8 @@ func (p *pass) blame(call v1alpha1.Submission, absent []batch.Member) []change {
 	}
 	switch bisection.CallRefused(absent, alone, blamed, refused.through, codeOf(refused.err)) {
 	case batch.Common:
-		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.access.calls.closed(now) {
-			p.memory.access.refuseAll(refused.err, now)
+		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.health.Calls.Open(now) {
+			p.memory.health.RefuseAll(refused.err, now)
 		}
 		return nil
 	case batch.Isolated:
@@ -325,13 +326,13 @@ func (p *pass) slowDown(absent []batch.Member) {
 	now := p.options.Clock.Now()
 	for _, item := range absent {
 		failed := p.memory.bisection.Failures[cbr.Fold(item.Spec.BackupID)].Count
-		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(failureWait, failureMaxWait, failed+1))})
+		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(connection.FailureWait, connection.FailureMaxWait, failed+1))})
 	}
 }
 
 // rejects is the change to the BackupSync that is to blame for the refusal of a call with no other.
 func (p *pass) rejects(only batch.Member, err error) change {
-	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), describe(err)
+	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), connection.Describe(err)
 	refusals := p.memory.bisection.Failures[cbr.Fold(only.Spec.BackupID)].Alone
 	if cbr.ClassOf(err) == cbr.Transient {
 		limit = math.MaxInt32 // CBR says itself that it is to be tried again

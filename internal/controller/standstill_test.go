@@ -28,6 +28,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // What must not stand still, or go round in circles.
@@ -310,7 +311,7 @@ func TestRefusedCredentialsMakeNoPassesWithoutEnd(t *testing.T) {
 				passes++
 			}
 		}
-		if most := int(4*time.Hour/contentWait) + 20; passes > most { // the Secret is read again every 10 s
+		if most := int(4*time.Hour/connection.ContentWait) + 20; passes > most { // the Secret is read again every 10 s
 			t.Errorf("%d passes in 4 hours, more than %d", passes, most)
 		}
 		if calls := len(w.cloud.Ledger()); calls > 15 {

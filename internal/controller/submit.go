@@ -36,6 +36,7 @@ import (
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // maxSubmissions is the limit of status.journal.submissions.
@@ -60,7 +61,7 @@ func (p *pass) submit(ctx context.Context) error {
 		}
 		return nil
 	}
-	if ready, err := p.connect(ctx, aCall); !ready {
+	if ready, err := p.connect(ctx, connection.SyncRequest); !ready {
 		return err
 	}
 	submissions, err := p.protocol.record(p, ctx, p.plan.Calls)
@@ -73,11 +74,11 @@ func (p *pass) submit(ctx context.Context) error {
 	}
 	p.memory.called = true
 	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
-	if p.lookDue() && p.memory.access.proven() { // CBR lists tasks while the API server writes
+	if p.lookDue() && p.memory.health.Proven() { // CBR lists tasks while the API server writes
 		p.beginLook(ctx)
 	}
 	p.makeCalls(ctx, submissions)
-	if p.plan.More && !p.memory.access.calls.closed(p.options.Clock.Now()) {
+	if p.plan.More && !p.memory.health.Calls.Open(p.options.Clock.Now()) {
 		p.again()
 	}
 	return nil
@@ -124,7 +125,7 @@ func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
 	detached, cancel := p.detach(ctx)
 	defer cancel()
 	round := &round{pass: p, stop: ctx}
-	if !p.memory.access.proven() {
+	if !p.memory.health.Proven() {
 		round.make(detached, submissions[0])
 		submissions = submissions[1:]
 	}
@@ -191,8 +192,8 @@ func (r *round) halted(call submission) bool {
 func (r *round) again() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if calls, now := &r.memory.access.calls, r.options.Clock.Now(); calls.closed(now) {
-		r.wakeAt(r.memory.access.retryAt(calls, now))
+	if calls, now := &r.memory.health.Calls, r.options.Clock.Now(); calls.Open(now) {
+		r.wakeAt(r.memory.health.RequeueAt(calls, now))
 		return
 	}
 	r.pass.again()
@@ -211,18 +212,18 @@ func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 	case r.halt: // the calls under way then tell no more about the project than the first failure did
 		return
 	case taken:
-		r.memory.access.succeeded(aCall)
+		r.memory.health.Succeeded(connection.SyncRequest)
 		return
 	case err == nil:
 		return
 	}
-	if r.memory.renews(aCall, err) {
+	if r.memory.renews(connection.SyncRequest, err) {
 		r.halt = true
 		r.wakeAt(ended.Add(renewalWait))
 		return
 	}
 	if !r.theirs(call, err) {
-		r.halt = r.memory.access.failed(aCall, err, ended) || r.nobodys(err, ended)
+		r.halt = r.memory.health.Failed(connection.SyncRequest, err, ended) || r.nobodys(err, ended)
 	}
 }
 
@@ -233,7 +234,7 @@ func (r *round) theirs(call submission, err error) bool {
 	if !errors.As(err, &failure) || !failure.MayBlameItem() {
 		return false
 	}
-	if failure.Class == cbr.Permission && r.memory.access.calls.proven && r.memory.bisection.Denials == 0 {
+	if failure.Class == cbr.Permission && r.memory.health.Calls.Proven && r.memory.bisection.Denials == 0 {
 		r.memory.bisection.Denials++
 		return true
 	}
@@ -246,7 +247,7 @@ func (r *round) nobodys(err error, ended time.Time) bool {
 	if code == "" || code != codeOf(err) {
 		return false
 	}
-	r.memory.access.refuseAll(err, ended)
+	r.memory.health.RefuseAll(err, ended)
 	return true
 }
 
@@ -255,7 +256,7 @@ func (r *round) nobodys(err error, ended time.Time) bool {
 func (r *round) refused(call submission, err error, ended time.Time) {
 	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
 	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
-		"A sync call failed (backups: %d): %s", len(call.members), describeForEvent(err))
+		"A sync call failed (backups: %d): %s", len(call.members), connection.DescribeForEvent(err))
 	r.mutex.Lock()
 	r.remember(call, err, ended)
 	r.mutex.Unlock()

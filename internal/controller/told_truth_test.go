@@ -125,7 +125,7 @@ func TestAProjectWhoseCallsAreRefusedDoesNotFlap(t *testing.T) {
 				withCredentials(t, kind, nil, 3, func(c *tenant) {
 					c.refuseAll(cbrtest.Refusal{Calls: cbrtest.Imports, APIError: cbrtest.APIError{Status: 401, Code: code}})
 					c.goOn(8 * time.Hour)
-					c.want("passes in eight hours", c.passes(), 1, int(8*time.Hour/contentWait)+200)
+					c.want("passes in eight hours", c.passes(), 1, int(8*time.Hour/connection.ContentWait)+200)
 					c.want("changes of Ready in eight hours", len(c.readies), 1, 4)
 					c.want("events", c.eventsOf(v1alpha1.ReasonCredentialsRejected), 1, 2)
 					c.wantHeldUp(c.t, v1alpha1.ReasonCredentialsRejected)

@@ -27,6 +27,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // Bounds of a look at the running tasks.
@@ -111,9 +112,9 @@ func (p *pass) track(ctx context.Context) error {
 
 // lookAtTasks returns what CBR tells of the running tasks, nil if it cannot be asked.
 func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
-	closed := p.memory.access.reads.closed(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
+	closed := p.memory.health.Reads.Open(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
 	if p.looking == nil {
-		if ready, err := p.connect(ctx, aRead); !ready {
+		if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
 			return nil, err
 		}
 		p.beginLook(ctx)

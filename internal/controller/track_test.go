@@ -27,6 +27,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
 func TestLearnLead(t *testing.T) {
@@ -89,7 +90,7 @@ func TestLookBesideCalls(t *testing.T) {
 				log: logr.Discard(), now: noon.Time, memory: &memory{}, looking: make(chan look, 1)}
 			p.looking <- look{seen: &evidence.Look{}, at: noon.Time, err: test.ofLook, stopped: test.stopped}
 			if test.ofRead != nil {
-				p.memory.access.failed(aRead, test.ofRead, noon.Time)
+				p.memory.health.Failed(connection.ReadRequest, test.ofRead, noon.Time)
 			}
 			looked, err := p.lookAtTasks(t.Context())
 			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be struck")
@@ -98,8 +99,8 @@ func TestLookBesideCalls(t *testing.T) {
 			} else {
 				g.Expect(looked).To(BeNil())
 			}
-			g.Expect(p.memory.access.reads.failures).To(Equal(test.failures))
-			g.Expect(p.memory.access.reads.closed(noon.Time)).To(Equal(test.failures > 0))
+			g.Expect(p.memory.health.Reads.Failures).To(Equal(test.failures))
+			g.Expect(p.memory.health.Reads.Open(noon.Time)).To(Equal(test.failures > 0))
 		})
 	}
 }

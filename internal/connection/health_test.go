@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"errors"
@@ -27,17 +27,15 @@ import (
 	"unicode/utf8"
 
 	. "github.com/onsi/gomega"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/batch"
+	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 	"backupsync.dev/operator/internal/cbr"
-	"backupsync.dev/operator/internal/connection"
 )
 
-// failure is a failed call as the client reports it.
-func failure(class cbr.Class, changes ...func(*cbr.Error)) *cbr.Error {
+// failureOf is a failed call as the client reports it.
+func failureOf(class cbr.Class, changes ...func(*cbr.Error)) *cbr.Error {
 	failed := &cbr.Error{Operation: cbr.OperationImport, StatusCode: 500, Code: "BackupService.9910", Message: "internal error",
 		RequestID: "2f3d8a2f0c9d4c6b8d4a8d7e6f5a4b3c", Class: class}
 	for _, change := range changes {
@@ -59,43 +57,43 @@ func TestAccessAfterAFailure(t *testing.T) {
 		both            bool          // and all of the other kind
 		atLeast, atMost time.Duration // no call is made for so long
 	}{
-		"refused credentials": {err: failure(cbr.Credentials), all: true,
+		"refused credentials": {err: failureOf(cbr.Credentials), all: true,
 			reason: v1alpha1.ReasonCredentialsRejected, both: true, atLeast: time.Hour, atMost: 72 * time.Minute},
-		"too many calls": {err: failure(cbr.Throttled), all: true,
+		"too many calls": {err: failureOf(cbr.Throttled), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
-		"something else answers": {err: failure(cbr.Misdirected), all: true,
+		"something else answers": {err: failureOf(cbr.Misdirected), all: true,
 			reason: v1alpha1.ReasonNotCBR, atLeast: 15 * time.Second, atMost: 18 * time.Second},
-		"it may go well later": {err: failure(cbr.Transient), all: true,
+		"it may go well later": {err: failureOf(cbr.Transient), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
-		"the outcome is not known": {err: failure(cbr.Unknown), all: true,
+		"the outcome is not known": {err: failureOf(cbr.Unknown), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
 		"an error that is not the client's": {err: errors.New("odd"), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
-		"a wrapped one": {err: fmt.Errorf("list tasks: %w", failure(cbr.Throttled)), all: true,
+		"a wrapped one": {err: fmt.Errorf("list tasks: %w", failureOf(cbr.Throttled)), all: true,
 			reason: v1alpha1.ReasonThrottled, atLeast: 60 * time.Second, atMost: 72 * time.Second},
-		"something in between answers": {err: failure(cbr.Foreign), all: true,
+		"something in between answers": {err: failureOf(cbr.Foreign), all: true,
 			reason: v1alpha1.ReasonEndpointUnavailable, atLeast: time.Second, atMost: 1200 * time.Millisecond},
-		"a permission is missing": {err: failure(cbr.Permission), all: true,
+		"a permission is missing": {err: failureOf(cbr.Permission), all: true,
 			reason: v1alpha1.ReasonPermissionDenied, atLeast: 15 * time.Minute, atMost: 18 * time.Minute},
-		"a quota": {err: failure(cbr.Quota), all: true,
+		"a quota": {err: failureOf(cbr.Quota), all: true,
 			reason: v1alpha1.ReasonQuotaExceeded, atLeast: time.Minute, atMost: 72 * time.Second},
 		"its name leads to a refused address": {err: refusedAddress("cbr.example.com"), all: true,
 			reason: v1alpha1.ReasonEndpointNotAllowed, atLeast: 5 * time.Minute, atMost: 6 * time.Minute},
-		"the gateway refuses it": {err: failure(cbr.Refused), all: true,
+		"the gateway refuses it": {err: failureOf(cbr.Refused), all: true,
 			reason: v1alpha1.ReasonRequestsRefused, atLeast: time.Minute, atMost: 72 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			for _, kind := range []requestKind{aCall, aRead} {
-				known := access{connects: true, calls: circuit{proven: true}, reads: circuit{proven: true}}
-				this, other := known.of(kind)
-				g.Expect(known.failed(kind, c.err, noon.Time)).To(Equal(c.all), "concerns all of its kind")
-				g.Expect(known.standing().reason).To(Equal(c.reason))
-				g.Expect(this.proven).To(Equal(!c.all), "proven")
-				g.Expect(this.closed(noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
-				g.Expect(this.closed(noon.Add(c.atMost))).To(BeFalse(), "open from then on")
+			for _, kind := range []RequestKind{SyncRequest, ReadRequest} {
+				known := Health{connects: true, Calls: Circuit{Proven: true}, Reads: Circuit{Proven: true}}
+				this, other := known.Circuits(kind)
+				g.Expect(known.Failed(kind, c.err, backupsynctest.Noon.Time)).To(Equal(c.all), "concerns all of its kind")
+				g.Expect(known.Status().Reason).To(Equal(c.reason))
+				g.Expect(this.Proven).To(Equal(!c.all), "proven")
+				g.Expect(this.Open(backupsynctest.Noon.Add(-time.Nanosecond+c.atLeast))).To(Equal(c.all), "closed until then")
+				g.Expect(this.Open(backupsynctest.Noon.Add(c.atMost))).To(BeFalse(), "open from then on")
 				if !c.both {
-					g.Expect(*other).To(Equal(circuit{proven: true}), "tells nothing of the other kind")
+					g.Expect(*other).To(Equal(Circuit{Proven: true}), "tells nothing of the other kind")
 				}
 			}
 		})
@@ -104,7 +102,7 @@ func TestAccessAfterAFailure(t *testing.T) {
 
 // refusedAddress is the failure of a call to a host that leads to a private address, as it comes from net/http.
 func refusedAddress(host string) error {
-	refused := &connection.AddressError{Host: host, Address: netip.MustParseAddr("10.20.30.40"), What: "a private address", Local: true}
+	refused := &AddressError{Host: host, Address: netip.MustParseAddr("10.20.30.40"), What: "a private address", Local: true}
 	return &cbr.Error{Operation: cbr.OperationListTasks, Class: cbr.Transient, Untouched: true,
 		Err: &url.Error{Op: "Get", URL: "https://" + host, Err: refused}}
 }
@@ -115,72 +113,72 @@ func TestARefusedAddressIsExplained(t *testing.T) {
 		"cbr.example.com":                        "cbr.example.com",
 		strings.Repeat("a", 60) + ".example.com": strings.Repeat("a", 50) + "…",
 	} {
-		said := explain(aRead, cbr.Transient, refusedAddress(host))
-		NewWithT(t).Expect(said.message).To(Equal("No credentials are sent: " + told + " resolves to 10.20.30.40, which is a private address: " +
+		said := Explain(ReadRequest, cbr.Transient, refusedAddress(host))
+		NewWithT(t).Expect(said.Message).To(Equal("No credentials are sent: " + told + " resolves to 10.20.30.40, which is a private address: " +
 			"add 10.20.30.40/32 or its network to --allowed-endpoints. The name is looked up again every 5 minutes." + tryAtOnce))
-		NewWithT(t).Expect(utf8.RuneCountInString(said.message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+		NewWithT(t).Expect(utf8.RuneCountInString(said.Message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 	}
 }
 
 // What a call contains may be refused; a list contains nothing, so that its refusal is the project's.
 func TestARefusalOfAListConcernsTheProject(t *testing.T) {
 	g := NewWithT(t)
-	known := access{connects: true}
-	g.Expect(known.failed(aCall, failure(cbr.Rejected), noon.Time)).To(BeFalse())
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonUsable))
-	g.Expect(known.failed(aRead, failure(cbr.Rejected), noon.Time)).To(BeTrue())
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonRequestsRefused))
-	g.Expect(known.calls.closed(noon.Time)).To(BeFalse())
+	known := Health{connects: true}
+	g.Expect(known.Failed(SyncRequest, failureOf(cbr.Rejected), backupsynctest.Noon.Time)).To(BeFalse())
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonUsable))
+	g.Expect(known.Failed(ReadRequest, failureOf(cbr.Rejected), backupsynctest.Noon.Time)).To(BeTrue())
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonRequestsRefused))
+	g.Expect(known.Calls.Open(backupsynctest.Noon.Time)).To(BeFalse())
 }
 
 // A person has to put valid credentials into the Secret: until then hardly a call is made, as five failed ones in a
 // row lock the key. The Secret is read again soon.
 func TestRefusedCredentialsWaitForOtherContent(t *testing.T) {
 	g := NewWithT(t)
-	known := access{}
-	known.failed(aRead, failure(cbr.Credentials, retryAfter(time.Minute)), noon.Time)
-	g.Expect(known.closed(noon.Add(59*time.Minute))).To(BeTrue(), "not even if the answer names a shorter time")
-	g.Expect(known.retryAt(&known.calls, noon.Time)).To(Equal(noon.Add(contentWait)))
-	known.usable()
-	g.Expect(known.closed(noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
-	known.succeeded(aRead)
-	g.Expect(known.calls.closed(noon.Time)).To(BeFalse(), "the credentials are good after all")
+	known := Health{}
+	known.Failed(ReadRequest, failureOf(cbr.Credentials, retryAfter(time.Minute)), backupsynctest.Noon.Time)
+	g.Expect(known.Open(backupsynctest.Noon.Add(59*time.Minute))).To(BeTrue(), "not even if the answer names a shorter time")
+	g.Expect(known.RequeueAt(&known.Calls, backupsynctest.Noon.Time)).To(Equal(backupsynctest.Noon.Add(ContentWait)))
+	known.SetUsable()
+	g.Expect(known.Open(backupsynctest.Noon.Time)).To(BeTrue(), "that the Secret can be read says nothing new")
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonCredentialsRejected))
+	known.Succeeded(ReadRequest)
+	g.Expect(known.Calls.Open(backupsynctest.Noon.Time)).To(BeFalse(), "the credentials are good after all")
 }
 
 // Whatever is wrong with a Secret, and whenever a pass comes by, there is a time at which it is read again.
 func TestContentThatCannotBeUsedIsReadAgain(t *testing.T) {
 	g := NewWithT(t)
-	failing := circuit{until: noon.Add(time.Hour), failures: 3}
-	for _, before := range []access{{}, {reads: failing}, {reads: failing, calls: failing}} {
-		before.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
-		g.Expect(before.retryAt(&before.reads, noon.Time)).To(Equal(noon.Add(contentWait)))
-		g.Expect(before.closed(noon.Time)).To(BeFalse())
+	failing := Circuit{OpenUntil: backupsynctest.Noon.Add(time.Hour), Failures: 3}
+	for _, before := range []Health{{}, {Reads: failing}, {Reads: failing, Calls: failing}} {
+		before.SetUnreadable(v1alpha1.ReasonCredentialsMissing, "It is missing.", backupsynctest.Noon.Time)
+		g.Expect(before.RequeueAt(&before.Reads, backupsynctest.Noon.Time)).To(Equal(backupsynctest.Noon.Add(ContentWait)))
+		g.Expect(before.Open(backupsynctest.Noon.Time)).To(BeFalse())
 	}
-	refused := access{recheck: noon.Add(time.Minute), calls: circuit{until: noon.Add(time.Second)}}
-	g.Expect(refused.retryAt(&refused.calls, noon.Time)).To(Equal(noon.Add(time.Second)), "the hour ends before the Secret is read again")
-	g.Expect(refused.retryAt(&refused.calls, seconds(2))).To(Equal(noon.Add(time.Minute)), "what is over is no reason for a pass")
-	g.Expect(refused.waits(noon.Time)).To(BeFalse(), "reads may go on")
-	refused.reads.until = noon.Add(time.Second)
-	g.Expect(refused.waits(noon.Time)).To(BeTrue())
-	g.Expect(refused.waits(seconds(1))).To(BeFalse(), "the hour is over, whatever the Secret holds")
-	refused.unread(v1alpha1.ReasonCredentialsMissing, "It is missing.", noon.Time)
-	g.Expect(refused.waits(seconds(1))).To(BeTrue())
-	g.Expect(refused.waits(noon.Add(contentWait))).To(BeFalse())
+	refused := Health{RecheckAt: backupsynctest.Noon.Add(time.Minute), Calls: Circuit{OpenUntil: backupsynctest.Noon.Add(time.Second)}}
+	g.Expect(refused.RequeueAt(&refused.Calls, backupsynctest.Noon.Time)).To(Equal(backupsynctest.Noon.Add(time.Second)), "the hour ends before the Secret is read again")
+	g.Expect(refused.RequeueAt(&refused.Calls, backupsynctest.Noon.Add(2*time.Second))).To(Equal(backupsynctest.Noon.Add(time.Minute)), "what is over is no reason for a pass")
+	g.Expect(refused.Waits(backupsynctest.Noon.Time)).To(BeFalse(), "reads may go on")
+	refused.Reads.OpenUntil = backupsynctest.Noon.Add(time.Second)
+	g.Expect(refused.Waits(backupsynctest.Noon.Time)).To(BeTrue())
+	g.Expect(refused.Waits(backupsynctest.Noon.Add(1*time.Second))).To(BeFalse(), "the hour is over, whatever the Secret holds")
+	refused.SetUnreadable(v1alpha1.ReasonCredentialsMissing, "It is missing.", backupsynctest.Noon.Time)
+	g.Expect(refused.Waits(backupsynctest.Noon.Add(1 * time.Second))).To(BeTrue())
+	g.Expect(refused.Waits(backupsynctest.Noon.Add(ContentWait))).To(BeFalse())
 }
 
 func TestAccessAfterSuccess(t *testing.T) {
 	for _, class := range cbr.Classes {
 		t.Run(string(class), func(t *testing.T) {
 			g := NewWithT(t)
-			known := access{inputs: "inputs", connects: true}
+			known := Health{Fingerprint: "inputs", connects: true}
 			for range 5 {
-				known.failed(aRead, failure(class), noon.Time)
+				known.Failed(ReadRequest, failureOf(class), backupsynctest.Noon.Time)
 			}
-			known.succeeded(aRead)
-			g.Expect(known).To(Equal(access{inputs: "inputs", connects: true, reads: circuit{proven: true}}))
-			known.failed(aRead, failure(cbr.Transient), noon.Time)
-			g.Expect(known.reads.until).To(BeTemporally("<=", noon.Add(1200*time.Millisecond)), "the back-off begins anew")
+			known.Succeeded(ReadRequest)
+			g.Expect(known).To(Equal(Health{Fingerprint: "inputs", connects: true, Reads: Circuit{Proven: true}}))
+			known.Failed(ReadRequest, failureOf(cbr.Transient), backupsynctest.Noon.Time)
+			g.Expect(known.Reads.OpenUntil).To(BeTemporally("<=", backupsynctest.Noon.Add(1200*time.Millisecond)), "the back-off begins anew")
 		})
 	}
 }
@@ -188,33 +186,33 @@ func TestAccessAfterSuccess(t *testing.T) {
 // A look that goes well says nothing of calls that fail.
 func TestReadsAndCallsFailApart(t *testing.T) {
 	g := NewWithT(t)
-	known := access{connects: true}
+	known := Health{connects: true}
 	for range 5 {
-		known.failed(aCall, failure(cbr.Transient), noon.Time)
-		known.succeeded(aRead)
+		known.Failed(SyncRequest, failureOf(cbr.Transient), backupsynctest.Noon.Time)
+		known.Succeeded(ReadRequest)
 	}
-	g.Expect(known.calls.until).To(BeTemporally(">=", noon.Add(16*time.Second)), "the back-off grows")
-	g.Expect(known.proven()).To(BeFalse())
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonEndpointUnavailable))
+	g.Expect(known.Calls.OpenUntil).To(BeTemporally(">=", backupsynctest.Noon.Add(16*time.Second)), "the back-off grows")
+	g.Expect(known.Proven()).To(BeFalse())
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonEndpointUnavailable))
 }
 
 func TestAccessBeforeAnyCall(t *testing.T) {
 	g := NewWithT(t)
-	known := access{}
-	g.Expect(known.standing()).To(BeZero())
-	known.usable()
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonUsable))
-	g.Expect(known.proven()).To(BeFalse(), "nothing was called yet")
+	known := Health{}
+	g.Expect(known.Status()).To(BeZero())
+	known.SetUsable()
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonUsable))
+	g.Expect(known.Proven()).To(BeFalse(), "nothing was called yet")
 
-	known.unusable(v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist.")
-	g.Expect(known.standing()).To(Equal(standing{reason: v1alpha1.ReasonCredentialsMissing, message: "The Secret cbr does not exist.", stalled: true}))
-	g.Expect(known.closed(noon.Time)).To(BeFalse(), "the next pass looks again")
-	known.usable()
-	g.Expect(known.standing()).To(Equal(standing{reason: v1alpha1.ReasonUsable, message: usableMessage}))
+	known.SetUnusable(v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist.")
+	g.Expect(known.Status()).To(Equal(Status{Reason: v1alpha1.ReasonCredentialsMissing, Message: "The Secret cbr does not exist.", Stalled: true}))
+	g.Expect(known.Open(backupsynctest.Noon.Time)).To(BeFalse(), "the next pass looks again")
+	known.SetUsable()
+	g.Expect(known.Status()).To(Equal(Status{Reason: v1alpha1.ReasonUsable, Message: usableMessage}))
 
-	known.failed(aCall, failure(cbr.Throttled), noon.Time)
-	known.usable()
-	g.Expect(known.standing().reason).To(Equal(v1alpha1.ReasonThrottled), "only a good answer ends a pause")
+	known.Failed(SyncRequest, failureOf(cbr.Throttled), backupsynctest.Noon.Time)
+	known.SetUsable()
+	g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonThrottled), "only a good answer ends a pause")
 }
 
 func TestAccessBackoff(t *testing.T) {
@@ -234,10 +232,10 @@ func TestAccessBackoff(t *testing.T) {
 			g := NewWithT(t)
 			shortest, longest := time.Duration(1<<62), time.Duration(0)
 			for range 200 {
-				known := access{}
+				known := Health{}
 				for i, wait := range c.waits {
-					known.failed(aCall, failure(c.class), noon.Time)
-					waited := known.calls.until.Sub(noon.Time)
+					known.Failed(SyncRequest, failureOf(c.class), backupsynctest.Noon.Time)
+					waited := known.Calls.OpenUntil.Sub(backupsynctest.Noon.Time)
 					g.Expect(waited).To(And(BeNumerically(">=", wait), BeNumerically("<", wait*12/10)), "after failure %d", i+1)
 					if i == 0 {
 						shortest, longest = min(shortest, waited), max(longest, waited)
@@ -253,7 +251,7 @@ func TestAccessBackoff(t *testing.T) {
 func TestBackoffAfterVeryManyFailures(t *testing.T) {
 	g := NewWithT(t)
 	for _, failures := range []int{0, 1, 64, 65, 1 << 40} {
-		wait := backoff(cbr.Transient, failure(cbr.Transient), failures)
+		wait := backoff(cbr.Transient, failureOf(cbr.Transient), failures)
 		g.Expect(wait).To(And(BeNumerically(">=", time.Second), BeNumerically("<", 6*time.Minute)), "%d failures", failures)
 	}
 }
@@ -262,10 +260,10 @@ func TestRetryAfterGoesBeforeTheBackoff(t *testing.T) {
 	g := NewWithT(t)
 	for _, class := range []cbr.Class{cbr.Throttled, cbr.Transient, cbr.Unknown, cbr.Misdirected} {
 		for _, wait := range []time.Duration{7 * time.Second, 30 * time.Minute} {
-			known := access{}
+			known := Health{}
 			for range 3 {
-				known.failed(aCall, fmt.Errorf("import: %w", failure(class, retryAfter(wait))), noon.Time)
-				g.Expect(known.calls.until).To(And(BeTemporally(">=", noon.Add(wait)), BeTemporally("<", noon.Add(wait*12/10))), "%s, %s", class, wait)
+				known.Failed(SyncRequest, fmt.Errorf("import: %w", failureOf(class, retryAfter(wait))), backupsynctest.Noon.Time)
+				g.Expect(known.Calls.OpenUntil).To(And(BeTemporally(">=", backupsynctest.Noon.Add(wait)), BeTemporally("<", backupsynctest.Noon.Add(wait*12/10))), "%s, %s", class, wait)
 			}
 		}
 	}
@@ -309,9 +307,9 @@ func TestExplanations(t *testing.T) {
 		for name, change := range what {
 			t.Run(string(class)+", "+name, func(t *testing.T) {
 				g := NewWithT(t)
-				failed := failure(class, change)
-				g.Expect(utf8.RuneCountInString(explain(aCall, class, failed).message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
-				message := explain(aRead, class, failed).message
+				failed := failureOf(class, change)
+				g.Expect(utf8.RuneCountInString(Explain(SyncRequest, class, failed).Message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+				message := Explain(ReadRequest, class, failed).Message
 				g.Expect(utf8.RuneCountInString(message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
 				message = backupsync.CleanMessage(message) // as it goes into the condition
 				for _, phrase := range toDo {
@@ -329,24 +327,24 @@ func TestExplanationsOfWhatFails(t *testing.T) {
 	g := NewWithT(t)
 	elsewhere := func(failed *cbr.Error) { failed.Code = "" }
 	for _, class := range []cbr.Class{cbr.Transient, cbr.Unknown} {
-		for kind, ids := range map[requestKind]string{aCall: "the events of this object have the request ids", aRead: "the operator's log has the request ids"} {
-			g.Expect(explain(kind, class, failure(class)).message).To(Equal("CBR itself fails (BackupService.9910: internal error). " +
+		for kind, ids := range map[RequestKind]string{SyncRequest: "the events of this object have the request ids", ReadRequest: "the operator's log has the request ids"} {
+			g.Expect(Explain(kind, class, failureOf(class)).Message).To(Equal("CBR itself fails (BackupService.9910: internal error). " +
 				"Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: " + ids + "."))
-			g.Expect(explain(kind, class, failure(class, elsewhere)).message).To(ContainSubstring(
+			g.Expect(Explain(kind, class, failureOf(class, elsewhere)).Message).To(ContainSubstring(
 				"cannot be reached or fails (HTTP 500: internal error). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef"))
 		}
 	}
-	g.Expect(explain(aRead, cbr.Transient, errors.New("odd")).message).To(ContainSubstring("cannot be reached or fails"))
+	g.Expect(Explain(ReadRequest, cbr.Transient, errors.New("odd")).Message).To(ContainSubstring("cannot be reached or fails"))
 }
 
 // How a pause is ended is told where there is room for it.
 func TestExplanationsSayHowToTryAtOnce(t *testing.T) {
 	long := func(failed *cbr.Error) { failed.Message = strings.Repeat("very ", 2000) }
 	for _, class := range []cbr.Class{cbr.Quota, cbr.Refused, cbr.Rejected, cbr.Permission, cbr.Misdirected} {
-		for _, kind := range []requestKind{aCall, aRead} {
+		for _, kind := range []RequestKind{SyncRequest, ReadRequest} {
 			g := NewWithT(t)
-			g.Expect(explain(kind, class, failure(class)).message).To(HaveSuffix(tryAtOnce), string(class))
-			g.Expect(explain(kind, class, failure(class, long)).message).To(And(HaveSuffix("."), Not(ContainSubstring("To try at once"))), string(class))
+			g.Expect(Explain(kind, class, failureOf(class)).Message).To(HaveSuffix(tryAtOnce), string(class))
+			g.Expect(Explain(kind, class, failureOf(class, long)).Message).To(And(HaveSuffix("."), Not(ContainSubstring("To try at once"))), string(class))
 		}
 	}
 }
@@ -355,42 +353,15 @@ func TestExplanationsSayHowToTryAtOnce(t *testing.T) {
 func TestExplanationsAreStable(t *testing.T) {
 	g := NewWithT(t)
 	for _, class := range cbr.Classes {
-		known := access{}
-		known.failed(aRead, failure(class), noon.Time)
-		before := known.standing()
+		known := Health{}
+		known.Failed(ReadRequest, failureOf(class), backupsynctest.Noon.Time)
+		before := known.Status()
 		for i := range 5 {
-			known.failed(aRead, failure(class, func(failed *cbr.Error) {
+			known.Failed(ReadRequest, failureOf(class, func(failed *cbr.Error) {
 				failed.RequestID = fmt.Sprintf("%032d", i)
 				failed.RetryAfter = time.Duration(i) * time.Second
-			}), noon.Add(time.Duration(i)*time.Hour))
-			g.Expect(known.standing()).To(Equal(before))
+			}), backupsynctest.Noon.Add(time.Duration(i)*time.Hour))
+			g.Expect(known.Status()).To(Equal(before))
 		}
 	}
-}
-
-// roundAt is a round of calls whose answers all come at noon.
-func roundAt(known access) *round {
-	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
-	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{access: known, bisection: batch.NewBisection()}}}
-}
-
-// Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of
-// how long it lasts that there were four of them.
-func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
-	g := NewWithT(t)
-	calls := roundAt(access{calls: circuit{proven: true}})
-	for range 4 {
-		calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
-	}
-	g.Expect(calls.memory.access.calls.until.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
-}
-
-// The good answer to a call that was sent before CBR refused another one does not say that more calls are welcome.
-func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
-	g := NewWithT(t)
-	calls := roundAt(access{calls: circuit{proven: true}})
-	calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
-	calls.note(submission{}, nil, noon.Time, true)
-	g.Expect(calls.memory.access.calls.closed(noon.Add(59 * time.Second))).To(BeTrue())
-	g.Expect(calls.memory.access.standing().reason).To(Equal(v1alpha1.ReasonThrottled))
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"context"
@@ -52,7 +52,7 @@ func TestDescribe(t *testing.T) {
 		"dirt in the message":  {&cbr.Error{Code: "BackupService.9900", Message: "a\nb\x00c"}, "BackupService.9900: a bc"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(describe(c.err)).To(Equal(c.want))
+			NewWithT(t).Expect(Describe(c.err)).To(Equal(c.want))
 		})
 	}
 }
@@ -61,10 +61,10 @@ func TestDescribe(t *testing.T) {
 func TestDescribeForEvent(t *testing.T) {
 	g := NewWithT(t)
 	failed := &cbr.Error{StatusCode: 500, Code: "BackupService.9910", Message: "internal error", RequestID: "2f3d8a2f"}
-	g.Expect(describeForEvent(failed)).To(Equal("BackupService.9910: internal error (request 2f3d8a2f)"))
+	g.Expect(DescribeForEvent(failed)).To(Equal("BackupService.9910: internal error (request 2f3d8a2f)"))
 	failed.RequestID = ""
-	g.Expect(describeForEvent(failed)).To(Equal("BackupService.9910: internal error"))
-	g.Expect(describeForEvent(errors.New("odd"))).To(Equal("the call could not be made"))
+	g.Expect(DescribeForEvent(failed)).To(Equal("BackupService.9910: internal error"))
+	g.Expect(DescribeForEvent(errors.New("odd"))).To(Equal("the call could not be made"))
 }
 
 func TestEventsOfHostileAnswersFit(t *testing.T) {
@@ -77,7 +77,7 @@ func TestEventsOfHostileAnswersFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			note := fmt.Sprintf("A sync call failed (backups: %d): %s", 50, describeForEvent(failed))
+			note := fmt.Sprintf("A sync call failed (backups: %d): %s", 50, DescribeForEvent(failed))
 			g.Expect(len(note)).To(BeNumerically("<=", 1024), "longer notes are refused, the event is lost")
 			g.Expect(note).NotTo(ContainSubstring("\n"))
 		})

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"context"
@@ -24,10 +24,10 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// pace is how fast CBR is read for a project. The limit of reads is not documented, so there is none at first; but when
+// ReadLimiter is how fast CBR is read for a project. The limit of reads is not documented, so there is none at first; but when
 // CBR has refused a read for its rate, reading on as before would be refused at the same page of the same list
 // again and again.
-type pace struct{ limiter *rate.Limiter }
+type ReadLimiter struct{ limiter *rate.Limiter }
 
 // Reads per second. Third parties have measured a limit of 20.
 const (
@@ -36,13 +36,14 @@ const (
 	pacedGain   = rate.Limit(0.01) // by each read that is not refused, up to pacedReads
 )
 
-func newPace() pace { return pace{limiter: rate.NewLimiter(rate.Inf, 1)} }
+// NewReadLimiter is a ReadLimiter without a limit.
+func NewReadLimiter() ReadLimiter { return ReadLimiter{limiter: rate.NewLimiter(rate.Inf, 1)} }
 
-// wait returns when a read may be made.
-func (p pace) wait(ctx context.Context) error { return p.limiter.Wait(ctx) }
+// Wait returns when a read may be made.
+func (p ReadLimiter) Wait(ctx context.Context) error { return p.limiter.Wait(ctx) }
 
-// heed learns from a call that has ended.
-func (p pace) heed(call cbr.Call) {
+// Observe learns from a call that has ended.
+func (p ReadLimiter) Observe(call cbr.Call) {
 	if call.Operation == cbr.OperationImport {
 		return // has a limit of its own: see callWindow
 	}

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"errors"
@@ -33,16 +33,16 @@ func refusesProject(err error) bool {
 	return errors.As(err, &failure) && failure.Code != "" && (failure.StatusCode == http.StatusBadRequest || failure.StatusCode == http.StatusNotFound)
 }
 
-// explanation is what a condition says of failures, around what was answered. It goes on with more if that fits.
-type explanation struct{ reason, format, more string }
+// Explanation is what a condition says of failures, around what was answered. It goes on with more if that fits.
+type Explanation struct{ Reason, Format, more string }
 
-// about is what a condition says around what was answered.
-func (e explanation) about(answer string) standing {
-	return standing{reason: e.reason, message: fitting(fmt.Sprintf(e.format, answer), e.more)}
+// About is what a condition says around what was answered.
+func (e Explanation) About(answer string) Status {
+	return Status{Reason: e.Reason, Message: Fitting(fmt.Sprintf(e.Format, answer), e.more)}
 }
 
-// fitting returns a message that goes on with more if that fits into a condition.
-func fitting(message, more string) string {
+// Fitting returns a message that goes on with more if that fits into a condition.
+func Fitting(message, more string) string {
 	if whole := message + more; utf8.RuneCountInString(whole) <= v1alpha1.MaxMessageLength {
 		return whole
 	}
@@ -53,34 +53,34 @@ func fitting(message, more string) string {
 const tryAtOnce = " To try at once, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
 
 // unavailable is that of classes that are not among the explanations.
-var unavailable = explanation{reason: v1alpha1.ReasonEndpointUnavailable,
-	format: "CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
+var unavailable = Explanation{Reason: v1alpha1.ReasonEndpointUnavailable,
+	Format: "CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
 
 // notAllowed is that of endpoints whose names lead to addresses that are not allowed.
-var notAllowed = explanation{v1alpha1.ReasonEndpointNotAllowed,
+var notAllowed = Explanation{v1alpha1.ReasonEndpointNotAllowed,
 	"No credentials are sent: %s. The name is looked up again every 5 minutes.", tryAtOnce}
 
 // failsItself are those of failures in CBR's own words. Sync calls have events, look-ups have not.
-var failsItself = map[requestKind]explanation{
-	aCall: {reason: v1alpha1.ReasonEndpointUnavailable,
-		format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the events of this object have the request ids."},
-	aRead: {reason: v1alpha1.ReasonEndpointUnavailable,
-		format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the operator's log has the request ids."},
+var failsItself = map[RequestKind]Explanation{
+	SyncRequest: {Reason: v1alpha1.ReasonEndpointUnavailable,
+		Format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the events of this object have the request ids."},
+	ReadRequest: {Reason: v1alpha1.ReasonEndpointUnavailable,
+		Format: "CBR itself fails (%s). Calls resume automatically after a pause; if this lasts, ask Huawei Cloud: the operator's log has the request ids."},
 }
 
 // keyRests is that of calls that are not made, as their failure could lock an access key.
-var keyRests = explanation{v1alpha1.ReasonThrottled, "Calls rest for at most 5 minutes: %s. They resume automatically.", ""}
+var keyRests = Explanation{v1alpha1.ReasonThrottled, "Calls rest for at most 5 minutes: %s. They resume automatically.", ""}
 
 // lookUpsRefused is that of look-ups that are refused for what they are.
-var lookUpsRefused = explanation{v1alpha1.ReasonRequestsRefused,
+var lookUpsRefused = Explanation{v1alpha1.ReasonRequestsRefused,
 	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has.", tryAtOnce}
 
-var callsRefused = explanation{v1alpha1.ReasonRequestsRefused,
+var callsRefused = Explanation{v1alpha1.ReasonRequestsRefused,
 	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again within 15 minutes.", tryAtOnce}
 
 // explanations are those of failures by their class, readExplanations those of look-ups where they differ.
 var (
-	explanations = map[cbr.Class]explanation{
+	explanations = map[cbr.Class]Explanation{
 		cbr.Credentials: tokenRejected, // of other types see rejections
 		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
 			"The user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
@@ -95,7 +95,7 @@ var (
 		cbr.Rejected: callsRefused,
 		cbr.Refused:  callsRefused,
 	}
-	readExplanations = map[cbr.Class]explanation{
+	readExplanations = map[cbr.Class]Explanation{
 		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
 			"What answers at the endpoint is not CBR (%s). Check spec.endpoint or spec.region, and spec.projectID.", tryAtOnce},
 		cbr.Rejected: lookUpsRefused,
@@ -104,8 +104,8 @@ var (
 	}
 )
 
-// explain says in a condition's words what a failure means and what to do about it.
-func explain(kind requestKind, class cbr.Class, err error) standing {
+// Explain says in a condition's words what a failure means and what to do about it.
+func Explain(kind RequestKind, class cbr.Class, err error) Status {
 	said, known := explanations[class]
 	if !known {
 		said = unavailable
@@ -113,18 +113,18 @@ func explain(kind requestKind, class cbr.Class, err error) standing {
 			said = failsItself[kind]
 		}
 	}
-	if kind == aRead {
+	if kind == ReadRequest {
 		if ofReads, differs := readExplanations[class]; differs {
 			said = ofReads
 		} else if class == cbr.Foreign && refusesProject(err) {
 			said = lookUpsRefused
 		}
 	}
-	if leadsToRefused(err) {
+	if LeadsToRefused(err) {
 		said = notAllowed
 	}
 	if errors.Is(err, auth.ErrKeyRests) {
-		return keyRests.about(auth.ErrKeyRests.Error())
+		return keyRests.About(auth.ErrKeyRests.Error())
 	}
-	return said.about(describe(err))
+	return said.About(Describe(err))
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"testing"
@@ -25,31 +25,31 @@ import (
 )
 
 // readsIn counts how many reads a pace lets through in a time, all of which end with a class.
-func readsIn(t *testing.T, p pace, length time.Duration, class cbr.Class) int {
+func readsIn(t *testing.T, p ReadLimiter, length time.Duration, class cbr.Class) int {
 	t.Helper()
 	end, reads := time.Now().Add(length), 0
 	for {
-		if err := p.wait(t.Context()); err != nil {
+		if err := p.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(end) {
 			return reads
 		}
 		reads++
-		p.heed(cbr.Call{Operation: cbr.OperationListBackups, Class: class})
+		p.Observe(cbr.Call{Operation: cbr.OperationListBackups, Class: class})
 	}
 }
 
 func TestPaceOfReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace()
-		refuse := func(operation cbr.Operation) { p.heed(cbr.Call{Operation: operation, Class: cbr.Throttled}) }
+		p := NewReadLimiter()
+		refuse := func(operation cbr.Operation) { p.Observe(cbr.Call{Operation: operation, Class: cbr.Throttled}) }
 		refuse(cbr.OperationImport)
 		for range 1000 { // no time goes by
-			if err := p.wait(t.Context()); err != nil {
+			if err := p.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.heed(cbr.Call{Operation: cbr.OperationListBackups})
+			p.Observe(cbr.Call{Operation: cbr.OperationListBackups})
 		}
 		refuse(cbr.OperationListBackups)
 		if reads := readsIn(t, p, 10*time.Second, ""); reads < 95 || reads > 102 {

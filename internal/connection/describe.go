@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+package connection
 
 import (
 	"context"
@@ -29,18 +29,13 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
-	"backupsync.dev/operator/internal/connection"
 )
 
-// describe tells a failure without anything that changes from call to call: no request id, no time, no port.
-func describe(err error) string {
+// Describe tells a failure without anything that changes from call to call: no request id, no time, no port.
+func Describe(err error) string {
 	var failure *cbr.Error
 	if !errors.As(err, &failure) {
 		return "the call could not be made"
@@ -68,21 +63,13 @@ func describe(err error) string {
 	}
 }
 
-// describeForEvent tells a failure with the request id that the vendor's support asks for.
-func describeForEvent(err error) string {
+// DescribeForEvent tells a failure with the request id that the vendor's support asks for.
+func DescribeForEvent(err error) string {
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.RequestID != "" {
-		return describe(err) + " (request " + backupsync.Quote(failure.RequestID) + ")"
+		return Describe(err) + " (request " + backupsync.Quote(failure.RequestID) + ")"
 	}
-	return describe(err)
-}
-
-// readyOf returns the condition Ready of an object, without content if it has none.
-func readyOf(conditions []metav1.Condition) metav1.Condition {
-	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
-		return *ready
-	}
-	return metav1.Condition{}
+	return Describe(err)
 }
 
 // cause names why a call got no answer, in words that stay the same from call to call.
@@ -95,7 +82,7 @@ func cause(err error) string {
 	if said := credentialsCause(err); said != "" {
 		return said
 	}
-	if refused, is := errors.AsType[*connection.AddressError](err); is {
+	if refused, is := errors.AsType[*AddressError](err); is {
 		return addressCause(*refused)
 	}
 	switch {
@@ -123,15 +110,15 @@ func credentialsCause(err error) string {
 }
 
 // addressCause names why an address is refused, with so much of a long name that the rest is told, too.
-func addressCause(refused connection.AddressError) string {
-	if name := []rune(backupsync.Quote(refused.Host)); len(name) > maxName {
-		refused.Host = string(name[:maxName]) + "…"
+func addressCause(refused AddressError) string {
+	if name := []rune(backupsync.Quote(refused.Host)); len(name) > maxShownName {
+		refused.Host = string(name[:maxShownName]) + "…"
 	}
 	return refused.Error()
 }
 
-// maxName is how many characters of a host's name are told of a refused address.
-const maxName = 50
+// maxShownName is how many characters of a host's name are told of a refused address.
+const maxShownName = 50
 
 // tlsCause names why no TLS connection came about, "" if the reason is another.
 func tlsCause(err error) string {
