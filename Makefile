@@ -22,12 +22,17 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 	go run ./hack/demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: verify-generated lint controlplane binaries ## Everything that gates a change: generated files, lint, unit, API server and black-box tests with the race detector.
+test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*)$$' ./...
-	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^TestController$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence # whole tables, measures of memory, and the teeth
-	$(MAKE) --no-print-directory contract
-	$(MAKE) --no-print-directory fuzz FUZZTIME=3s
 	$(FLOW)
+
+.PHONY: check
+check: verify-generated lint test whole contract ## Everything that gates a change: generated files, lint, the tests, whole tables, the contract, the fuzz targets.
+	$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+
+.PHONY: whole
+whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
+	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^TestController$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence
 
 .PHONY: unit
 unit: ## The tests that need no API server.

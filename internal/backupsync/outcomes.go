@@ -48,7 +48,7 @@ func meet(next *v1alpha1.BackupSync) {
 func Submitted(backup *v1alpha1.BackupSync, operation, hash string, at, now metav1.Time) *v1alpha1.BackupSync {
 	next := *backup
 	status := &next.Status
-	if StateOf(backup) != Running && Renewed(backup) { // begun anew: with all its retries
+	if StateOf(backup) != Running && Renewed(backup) { // begun again: with all its retries
 		status.Attempts = 0
 	}
 	if status.SentHash = hash; hash != "" { // else nobody knows what was sent

@@ -78,7 +78,7 @@ func IsDuplicate(backup *v1alpha1.BackupSync) bool {
 	return backup.Status.Outcome == v1alpha1.OutcomeDuplicate
 }
 
-// Renewed reports whether a person has given reason to begin anew: by a request, or, of what has failed, by an edit of
+// Renewed reports whether a person has given reason to begin again: by a request, or, of what has failed, by an edit of
 // the item that was sent. Suspension, labels and annotations are no such reason. A backup that is broken in CBR is not
 // helped by an edit.
 func Renewed(backup *v1alpha1.BackupSync) bool {

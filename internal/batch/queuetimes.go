@@ -25,7 +25,7 @@ import (
 )
 
 // QueueTimes is when the BackupSyncs that wait were first seen. One that a pass does not find waiting is forgotten, and
-// arrives anew if it ever waits again. All of them are looked up in each pass, so that this must be quick.
+// is queued again if it ever waits again. All of them are looked up in each pass, so that this must be quick.
 type QueueTimes struct {
 	passes int // so far
 	byUID  map[types.UID]*queueTime

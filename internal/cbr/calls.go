@@ -72,7 +72,7 @@ type Page[T any] struct {
 	Count int
 }
 
-// Last says whether no page follows this one, before which so many elements were read. A full page is never taken for the
+// Last reports whether no page follows this one, before which so many elements were read. A full page is never taken for the
 // last: whether the count is one of the list, of the page or of what is left is not documented well enough to leave
 // anything unread for it. It only says that a page that is not full is not the last.
 func (p Page[T]) Last(before int) bool {

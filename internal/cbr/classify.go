@@ -161,7 +161,7 @@ func failedBehind(operation Operation) Class {
 	return Transient
 }
 
-// untouched says whether an answer proves that nothing of an import was taken: the gateway itself turned it away with 401,
+// untouched reports whether an answer proves that nothing of an import was taken: the gateway itself turned it away with 401,
 // 403 or "no such API", or it is a 429 that is not CBR's own. Nothing documents the same of any other answer, and without the
 // gateway's code a proxy may have made it of what it got from CBR.
 func untouched(class Class, status int, code string) bool {

@@ -118,7 +118,7 @@ func (c *Config) secrets() []string {
 	return secrets
 }
 
-// safeSegment says whether a text can stand as one segment of a URL's path.
+// safeSegment reports whether a text can stand as one segment of a URL's path.
 func safeSegment(text string) bool {
 	if text == "" || len(text) > 128 || strings.Trim(text, ".") == "" {
 		return false
@@ -259,7 +259,7 @@ func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, e
 }
 
 // attachBody gives a request its body, which may begin until the time of BeginBefore. It is not a bytes.Reader, from which
-// net/http could make the body anew and send it twice.
+// net/http could make the body again and send it twice.
 func attachBody(httpRequest *http.Request, content []byte) {
 	httpRequest.Body, httpRequest.GetBody, httpRequest.ContentLength = nil, nil, int64(len(content))
 	if content != nil {

@@ -159,7 +159,7 @@ func ClassOf(err error) Class {
 	return Transient
 }
 
-// IsNotFound says whether CBR answered that the task or backup does not exist.
+// IsNotFound reports whether CBR answered that the task or backup does not exist.
 func IsNotFound(err error) bool { return err != nil && ClassOf(err) == NotFound }
 
 // BlamesClock reports whether a signature is refused since the clock that dated it is off by more than 15 minutes: any key is then.

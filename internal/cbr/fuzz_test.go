@@ -178,7 +178,7 @@ func FuzzDecodeImport(f *testing.F) {
 	})
 }
 
-// plainID says whether a task's id can be asked for later: it becomes a segment of a URL.
+// plainID reports whether a task's id can be asked for later: it becomes a segment of a URL.
 func plainID(id string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
 	return id != "" && len(id) <= 128 && strings.Trim(id, ".") != "" && strings.Trim(id, allowed) == ""

@@ -78,7 +78,7 @@ const (
 	TaskTimeout TaskStatus = "timeout"
 )
 
-// Final says whether a task in this state is over.
+// Final reports whether a task in this state is over.
 func (s TaskStatus) Final() bool {
 	switch s {
 	case TaskSuccess, TaskFailed, TaskSkipped, TaskTimeout:

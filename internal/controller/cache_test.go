@@ -128,7 +128,7 @@ func BenchmarkHeapOfImported(b *testing.B) {
 func heapOfImported(t testing.TB, count int) float64 {
 	t.Helper()
 	g := NewWithT(t)
-	stored, counted := imports(count), newTally()
+	stored, counted := imports(count), newStateCounts()
 	before := liveHeap()
 	filled := cacheOf(t, stored)
 	var all v1alpha1.BackupSyncList

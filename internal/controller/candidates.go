@@ -77,7 +77,7 @@ func (p *pass) planCalls(ctx context.Context) error {
 	eligible := p.eligibleBackups(present)
 	if due := p.batchDue(eligible, rules); due.After(p.now) {
 		p.plan.RequeueAt = due
-		p.wakeAt(due)
+		p.requeueAt(due)
 		return nil
 	}
 	candidates, truncated, err := p.candidates(ctx, eligible, rules.Size*rules.MaxCalls)
@@ -86,18 +86,18 @@ func (p *pass) planCalls(ctx context.Context) error {
 	}
 	free, groups := p.memory.bisection.Split(candidates, p.underWay(), rules.Size)
 	if len(p.memory.bisection.Released) > 0 { // they are candidates of the next pass
-		p.again()
+		p.requeueNow()
 	}
 	rules.Reserved = p.memory.bisection.Share(len(groups), min(rules.Calls, rules.MaxCalls))
 	p.plan = batch.Cut(free, rules, p.now).WithGroups(groups, rules)
 	if !p.plan.RequeueAt.IsZero() {
-		p.wakeAt(p.plan.RequeueAt)
+		p.requeueAt(p.plan.RequeueAt)
 	}
 	if truncated && !p.plan.More {
 		p.plan = p.plan.LeaveRest(rules)
 	}
 	if next := window.NextAfter(p.now, limit, len(p.plan.Calls)); p.plan.RateLimited && next.After(p.now) {
-		p.wakeAt(next)
+		p.requeueAt(next)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (p *pass) eligibleBackups(present []batch.Candidate) []batch.Candidate {
 }
 
 // batchDue returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
-// which of the backups have rivals. It is zero if there is more to consider.
+// which of the backups have duplicates. It is zero if there is more to consider.
 func (p *pass) batchDue(eligible []batch.Candidate, rules batch.Rules) time.Time {
 	if len(eligible) == 0 || len(eligible) >= rules.Size || p.memory.bisection.Active() {
 		return time.Time{}
@@ -204,7 +204,7 @@ func (p *pass) inOrder(backups []batch.Candidate) iter.Seq[batch.Candidate] {
 	}
 }
 
-// eligible says whether a backup may be sent as far as it alone is concerned.
+// eligible reports whether a backup may be sent as far as it alone is concerned.
 func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 	if !wantsCall(backup) || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
 		return false
@@ -217,11 +217,11 @@ func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
 		return false
 	}
 	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !wait.overriddenBy(backup) {
-		p.wakeAt(wait.until)
+		p.requeueAt(wait.until)
 		return false
 	}
 	if next := backup.Status.NextAttemptTime; next != nil && next.After(p.now) && !backupsync.Renewed(backup) {
-		p.wakeAt(next.Time)
+		p.requeueAt(next.Time)
 		return false
 	}
 	return true

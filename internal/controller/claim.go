@@ -73,7 +73,7 @@ func (p *pass) findClaim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.claim.rival = rivalOf(p.project, found)
+	p.claim.rival = olderClaimant(p.project, found)
 	journal := &p.project.Status.Journal
 	switch {
 	case p.claim.rival != nil:
@@ -81,7 +81,7 @@ func (p *pass) findClaim(ctx context.Context) error {
 	case p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID), journal.CloudProject == "" && journal.WriterID != "":
 		p.claim.takeover = true
 		p.claim.from = p.now.Add(p.options.settlesWithin())
-		p.memory.overtaken()
+		p.memory.lostOwnership()
 	case journal.TakeoverTime != nil:
 		p.claim.from = p.memory.tookOver(journal.TakeoverTime.Time, p.now).Add(p.options.settlesWithin())
 	}
@@ -99,9 +99,9 @@ func (r *Reconciler) projectsOf(ctx context.Context, cloudProject string) ([]v1a
 	return found.Items, nil
 }
 
-// rivalOf returns the CBRProject, of those that import into the same cloud project, that keeps another one from doing so: the
+// olderClaimant returns the CBRProject, of those that import into the same cloud project, that keeps another one from doing so: the
 // oldest if that is older, or any that has the claim. It is nil if there is none.
-func rivalOf(project *v1alpha1.CBRProject, all []v1alpha1.CBRProject) *v1alpha1.CBRProject {
+func olderClaimant(project *v1alpha1.CBRProject, all []v1alpha1.CBRProject) *v1alpha1.CBRProject {
 	var found *v1alpha1.CBRProject
 	cloudProject := connection.CloudProjectOf(&project.Spec)
 	for i := range all {
@@ -131,10 +131,10 @@ func (p *pass) mayCall(ctx context.Context) (bool, error) {
 	case p.claim.rival != nil:
 		return false, nil
 	case p.claim.takeover || p.project.Status.Journal.CloudProject != p.claim.cloudProject:
-		p.again() // with the claim that the report writes
+		p.requeueNow() // with the claim that the report writes
 		return false, nil
 	case p.claim.from.After(p.now):
-		p.wakeAt(p.claim.from)
+		p.requeueAt(p.claim.from)
 		return false, nil
 	default:
 		return p.confirmClaim(ctx)
@@ -175,7 +175,7 @@ func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if p.claim.rival = rivalOf(p.project, found); p.claim.rival != nil {
+	if p.claim.rival = olderClaimant(p.project, found); p.claim.rival != nil {
 		return false, nil
 	}
 	p.memory.confirmedClaim = confirmed

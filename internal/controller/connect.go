@@ -44,7 +44,7 @@ func (p *pass) connect(ctx context.Context, kind connection.RequestKind) (bool, 
 	}
 	this, _ := p.memory.health.Circuits(kind)
 	if this.Open(p.options.Clock.Now()) {
-		p.wakeAt(p.memory.health.RequeueAt(this, p.options.Clock.Now()))
+		p.requeueAt(p.memory.health.RequeueAt(this, p.options.Clock.Now()))
 		return false, nil
 	}
 	return true, nil
@@ -63,12 +63,12 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 		p.memory.evidence.keepCalls(&before) // it may turn back
 	}
 	known := &p.memory.health
-	if known.Fingerprint != p.inputs {
-		*known = connection.Health{Fingerprint: p.inputs}
+	if known.Fingerprint != p.fingerprint {
+		*known = connection.Health{Fingerprint: p.fingerprint}
 	}
 	if known.Waits(p.now) && !p.checksExpiry() {
-		p.wakeAt(known.RequeueAt(&known.Reads, p.now))
-		p.wakeAt(known.RequeueAt(&known.Calls, p.now))
+		p.requeueAt(known.RequeueAt(&known.Reads, p.now))
+		p.requeueAt(known.RequeueAt(&known.Calls, p.now))
 		return false, nil
 	}
 	if problem := p.forbidden(); problem != "" {
@@ -102,12 +102,12 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if content == nil {
-		p.wakeAt(known.RecheckAt)
+		p.requeueAt(known.RecheckAt)
 		return false, nil
 	}
 	content.hash = content.hashWith(p.salt, &p.project.Spec)
 	if known.ContentFingerprint != content.hash {
-		*known = connection.Health{Fingerprint: p.inputs, ContentFingerprint: content.hash}
+		*known = connection.Health{Fingerprint: p.fingerprint, ContentFingerprint: content.hash}
 	}
 	if p.asksForAnotherTry() {
 		known.Reads.OpenUntil, known.Calls.OpenUntil = time.Time{}, time.Time{}
@@ -116,14 +116,14 @@ func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
 		p.memory.credential.checkedAt, known.RecheckAt = p.now, time.Time{}
 		if known.CredentialsRefused() {
 			known.RecheckAt = p.now.Add(connection.ContentWait)
-			p.wakeAt(known.RecheckAt)
+			p.requeueAt(known.RecheckAt)
 		}
 		return false, nil
 	}
 	known.RecheckAt = time.Time{}
 	if known.CredentialsRefused() { // until a call has gone well
 		known.RecheckAt = p.now.Add(connection.ContentWait)
-		p.wakeAt(known.RecheckAt)
+		p.requeueAt(known.RecheckAt)
 	}
 	return p.dial(content), nil
 }
@@ -246,7 +246,7 @@ func (p *pass) dial(with *content) bool {
 	transport, err := p.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
 		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, p.now)
-		p.wakeAt(known.RecheckAt)
+		p.requeueAt(known.RecheckAt)
 		return false
 	}
 	credential, ready := p.credentialOf(with, transport)

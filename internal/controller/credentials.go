@@ -131,7 +131,7 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 		made, err := p.newCredential(with, transport, again)
 		if err != nil {
 			p.lacks(err.Error())
-			p.wakeAt(p.memory.health.RecheckAt)
+			p.requeueAt(p.memory.health.RecheckAt)
 			return nil, false
 		}
 		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)})
@@ -149,7 +149,7 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
 		p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
 			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), p.now)
-		p.wakeAt(p.memory.health.RecheckAt)
+		p.requeueAt(p.memory.health.RecheckAt)
 		return nil, false
 	}
 	return held.Credential, true
@@ -229,13 +229,13 @@ func (p *pass) fetched(state auth.State) bool {
 	case state.Ready:
 		return true
 	case state.Err == nil:
-		p.wakeAt(p.now.Add(fetchWait))
+		p.requeueAt(p.now.Add(fetchWait))
 		return false
 	}
 	p.memory.health.SetNotFetched(connection.ExplainFetch(p.memory.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), p.now)
-	p.wakeAt(p.memory.health.RecheckAt)
+	p.requeueAt(p.memory.health.RecheckAt)
 	if !state.RetryAt.IsZero() {
-		p.wakeAt(state.RetryAt)
+		p.requeueAt(state.RetryAt)
 	}
 	return false
 }
@@ -273,10 +273,10 @@ func (p *pass) expiresSoon() bool {
 	case from.IsZero() || p.now.Sub(p.memory.credential.Expiry()) > expiredFor:
 		return false
 	case from.After(p.now):
-		p.wakeAt(from)
+		p.requeueAt(from)
 		return false
 	default:
-		p.wakeAt(p.now.Add(expiryWait))
+		p.requeueAt(p.now.Add(expiryWait))
 		return true
 	}
 }
@@ -296,7 +296,7 @@ func (p *pass) awaitRenewal() {
 	}
 	for _, at := range []time.Time{held.askAt, held.Expiry()} {
 		if at.After(p.now) {
-			p.wakeAt(at)
+			p.requeueAt(at)
 		}
 	}
 }

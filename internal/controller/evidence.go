@@ -245,20 +245,20 @@ func (p *pass) judge(look *evidence.Look, known evidence.Known) *evidence.Judge 
 	return evidence.NewJudge(look, known)
 }
 
-// heardRead takes in how a look went, and reports whether it went well.
-func (p *pass) heardRead(err error, what string, count int) bool {
+// noteRead takes in how a look went, and reports whether it went well.
+func (p *pass) noteRead(err error, what string, count int) bool {
 	if err == nil {
 		p.memory.health.Succeeded(connection.ReadRequest)
 		return true
 	}
 	if p.memory.renews(connection.ReadRequest, err) {
 		p.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
-		p.wakeAt(p.now.Add(renewalWait))
+		p.requeueAt(p.now.Add(renewalWait))
 		return false
 	}
 	p.memory.health.Failed(connection.ReadRequest, err, p.options.Clock.Now())
 	p.log.Error(err, what, "count", count)
-	p.wakeAt(p.memory.health.RequeueAt(&p.memory.health.Reads, p.now))
+	p.requeueAt(p.memory.health.RequeueAt(&p.memory.health.Reads, p.now))
 	return false
 }
 
@@ -272,7 +272,7 @@ func (p *pass) awaitsQuietly(backup *v1alpha1.BackupSync) {
 func (p *pass) pauses(backup *v1alpha1.BackupSync, why pause) {
 	why.request = backupsync.RequestOf(backup)
 	p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
-	p.wakeAt(why.until)
+	p.requeueAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
@@ -327,7 +327,7 @@ func unclear(verdict evidence.Verdict) (why string, refused bool) {
 func (p *pass) dropLook() {
 	p.memory.evidence.prune(p.now)
 	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil {
-		p.wakeAt(look.Began.Add(evidence.FreshFor))
+		p.requeueAt(look.Began.Add(evidence.FreshFor))
 	}
 }
 

@@ -50,7 +50,7 @@ func (p *pass) releaseProject(ctx context.Context) error {
 	}
 	err := p.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
-		p.again()
+		p.requeueNow()
 		return nil
 	}
 	if client.IgnoreNotFound(err) != nil {
@@ -59,20 +59,20 @@ func (p *pass) releaseProject(ctx context.Context) error {
 	return nil
 }
 
-// busy says whether calls are recorded, or will be soon.
+// busy reports whether calls are recorded, or will be soon.
 func (p *pass) busy() bool {
-	atOnce := !p.wake.IsZero() && !p.wake.After(p.now)
+	atOnce := !p.requeueTime.IsZero() && !p.requeueTime.After(p.now)
 	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.More || p.plan.RateLimited || !p.plan.RequeueAt.IsZero()
 }
 
 // heldFromDeletion reports whether a project that is being deleted still has calls whose outcome is waited for. Whether their
-// BackupSyncs are there makes no difference: they may be applied anew, and so may the project.
+// BackupSyncs are there makes no difference: they may be applied again, and so may the project.
 func (p *pass) heldFromDeletion() bool {
 	if len(p.project.Status.Journal.Submissions) == 0 {
 		return false
 	}
 	if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); until.After(p.now) {
-		p.wakeAt(until)
+		p.requeueAt(until)
 		return true
 	}
 	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",

@@ -164,7 +164,7 @@ func (p *pass) loadProject(ctx context.Context) error {
 		return fmt.Errorf("get the CBRProject: %w", err)
 	}
 	if project.Status.Journal.WriterID != p.options.Identity {
-		p.memory.overtaken()
+		p.memory.lostOwnership()
 		journal := &project.Status.Journal
 		p.memory.evidence.inherit(journal, p.options.Clock.Now(), p.options.settlesWithin())
 		p.memory.inheritedWindow = batch.RestoreRateWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
@@ -172,7 +172,7 @@ func (p *pass) loadProject(ctx context.Context) error {
 	p.memory.rateWindow.Length = p.options.RateWindow
 	p.generation = project.Generation
 	p.setProject(project)
-	p.inputs = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
+	p.fingerprint = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
 	return nil
 }
 

@@ -35,15 +35,15 @@ type memory struct {
 	queueTimes batch.QueueTimes
 	// rateWindow holds this process's sync calls of the last minute, inherited those that another process has left.
 	rateWindow, inheritedWindow batch.RateWindow
-	// takeover is the resource version of the project at which this process became its last writer, 0 before.
+	// ownedSince is the resource version of the project at which this process became its last writer, 0 before.
 	// What the cache holds of older versions may have been overtaken by the writes of another process.
-	takeover int64
+	ownedSince int64
 	// called says that this process has made calls since it became the last writer.
 	called bool
-	// verified are the versions of candidates that were read live since the project was last seen to be written by
+	// minResourceVersions are the versions of candidates that were read live since the project was last seen to be written by
 	// another process. A cached version can be trusted if it is not older.
-	verified map[types.UID]int64
-	floors   sync.Mutex // guards verified and foreign
+	minResourceVersions map[types.UID]int64
+	versionsMutex       sync.Mutex // guards minResourceVersions and foreign
 	// evidence is what CBR has shown.
 	evidence knowledge
 	// foreign are the ids of backups that CBR has accepted from BackupSyncs of other projects.
@@ -80,11 +80,11 @@ type memory struct {
 	countsDue time.Time
 }
 
-// overtaken notes that another process has written the project: it may have submitted, and finished, anything.
-func (m *memory) overtaken() {
-	m.takeover, m.called = 0, false
+// lostOwnership notes that another process has written the project: it may have submitted, and finished, anything.
+func (m *memory) lostOwnership() {
+	m.ownedSince, m.called = 0, false
 	m.confirmedClaim = ""
-	clear(m.verified)
+	clear(m.minResourceVersions)
 	m.evidence.look = nil
 }
 
@@ -115,17 +115,17 @@ func (m *memories) of(project types.NamespacedName) *memory {
 	known, found := m.byProject[project]
 	if !found {
 		known = &memory{
-			queueTimes:  batch.NewQueueTimes(),
-			verified:    map[types.UID]int64{},
-			evidence:    newKnowledge(),
-			settles:     map[string]time.Time{},
-			ended:       map[string]time.Time{},
-			foreign:     map[string]struct{}{},
-			lookUpFrom:  map[string]time.Time{},
-			refusals:    map[string]refusal{},
-			bisection:   batch.NewBisection(),
-			readLimiter: connection.NewReadLimiter(),
-			taskLead:    clockSkew,
+			queueTimes:          batch.NewQueueTimes(),
+			minResourceVersions: map[types.UID]int64{},
+			evidence:            newKnowledge(),
+			settles:             map[string]time.Time{},
+			ended:               map[string]time.Time{},
+			foreign:             map[string]struct{}{},
+			lookUpFrom:          map[string]time.Time{},
+			refusals:            map[string]refusal{},
+			bisection:           batch.NewBisection(),
+			readLimiter:         connection.NewReadLimiter(),
+			taskLead:            clockSkew,
 		}
 		m.byProject[project] = known
 	}
@@ -143,22 +143,22 @@ func (m *memories) forget(project types.NamespacedName) {
 
 // sawLive notes that a version was read live: what the cache holds of older ones is not to be trusted.
 func (m *memory) sawLive(backup *v1alpha1.BackupSync) {
-	m.floors.Lock()
-	defer m.floors.Unlock()
-	m.verified[backup.UID] = max(m.verified[backup.UID], resourceVersion(backup))
+	m.versionsMutex.Lock()
+	defer m.versionsMutex.Unlock()
+	m.minResourceVersions[backup.UID] = max(m.minResourceVersions[backup.UID], resourceVersion(backup))
 }
 
 // noteForeign notes that CBR has accepted a backup from a BackupSync of another project.
 func (m *memory) noteForeign(backupID string) {
-	m.floors.Lock()
-	defer m.floors.Unlock()
+	m.versionsMutex.Lock()
+	defer m.versionsMutex.Unlock()
 	m.foreign[cbr.Fold(backupID)] = struct{}{}
 }
 
 // isForeign reports whether CBR has accepted a backup from a BackupSync of another project.
 func (m *memory) isForeign(backupID string) bool {
-	m.floors.Lock()
-	defer m.floors.Unlock()
+	m.versionsMutex.Lock()
+	defer m.versionsMutex.Unlock()
 	_, foreign := m.foreign[cbr.Fold(backupID)]
 	return foreign
 }

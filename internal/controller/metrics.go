@@ -90,7 +90,7 @@ func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect counts the BackupSyncs of each project by state, and tells when its credentials end.
 func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
-	for project, summary := range r.tally.summaries() {
+	for project, summary := range r.counts.summaries() {
 		for state := range summary.counts {
 			collected <- prometheus.MustNewConstMetric(backupsDesc, prometheus.GaugeValue,
 				float64(summary.counts[state]), project.Namespace, project.Name, backupsync.State(state).String())

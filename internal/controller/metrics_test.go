@@ -93,7 +93,7 @@ func TestTheEndOfCredentialsIsExported(t *testing.T) {
 	ends := newProject(func(p *v1alpha1.CBRProject) { p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time)) })
 	lasts := newProject(func(p *v1alpha1.CBRProject) { p.Name = "lasting" })
 	registry := prometheus.NewRegistry()
-	g.Expect(registry.Register(&Reconciler{tally: newTally(), client: clusterOf(g, ends, lasts)})).To(Succeed())
+	g.Expect(registry.Register(&Reconciler{counts: newStateCounts(), client: clusterOf(g, ends, lasts)})).To(Succeed())
 	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
 		"backupsync_credentials_expiry_timestamp_seconds namespace=team project=default": float64(noon.Unix()),
 	}))
@@ -102,15 +102,15 @@ func TestTheEndOfCredentialsIsExported(t *testing.T) {
 // A time, unlike an age, stays right between two scrapes.
 func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{tally: newTally(), client: clusterOf(g)}, prometheus.NewRegistry()
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
 	g.Expect(gather(g, registry)).To(BeEmpty(), "without a project")
 
-	known.tally.observe(versionOf("imported", v1alpha1.ReasonImported, 1))
+	known.counts.observe(versionOf("imported", v1alpha1.ReasonImported, 1))
 	for name, age := range map[string]time.Duration{"young": time.Minute, "old": time.Hour, "middle": 10 * time.Minute} {
 		pending := versionOf(name, v1alpha1.ReasonQueued, 1)
 		pending.CreationTimestamp = metav1.NewTime(noon.Add(-age))
-		known.tally.observe(pending)
+		known.counts.observe(pending)
 	}
 	const oldest = "backupsync_oldest_pending_timestamp_seconds namespace=team project=default"
 	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
@@ -122,7 +122,7 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	}))
 
 	for _, name := range []string{"young", "old", "middle"} {
-		known.tally.observe(versionOf(name, v1alpha1.ReasonImported, 2))
+		known.counts.observe(versionOf(name, v1alpha1.ReasonImported, 2))
 	}
 	g.Expect(gather(g, registry)).To(HaveKeyWithValue(oldest, 0.0), "nothing is pending")
 }

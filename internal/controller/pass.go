@@ -40,15 +40,15 @@ type pass struct {
 	memory *memory
 
 	// from load
-	project    *v1alpha1.CBRProject // nil if it does not exist
-	generation int64                // of the project that the pass acts on
-	pending    []*v1alpha1.BackupSync
-	running    []*v1alpha1.BackupSync
-	rest       []*v1alpha1.BackupSync // ended, with an edit or a request to take in, or an owner to wait for
-	recorded   map[string]struct{}    // ids of the backups in recorded submissions
-	inputs     string                 // identifies what the project's spec says, and the latest request
-	claim      claim
-	outdated   string // how the CRDs are older than the operator, "" if they are not
+	project     *v1alpha1.CBRProject // nil if it does not exist
+	generation  int64                // of the project that the pass acts on
+	pending     []*v1alpha1.BackupSync
+	running     []*v1alpha1.BackupSync
+	rest        []*v1alpha1.BackupSync // ended, with an edit or a request to take in, or an owner to wait for
+	recorded    map[string]struct{}    // ids of the backups in recorded submissions
+	fingerprint string                 // identifies what the project's spec says, and the latest request
+	claim       claim
+	outdated    string // how the CRDs are older than the operator, "" if they are not
 
 	// from connect
 	connected bool
@@ -65,13 +65,13 @@ type pass struct {
 
 	// from submit
 	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
-	strikes map[string][]string    // submissions that are over, with the backups that stay recorded
+	cleared map[string][]string    // submissions that are over, with the backups that stay recorded
 	// accepted is when the first of the pass's calls was accepted, zero if none was.
 	accepted  time.Time
 	taskScope v1alpha1.TaskScope // as answers have shown it, "" if none has
-	looking   chan look          // brings what CBR tells of the running tasks; nil until it is asked
+	polling   chan pollResult    // brings what CBR tells of the running tasks; nil until it is asked
 
-	wake time.Time // when the next pass is due, zero for never
+	requeueTime time.Time // when the next pass is due, zero for never
 }
 
 // run makes the steps of a pass, each of which lives in the file of its name.
@@ -83,9 +83,9 @@ func (p *pass) run(ctx context.Context) error {
 		{"load", p.load},
 		{"resolve", func(ctx context.Context) error { return p.protocol.resolve(p, ctx) }},
 		{"plan", p.planCalls},
-		{"confirm", p.confirm},
+		{"preflight", p.preflight},
 		{"submit", p.submit},
-		{"track", p.track},
+		{"poll", p.poll},
 		{"report", p.report},
 	}
 	for _, step := range steps {
@@ -96,28 +96,28 @@ func (p *pass) run(ctx context.Context) error {
 	return nil
 }
 
-// wakeAt asks for another pass at a time, if none is due sooner.
-func (p *pass) wakeAt(at time.Time) {
-	p.wake = sooner(p.wake, at)
+// requeueAt asks for another pass at a time, if none is due sooner.
+func (p *pass) requeueAt(at time.Time) {
+	p.requeueTime = earliest(p.requeueTime, at)
 }
 
-// sooner returns the earlier of two times, of which a zero one does not count.
-func sooner(a, b time.Time) time.Time {
+// earliest returns the earlier of two times, of which a zero one does not count.
+func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a
 }
 
-// again asks for another pass at once.
-func (p *pass) again() { p.wakeAt(p.now) }
+// requeueNow asks for another pass at once.
+func (p *pass) requeueNow() { p.requeueAt(p.now) }
 
-// soonest is the shortest time between passes: a RequeueAfter of 0 would mean none.
-const soonest = time.Millisecond
+// minRequeueAfter is the shortest time between passes: a RequeueAfter of 0 would mean none.
+const minRequeueAfter = time.Millisecond
 
 func (p *pass) result() reconcile.Result {
-	if p.wake.IsZero() {
+	if p.requeueTime.IsZero() {
 		return reconcile.Result{}
 	}
-	return reconcile.Result{RequeueAfter: max(p.wake.Sub(p.options.Clock.Now()), soonest)}
+	return reconcile.Result{RequeueAfter: max(p.requeueTime.Sub(p.options.Clock.Now()), minRequeueAfter)}
 }

@@ -18,296 +18,71 @@ package controller
 
 import (
 	"context"
-	"math/rand/v2"
-	"slices"
-	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"golang.org/x/sync/errgroup"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
-	"backupsync.dev/operator/internal/cbr/evidence"
+	"backupsync.dev/operator/internal/connection"
 )
 
-// Backups are looked up in CBR before they are sent: clusters are rebuilt from Git with empty statuses, and what was not there
-// a minute ago may be there now. What CBR has, or is importing, is marked and leaves the plan.
-
-// fewAsked is how many backups a look is asked for that it does not know, before another one is taken; less in a test.
-var fewAsked = evidence.FewBackups
-
-// preflight is the look at CBR for what is planned. It is prepared and concluded by the pass, and taken beside the live reads.
-type preflight struct {
-	wanted []*v1alpha1.BackupSync // planned, and to be looked up
-	query  evidence.Query
-	look   *evidence.Look // an earlier one that serves, then the one that was taken; nil if there is nothing to look up
-	taken  bool           // it was taken for this pass
-	err    error
-}
-
-// lookedUp returns the planned backups that are to be looked up.
-func (p *pass) lookedUp() []*v1alpha1.BackupSync {
-	var wanted []*v1alpha1.BackupSync
-	for _, call := range p.plan.Calls {
-		for _, member := range call {
-			if p.needsLook(member.BackupSync) {
-				wanted = append(wanted, member.BackupSync)
-			}
-		}
+// preflight makes sure of what is planned: it asks the API server (refreshCandidates) and CBR (lookup). It does both at the same time,
+// as a successor has to begin with both, and neither needs what the other learns: what counts is that the project
+// was read before, and is recorded in after.
+func (p *pass) preflight(ctx context.Context) error {
+	if len(p.plan.Calls) == 0 {
+		return nil
 	}
-	return wanted
-}
-
-// needsLook reports whether a backup is sent only if CBR is seen not to have it.
-func (p *pass) needsLook(backup *v1alpha1.BackupSync) bool {
-	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.memory.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
-}
-
-// looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
-// project they are, whatever the policy: what that one has imported is in no status of this one's backups.
-func (p *pass) looksUp() bool {
-	return p.project.Spec.LookupPolicy != v1alpha1.LookupNever || p.project.Status.Journal.TakeoverTime != nil
-}
-
-// outcomeLost reports whether a pending backup has a task that has ended, and neither an outcome nor a retry: it is begun anew, or
-// its outcome was written while the CRDs did not keep it.
-func outcomeLost(backup *v1alpha1.BackupSync) bool {
-	status := &backup.Status
-	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
-}
-
-// callsAskedSingly is how many calls are planned at a time if each of their backups is to be asked for by itself: at the pace at which
-// CBR may be read, that takes less time than absence is believed.
-const callsAskedSingly = 4
-
-// limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
-func (p *pass) limitPlan() {
-	if learnt := &p.memory.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.Calls) > callsAskedSingly {
-		p.plan.Calls, p.plan.More = p.plan.Calls[:callsAskedSingly], true
-	}
-}
-
-// prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.
-func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *preflight {
-	checked := &preflight{wanted: wanted}
-	if len(wanted) == 0 {
-		return checked
-	}
-	checked.query = p.query(nil, probesOf(p.plan, wanted))
-	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil && p.serves(look, wanted) {
-		checked.look = look
-		return checked
-	}
-	p.memory.evidence.look = nil
-	checked.query.Questions, checked.query.Singly = p.questionsFor(wanted), len(wanted)
-	return checked
-}
-
-// run looks at CBR.
-func (c *preflight) run(ctx context.Context, source evidence.Source) {
-	if len(c.wanted) == 0 {
-		return
-	}
-	if c.look == nil {
-		c.taken = true
-		c.look, c.err = evidence.Collect(ctx, source, c.query)
-	}
-	if c.err == nil {
-		c.err = c.askMore(ctx, source)
-	}
-}
-
-// serves reports whether an earlier look tells, with few more questions, of backups that are planned.
-func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
-	unknown := 0
-	for _, backup := range wanted {
-		id := cbr.Fold(backup.Spec.BackupID)
-		_, waited := p.memory.evidence.waits[id]
-		switch {
-		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settlesAt(id)):
-			return false // it is now that counts
-		case !look.Knows(id):
-			unknown++
-		case !look.Lacks(id):
-			return false // only absence is believed for a while
-		}
-	}
-	return unknown <= fewAsked
-}
-
-// questionsFor asks about backups that are planned, and about all others that may be sent, if they are so many that the list of
-// CBR's backups is likely to be read, which serves all of them.
-func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
-	questions := make([]evidence.Question, 0, len(wanted))
-	asked := make(map[string]struct{}, len(wanted))
-	add := func(backup *v1alpha1.BackupSync) {
-		id := cbr.Fold(backup.Spec.BackupID)
-		if _, already := asked[id]; !already {
-			asked[id] = struct{}{}
-			questions = append(questions, p.questionOf(backup))
-		}
-	}
-	for _, backup := range wanted {
-		add(backup)
-	}
-	if len(wanted) > max(fewAsked, p.memory.evidence.pages) && !p.memory.evidence.narrowed {
-		for _, backup := range p.pending {
-			if p.eligible(backup) && p.needsLook(backup) {
-				add(backup)
-			}
-		}
-	}
-	return questions
-}
-
-// probesOf returns one backup of each planned call: it is asked for by itself, to see whether the list of CBR's backups is to be
-// believed.
-func probesOf(planned batch.Schedule, wanted []*v1alpha1.BackupSync) []string {
-	looked := foldedIDs(wanted)
-	var probes []string
-	for _, call := range planned.Calls {
-		first := rand.IntN(len(call))
-		for i := range call {
-			id := call[(first+i)%len(call)].Spec.BackupID
-			if _, is := looked[cbr.Fold(id)]; is {
-				probes = append(probes, id)
-				break
-			}
-		}
-	}
-	return probes
-}
-
-// askMore asks CBR for those backups by themselves of which a look does not tell, and for one of each call, by which the list
-// is checked. If that has hidden one, all are asked for.
-func (c *preflight) askMore(ctx context.Context, source evidence.Source) error {
-	ids := slices.DeleteFunc(slices.Clone(c.query.Probes), func(id string) bool { return !c.look.Listed(id) })
-	for _, backup := range c.wanted {
-		if id := backup.Spec.BackupID; !c.look.Knows(id) {
-			ids = append(ids, id)
-		}
-	}
-	if err := c.look.AskFor(ctx, source, ids...); err != nil || !c.look.Backups.Narrowed {
+	if ready, err := p.connect(ctx, connection.SyncRequest); !ready { // nothing will be sent
+		p.plan.Calls, p.plan.More = nil, false
 		return err
 	}
-	ids = ids[:0]
-	for _, backup := range c.wanted {
-		ids = append(ids, backup.Spec.BackupID)
+	p.limitPlan()
+	wanted := p.lookedUp()
+	if ready, err := p.mayLook(ctx); err != nil {
+		return err
+	} else if !ready && len(wanted) > 0 {
+		p.drop(wanted)
+		wanted, p.plan.More = nil, false
 	}
-	return c.look.AskFor(ctx, source, ids...)
+	checked := p.prepare(wanted)
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.protocol.refresh(p, together) })
+	group.Go(func() error {
+		checked.run(together, p.cloud)
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	p.concludeLookup(ctx, checked)
+	p.deferForeign(wanted)
+	return nil
 }
 
-// concludePreflight writes what a look has found, and leaves in the plan only what CBR certainly does not have.
-func (p *pass) concludePreflight(ctx context.Context, checked *preflight) {
-	if checked.look == nil && checked.err == nil {
-		return
+// mayLook reports whether CBR may be looked at before backups are sent.
+func (p *pass) mayLook(ctx context.Context) (bool, error) {
+	if from := p.memory.health.CompleteFrom; from.After(p.now) {
+		p.requeueAt(from)
+		return false, nil
 	}
-	if !p.heardRead(checked.err, "Backups could not be looked up before they are sent", len(checked.wanted)) {
-		p.drop(checked.wanted)
-		p.plan.More = false
-		return
-	}
-	p.remember(checked.look)
-	judge := p.judge(checked.look, checked.query.Known)
-	var changes []change
-	var waiting []*v1alpha1.BackupSync
-	for _, backup := range checked.wanted {
-		verdict := judge.Verdict(p.questionOf(backup))
-		switch {
-		case verdict.Kind == evidence.Absent:
-			delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
-			if verdict.Task != "" {
-				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
-			}
-		case undecided(verdict, backup.Status.OperationLogID):
-			p.awaits(backup, verdict, judge)
-			waiting = append(waiting, backup)
-		default:
-			changes = append(changes, p.marks(backup, verdict))
-		}
-	}
-	if len(waiting) > 0 {
-		p.drop(waiting)
-		p.again() // others may have waited for them to be sent
-	}
-	if checked.taken {
-		changes = append(changes, p.markOthers(judge)...)
-	}
-	p.proven = checked.look.Began
-	p.plan.Calls = p.withoutHandled(p.plan.Calls)
-	if len(changes) > 0 {
-		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
-		p.eventsOf(written)
-		p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
-	}
+	return p.connect(ctx, connection.ReadRequest)
 }
 
-// markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR. Those that wait
-// for a task are not planned before CBR is asked again.
-func (p *pass) markOthers(judge *evidence.Judge) []change {
-	var changes []change
-	for _, backup := range p.pending {
-		if _, handled := p.handled[backup.UID]; handled || !p.eligible(backup) || !p.needsLook(backup) {
-			continue
-		}
-		switch verdict := judge.Verdict(p.questionOf(backup)); {
-		case verdict.Kind == evidence.Stored, verdict.Kind == evidence.Broken, runsElsewhere(verdict, backup.Status.OperationLogID):
-			changes = append(changes, p.marks(backup, verdict))
-		case verdict.Kind == evidence.InProgress:
-			p.awaitsQuietly(backup)
-		}
-	}
-	return changes
-}
-
-// marks is the change to a BackupSync whose backup was found in CBR before it was sent.
-func (p *pass) marks(backup *v1alpha1.BackupSync, verdict evidence.Verdict) change {
-	now := metav1.NewTime(p.options.Clock.Now())
-	p.handle(backup)
-	p.memory.bisection.Resolved(backup.Spec.BackupID)
-	delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
-	switch {
-	case verdict.Kind == evidence.Broken:
-		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", nil, now))
-	case verdict.Kind == evidence.InProgress:
-		p.scheduleNow()
-		return to(backup, backupsync.Submitted(backup, verdict.Task, "", now, now))
-	case backupsync.Reimport(backup): // it is still there
-		return to(backup, backupsync.Acknowledged(backup, backupsync.Circumstances{}, now))
-	default:
-		return to(backup, backupsync.Stored(backup, verdict.Task, "", now))
-	}
-}
-
-// drop takes backups out of the plan.
-func (p *pass) drop(backups []*v1alpha1.BackupSync) {
-	dropped := foldedIDs(backups)
+// deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it
+// up in CBR.
+func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
+	asked := foldedIDs(wanted)
 	p.plan.Calls = withoutMembers(p.plan.Calls, func(member batch.Candidate) bool {
-		_, is := dropped[cbr.Fold(member.Spec.BackupID)]
-		return is
-	})
-}
-
-// stale reports whether what a call was planned by is not believed any more.
-func (p *pass) stale(now time.Time) bool {
-	return !p.proven.IsZero() && (now.Sub(p.proven) >= evidence.FreshFor || now.Before(p.proven))
-}
-
-func (p *pass) withoutHandled(calls [][]batch.Candidate) [][]batch.Candidate {
-	return withoutMembers(calls, func(member batch.Candidate) bool {
-		_, handled := p.handled[member.UID]
-		return handled
-	})
-}
-
-// withoutMembers returns calls without some of their members, and without those that are empty then.
-func withoutMembers(calls [][]batch.Candidate, drop func(batch.Candidate) bool) [][]batch.Candidate {
-	var left [][]batch.Candidate
-	for _, call := range calls {
-		if members := slices.DeleteFunc(slices.Clone(call), drop); len(members) > 0 {
-			left = append(left, members)
+		_, looked := asked[cbr.Fold(member.Spec.BackupID)]
+		if looked || !p.needsLook(member.BackupSync) {
+			return false
 		}
-	}
-	return left
+		p.requeueNow()
+		return true
+	})
 }

@@ -373,10 +373,10 @@ func TestTeethOfTheProperty(t *testing.T) {
 	for name, alter := range map[string]func(*Reconciler){
 		"1: a record without its precondition": func(r *Reconciler) { r.protocol.record = recordAnyway },
 		"2: a strike before the outcome is written": func(r *Reconciler) {
-			r.protocol.strike = func(r *round, call submission, _ []string) { r.strike(call, nil) }
+			r.protocol.clear = func(r *batchRun, call submission, _ []string) { r.clear(call, nil) }
 		},
 		"3: trust in the traces of another": func(r *Reconciler) {
-			r.protocol.verify = func(*pass, context.Context) error { return nil }
+			r.protocol.refresh = func(*pass, context.Context) error { return nil }
 		},
 		"4: a record struck without a look": func(r *Reconciler) { r.protocol.resolve = forgetRecords },
 	} {
@@ -418,7 +418,7 @@ func shrunk(t *testing.T, script []move, alter func(*Reconciler)) []move {
 func recordAnyway(p *pass, ctx context.Context, calls [][]batch.Candidate) ([]submission, error) { //nolint:revive // as a method expression
 	for {
 		submissions, err := p.record(ctx, calls)
-		if !errors.Is(err, errOvertaken) {
+		if !errors.Is(err, errConflict) {
 			return submissions, err
 		}
 		current := &v1alpha1.CBRProject{}
@@ -435,8 +435,8 @@ func forgetRecords(p *pass, _ context.Context) error { //nolint:revive // as a m
 		return nil
 	}
 	for _, submission := range p.project.Status.Journal.Submissions {
-		p.strikes[submission.ID] = nil
-		p.again()
+		p.cleared[submission.ID] = nil
+		p.requeueNow()
 	}
 	return nil
 }

@@ -37,10 +37,10 @@ func TestRecentCallsKeepWhatAnotherProcessHasLeft(t *testing.T) {
 	first := v1alpha1.Journal{RecentCalls: windowOf(-5, -4, -3, -2).Counts(noon.Time)}
 	second := &memory{rateWindow: *windowOf(-1), inheritedWindow: batch.RestoreRateWindow(&first, noon.Time, time.Minute, time.Minute)}
 	p := &pass{
-		Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, tally: newTally()},
+		Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, counts: newStateCounts()},
 		key:        defaultProject,
 		memory:     second,
-		strikes:    map[string][]string{"the call of the second process": nil},
+		cleared:    map[string][]string{"the call of the second process": nil},
 		project:    newProject(),
 	}
 	written := p.projectStatus(p.project)

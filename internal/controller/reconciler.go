@@ -124,8 +124,8 @@ const endSettleTime = 30 * time.Second
 // refusalSettleTime is what takes the place of SettleTime after a refusal by CBR itself, if it is less.
 const refusalSettleTime = 10 * time.Second
 
-// overtakenWait gives the cache time to show what another writer has written.
-const overtakenWait = 200 * time.Millisecond
+// conflictWait gives the cache time to show what another writer has written.
+const conflictWait = 200 * time.Millisecond
 
 func setDefault[T comparable](option *T, value T) {
 	var zero T
@@ -142,7 +142,7 @@ type Reconciler struct {
 	options  Options
 	protocol protocol
 	memories memories
-	tally    *tally
+	counts   *stateCounts
 	salt     []byte // of the hashes of credentials that are remembered
 	attempts *auth.Attempts
 
@@ -156,8 +156,8 @@ type Reconciler struct {
 // numbers in docs/never-twice.md, and the claim. They are variables for tests alone, which show that each of them is needed.
 type protocol struct {
 	record  func(*pass, context.Context, [][]batch.Candidate) ([]submission, error) // 1
-	strike  func(*round, submission, []string)                                      // 2
-	verify  func(*pass, context.Context) error                                      // 3
+	clear   func(*batchRun, submission, []string)                                   // 2
+	refresh func(*pass, context.Context) error                                      // 3
 	resolve func(*pass, context.Context) error                                      // 4
 	mayCall func(*pass, context.Context) (bool, error)                              // claim.go
 }
@@ -204,10 +204,10 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 		live:    live,
 		events:  recorder,
 		options: options,
-		protocol: protocol{record: (*pass).record, strike: (*round).strike, verify: (*pass).verify,
+		protocol: protocol{record: (*pass).record, clear: (*batchRun).clear, refresh: (*pass).refreshCandidates,
 			resolve: (*pass).resolveSubmissions, mayCall: (*pass).mayCall},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
-		tally:    newTally(),
+		counts:   newStateCounts(),
 		salt:     []byte(rand.Text()),
 		attempts: auth.NewAttempts(options.Clock),
 
@@ -228,12 +228,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		now:        r.options.Clock.Now(),
 		memory:     r.memories.of(request.NamespacedName),
 		handled:    map[types.UID]struct{}{},
-		strikes:    map[string][]string{},
+		cleared:    map[string][]string{},
 	}
 	err := p.run(ctx)
-	if errors.Is(err, errOvertaken) { // no failure: the next pass starts from what the other one wrote
+	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote
 		p.log.V(1).Info("Pass ended", "cause", err.Error())
-		return reconcile.Result{RequeueAfter: overtakenWait}, nil
+		return reconcile.Result{RequeueAfter: conflictWait}, nil
 	}
 	if err != nil {
 		return reconcile.Result{}, err

@@ -39,7 +39,7 @@ import (
 )
 
 const (
-	// countsDelay is how long a change of counts waits for another reason to write the project: a call, as a rule.
+	// countsDelay is how long a change of counts waits for another reason to write the project: usually a call.
 	countsDelay = 2 * time.Second
 	// countsPatience is how much longer it waits for a call whose time is known: the record of the call carries the counts.
 	countsPatience = 8 * time.Second
@@ -52,7 +52,7 @@ const (
 
 // report writes what the pass has found: the backups that wait for another reason than before, and the project.
 func (p *pass) report(ctx context.Context) error {
-	if p.checksAccess() {
+	if p.checksConnection() {
 		if _, err := p.reach(ctx); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (p *pass) report(ctx context.Context) error {
 	if err := p.probeReads(ctx); err != nil {
 		return err
 	}
-	if len(p.strikes) > 0 { // whatever happens to the process: these are over
+	if len(p.cleared) > 0 { // whatever happens to the process: these are over
 		detached, cancel := p.detach(ctx)
 		defer cancel()
 		ctx = detached
@@ -88,8 +88,8 @@ func (p *pass) probeReads(ctx context.Context) error {
 		return err
 	}
 	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize})
-	if ctx.Err() == nil && p.heardRead(err, "Look-ups still fail", 1) {
-		p.again() // what has waited for them
+	if ctx.Err() == nil && p.noteRead(err, "Look-ups still fail", 1) {
+		p.requeueNow() // what has waited for them
 	}
 	return nil
 }
@@ -108,22 +108,22 @@ func (p *pass) forgetFailure() {
 		return
 	}
 	if calls.Open(p.now) {
-		p.wakeAt(calls.OpenUntil)
+		p.requeueAt(calls.OpenUntil)
 		return
 	}
 	*calls = connection.Circuit{}
 }
 
-// checksAccess reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
+// checksConnection reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
 // are now, or what was wrong with them may be right by now.
-func (p *pass) checksAccess() bool {
+func (p *pass) checksConnection() bool {
 	switch {
 	case p.project == nil || p.outdated != "":
 		return false
 	case p.project.Spec.Suspend:
 		return p.checksExpiry()
 	}
-	return p.memory.health.Fingerprint != p.inputs || !p.memory.health.RecheckAt.IsZero() || p.checksExpiry() || p.renewsIdle()
+	return p.memory.health.Fingerprint != p.fingerprint || !p.memory.health.RecheckAt.IsZero() || p.checksExpiry() || p.renewsIdle()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
@@ -153,7 +153,7 @@ func (p *pass) retryStalled(ctx context.Context) error {
 		return fmt.Errorf("%d of %d stalled BackupSyncs could not be requeued", len(unwritten), len(changes))
 	}
 	if len(written) > 0 {
-		p.again()
+		p.requeueNow()
 	}
 	p.request = request
 	return nil
@@ -172,13 +172,13 @@ func (p *pass) reportBackups(ctx context.Context) error {
 			continue
 		}
 		p.handle(backup) // one may be in two of the lists
-		if next := p.told(backup, now); next != nil {
+		if next := p.waitingStatus(backup, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
 	}
 	if len(changes) > maxWaitingWrites {
 		changes = changes[:maxWaitingWrites]
-		p.again()
+		p.requeueNow()
 	}
 	before := make(map[types.UID]string, len(changes))
 	for _, change := range changes {
@@ -194,8 +194,8 @@ func (p *pass) reportBackups(ctx context.Context) error {
 	return nil
 }
 
-// told returns a BackupSync as one whose status says what is known of it, nil if it does.
-func (p *pass) told(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+// waitingStatus returns a BackupSync as one whose status says what is known of it, nil if it does.
+func (p *pass) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
 	given := p.circumstances(backup)
 	switch {
 	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && p.project != nil:
@@ -222,7 +222,7 @@ func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstanc
 		given.Overdue = p.runs(backup, p.overdueAfter())
 	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
 		given.ProjectMissing = false
-		p.wakeAt(soon)
+		p.requeueAt(soon)
 	}
 	return given
 }
@@ -243,7 +243,7 @@ func (p *pass) reportProject(ctx context.Context) error {
 		project := p.project.DeepCopy()
 		project.Status = *p.projectStatus(project)
 		err := p.writeProject(ctx, project)
-		if apierrors.IsConflict(err) { // an edit, as a rule: what is over is struck from the version of now
+		if apierrors.IsConflict(err) { // usually an edit: what is over is cleared from the version of now
 			return p.reread(ctx, err)
 		}
 		return err
@@ -291,17 +291,17 @@ func (p *pass) reread(ctx context.Context, conflict error) error {
 		return err
 	}
 	if project.Generation != p.project.Generation {
-		p.again() // the conditions speak of the edited spec only after another pass
+		p.requeueNow() // the conditions speak of the edited spec only after another pass
 	}
 	if project.Status.Journal.WriterID != p.options.Identity {
-		p.memory.overtaken()
-		p.memory.evidence.inherit(&project.Status.Journal, p.options.Clock.Now(), p.options.settlesWithin()) // it is written anew
+		p.memory.lostOwnership()
+		p.memory.evidence.inherit(&project.Status.Journal, p.options.Clock.Now(), p.options.settlesWithin()) // it is written again
 	}
 	p.setProject(project)
 	return conflict
 }
 
-// sameForNow says whether the project needs no write: nothing has changed, or counts alone and not long ago.
+// sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago.
 func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	current := p.project.Status
 	if equality.Semantic.DeepEqual(&current, next) {
@@ -316,7 +316,7 @@ func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 		p.memory.countsDue = p.now.Add(countsDelay)
 	}
 	if p.memory.countsDue.After(p.now) {
-		p.wakeAt(p.memory.countsDue)
+		p.requeueAt(p.memory.countsDue)
 		return true
 	}
 	call := p.plan.RequeueAt // of which planCalls has taken care
@@ -334,7 +334,7 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 		p.applyExpiring(project, &status.Conditions, metav1.NewTime(now))
 	}
 	status.CredentialsExpiryTime = p.expiryTime(status.CredentialsExpiryTime)
-	counts := p.tally.counts(p.key)
+	counts := p.counts.counts(p.key)
 	status.Backups = &counts
 	if p.request != "" {
 		status.LastHandledRequest = p.request
@@ -342,8 +342,8 @@ func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectS
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, p.taskScope)
 	journal.RefusedSecret = p.refusedSecret(journal.RefusedSecret)
-	if len(p.strikes) > 0 {
-		journal.Submissions = struck(journal.Submissions, p.strikes)
+	if len(p.cleared) > 0 {
+		journal.Submissions = withoutCleared(journal.Submissions, p.cleared)
 		journal.RecentCalls = p.memory.rateWindow.Merge(&p.memory.inheritedWindow).Counts(now)
 		journal.Settling, journal.Unclaimed = p.memory.evidence.settling(now), p.memory.evidence.unclaimed.text()
 	}
@@ -393,9 +393,9 @@ func (p *pass) projectVerdict() (reason, message string, set backupsync.Conditio
 	return reason, message, set
 }
 
-// struck returns the submissions without those that are over. Of those with backups whose outcome is still open,
+// withoutCleared returns the submissions without those that are over. Of those with backups whose outcome is still open,
 // these backups remain.
-func struck(submissions []v1alpha1.Submission, strikes map[string][]string) []v1alpha1.Submission {
+func withoutCleared(submissions []v1alpha1.Submission, strikes map[string][]string) []v1alpha1.Submission {
 	var left []v1alpha1.Submission
 	for _, submission := range submissions {
 		open, over := strikes[submission.ID]

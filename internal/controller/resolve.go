@@ -40,7 +40,7 @@ import (
 // became of it. Until that is known, its backups are not sent again.
 
 // resolveSubmissions looks up the recorded submissions that have settled, writes what CBR shows of their
-// backups, and strikes those of which CBR has certainly never heard.
+// backups, and clears those of which CBR has certainly never heard.
 func (p *pass) resolveSubmissions(ctx context.Context) error {
 	if p.project == nil || p.outdated != "" {
 		return nil
@@ -69,7 +69,7 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !p.heardRead(err, "Recorded submissions could not be looked up", len(settled)) {
+	if !p.noteRead(err, "Recorded submissions could not be looked up", len(settled)) {
 		return nil
 	}
 	p.remember(look)
@@ -98,14 +98,14 @@ func (p *pass) settledSubmissions() []v1alpha1.Submission {
 			from = again
 		}
 		if from.After(p.now) {
-			soon = sooner(soon, from)
+			soon = earliest(soon, from)
 			continue
 		}
-		first = sooner(first, from)
+		first = earliest(first, from)
 		settled = append(settled, submission)
 	}
 	p.memory.forgetSubmissions(recorded)
-	p.wakeAt(soon)
+	p.requeueAt(soon)
 	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, p.options.SettleTime/10) {
 		return nil // one look serves them all, and what is pending again goes in the same calls
 	}
@@ -127,7 +127,7 @@ func (m *memory) forgetSubmissions(recorded map[string]struct{}) {
 }
 
 // lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
-// some may have been created anew since: that makes no difference to what CBR has.
+// some may have been created again since: that makes no difference to what CBR has.
 func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
 	lost, unseen, err := p.cachedBackups(ctx, submissions)
 	if err != nil {
@@ -214,7 +214,7 @@ func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupS
 	return items
 }
 
-// conclude writes what was found of the backups of a submission, and strikes what is settled by it.
+// conclude writes what was found of the backups of a submission, and clears what is settled by it.
 func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
 	detached, cancel := p.detach(ctx)
 	defer cancel()
@@ -229,18 +229,18 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		case verdict.Kind == evidence.Absent: // deleted, and never taken
 		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
-		case item.backup == nil: // there is nothing to write; if it is applied anew, it is looked up
+		case item.backup == nil: // there is nothing to write; if it is applied again, it is looked up
 			p.memory.evidence.unclaimed.add(markOf(item.BackupID))
 		default:
-			changes = append(changes, p.found(item.backup, item.Hash, submission.StartTime.Time, verdict))
+			changes = append(changes, p.resolved(item.backup, item.Hash, submission.StartTime.Time, verdict))
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
 		p.memory.health.Succeeded(connection.SyncRequest)
 	}
-	changes = append(changes, p.blame(submission, absent)...)
+	changes = append(changes, p.blameMembers(submission, absent)...)
 	if len(absent) > 0 {
-		p.again() // they are pending again once the record is struck
+		p.requeueNow() // they are pending again once the record is cleared
 	}
 	written, unwritten := p.write(detached, changes)
 	for _, backup := range unwritten {
@@ -249,7 +249,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 	for _, change := range changes {
 		p.handle(change.backup)
 	}
-	p.strikeLater(submission, open)
+	p.clearLater(submission, open)
 	p.eventsOf(written)
 	p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
@@ -268,8 +268,8 @@ func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Ver
 	return evidence.Verdict{Kind: evidence.InProgress, Task: task.ID, Own: true}
 }
 
-// found is the change to a BackupSync whose backup a call has brought to CBR.
-func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
+// resolved is the change to a BackupSync whose backup a call has brought to CBR.
+func (p *pass) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
 	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(sent)
 	p.memory.bisection.Resolved(backup.Spec.BackupID)
 	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
@@ -292,10 +292,10 @@ func (p *pass) found(backup *v1alpha1.BackupSync, hash string, sent time.Time, v
 	return change{backup: backup, lasting: true, become: become}
 }
 
-// blame draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
+// blameMembers draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
 // the backup of a call with no other is rejected, several come under bisection. A refusal of an item that the manifest does
 // not declare any more says nothing of the one that it declares now.
-func (p *pass) blame(call v1alpha1.Submission, absent []batch.Member) []change {
+func (p *pass) blameMembers(call v1alpha1.Submission, absent []batch.Member) []change {
 	refused, known := p.memory.refusals[call.ID]
 	if !known || len(absent) == 0 {
 		return nil
@@ -364,18 +364,18 @@ func codeOf(err error) string {
 	}
 }
 
-// strikeLater notes that a submission is over but for the backups that stay open, which are looked at again.
-func (p *pass) strikeLater(submission v1alpha1.Submission, open []string) {
-	p.strikes[submission.ID] = open
+// clearLater notes that a submission is over but for the backups that stay open, which are looked at again.
+func (p *pass) clearLater(submission v1alpha1.Submission, open []string) {
+	p.cleared[submission.ID] = open
 	if len(open) == 0 {
 		return
 	}
 	p.memory.lookUpFrom[submission.ID] = p.now.Add(p.askAgain(p.now.Sub(p.memory.settles[submission.ID])))
-	p.wakeAt(p.memory.lookUpFrom[submission.ID])
+	p.requeueAt(p.memory.lookUpFrom[submission.ID])
 }
 
 // scheduleNow lets the next pass look at the running tasks.
 func (p *pass) scheduleNow() {
 	p.memory.nextPoll = time.Time{}
-	p.again()
+	p.requeueNow()
 }

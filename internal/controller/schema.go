@@ -235,5 +235,5 @@ func (p *pass) checkSchema(ctx context.Context) error {
 // foundOutdated notes that the CRDs are older than the operator.
 func (p *pass) foundOutdated(err error) {
 	p.outdated = err.Error()
-	p.wakeAt(p.now.Add(schemaRecheck))
+	p.requeueAt(p.now.Add(schemaRecheck))
 }

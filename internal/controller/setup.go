@@ -164,12 +164,12 @@ func (r *Reconciler) enqueueRivals(ctx context.Context, object client.Object, q 
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// eventHandler maps the events of BackupSyncs to their project, and keeps the tally. It does not use the low
+// eventHandler maps the events of BackupSyncs to their project, and keeps the counts. It does not use the low
 // priority that controller-runtime gives to the initial list: after a restart those are the backups that have
 // waited longest.
-type eventHandler struct{ tally *tally }
+type eventHandler struct{ tally *stateCounts }
 
-func (r *Reconciler) backupHandler() handler.EventHandler { return eventHandler{tally: r.tally} }
+func (r *Reconciler) backupHandler() handler.EventHandler { return eventHandler{tally: r.counts} }
 
 // Create takes in a BackupSync that is new, or new to this process.
 func (h eventHandler) Create(_ context.Context, e event.CreateEvent, q queue) {

@@ -45,7 +45,7 @@ type change struct {
 	// become returns what a version of it becomes, nil if there is nothing (more) to write.
 	become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync
 	// lasting says that become is as right for a newer version, as it tells what CBR has said. Other changes lapse
-	// when the BackupSync has changed: the next pass decides anew.
+	// when the BackupSync has changed: the next pass decides again.
 	lasting bool
 }
 
@@ -179,7 +179,7 @@ func (p *pass) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v
 		p.options.Schema.Doubt()
 		return nil, errPruned
 	}
-	p.tally.wrote(written)
+	p.counts.wrote(written)
 	return written, nil
 }
 
@@ -243,8 +243,8 @@ func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) e
 	if err := p.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
-	if before != p.options.Identity || p.memory.takeover == 0 {
-		p.memory.takeover = resourceVersion(written)
+	if before != p.options.Identity || p.memory.ownedSince == 0 {
+		p.memory.ownedSince = resourceVersion(written)
 	}
 	if p.claim.takeover {
 		p.claim.takeover = false

@@ -42,8 +42,8 @@ import (
 // maxSubmissions is the limit of status.journal.submissions.
 const maxSubmissions = 64
 
-// errOvertaken ends a pass whose project was written by someone else in the meantime.
-var errOvertaken = errors.New("the CBRProject has changed since it was read")
+// errConflict ends a pass whose project was written by someone else in the meantime.
+var errConflict = errors.New("the CBRProject has changed since it was read")
 
 // submission is one call on its way.
 type submission struct {
@@ -57,7 +57,7 @@ type submission struct {
 func (p *pass) submit(ctx context.Context) error {
 	if len(p.plan.Calls) == 0 {
 		if p.plan.More && p.cloud != nil { // all of them were found in CBR; the next ones may not be
-			p.again()
+			p.requeueNow()
 		}
 		return nil
 	}
@@ -74,12 +74,12 @@ func (p *pass) submit(ctx context.Context) error {
 	}
 	p.memory.called = true
 	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
-	if p.lookDue() && p.memory.health.Proven() { // CBR lists tasks while the API server writes
-		p.beginLook(ctx)
+	if p.pollDue() && p.memory.health.Proven() { // CBR lists tasks while the API server writes
+		p.beginPoll(ctx)
 	}
 	p.makeCalls(ctx, submissions)
 	if p.plan.More && !p.memory.health.Calls.Open(p.options.Clock.Now()) {
-		p.again()
+		p.requeueNow()
 	}
 	return nil
 }
@@ -88,11 +88,11 @@ func (p *pass) submit(ctx context.Context) error {
 // precondition: if anyone has written the project since it was read, another controller perhaps, nothing is sent.
 func (p *pass) record(ctx context.Context, calls [][]batch.Candidate) ([]submission, error) {
 	if err := p.holdProject(ctx); err != nil {
-		return nil, overtaken(err)
+		return nil, asConflict(err)
 	}
 	submissions := make([]submission, 0, len(calls))
 	project := p.project.DeepCopy()
-	counts := p.tally.counts(p.key)
+	counts := p.counts.counts(p.key)
 	project.Status.Backups = &counts
 	for _, members := range calls {
 		call := submission{members: members, Submission: v1alpha1.Submission{
@@ -106,15 +106,15 @@ func (p *pass) record(ctx context.Context, calls [][]batch.Candidate) ([]submiss
 		project.Status.Journal.Submissions = append(project.Status.Journal.Submissions, call.Submission)
 	}
 	if err := p.writeProject(ctx, project); err != nil {
-		return nil, fmt.Errorf("record %d submissions: %w", len(calls), overtaken(err))
+		return nil, fmt.Errorf("record %d submissions: %w", len(calls), asConflict(err))
 	}
 	return submissions, nil
 }
 
-// overtaken returns errOvertaken for a failed precondition, and other errors as they are.
-func overtaken(err error) error {
+// asConflict returns errOvertaken for a failed precondition, and other errors as they are.
+func asConflict(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return errOvertaken
+		return errConflict
 	}
 	return err
 }
@@ -124,20 +124,20 @@ func overtaken(err error) error {
 func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
 	detached, cancel := p.detach(ctx)
 	defer cancel()
-	round := &round{pass: p, stop: ctx}
+	round := &batchRun{pass: p, stop: ctx}
 	if !p.memory.health.Proven() {
-		round.make(detached, submissions[0])
+		round.call(detached, submissions[0])
 		submissions = submissions[1:]
 	}
 	var group errgroup.Group
 	group.SetLimit(int(max(p.project.Spec.Limits.ConcurrentSyncCalls, 1)))
 	for _, call := range submissions {
 		group.Go(func() error {
-			round.make(detached, call)
+			round.call(detached, call)
 			return nil
 		})
 	}
-	_ = group.Wait() // the calls report through the round
+	_ = group.Wait() // the calls report through the batch run
 }
 
 // detach returns a context for a call and the writes that follow it, which a shutdown does not cancel.
@@ -145,30 +145,30 @@ func (p *pass) detach(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(context.WithoutCancel(ctx), p.options.BeginTimeout+p.options.CallTimeout+p.options.WriteTimeout)
 }
 
-// round is the calls of one pass, of which several are under way at the same time.
-type round struct {
+// batchRun is the calls of one pass, of which several are under way at the same time.
+type batchRun struct {
 	*pass
 	stop  context.Context // no call is begun after it has ended
-	mutex sync.Mutex      // guards the pass's memory, strikes and sent
-	halt  bool            // a failure concerns all calls
+	mutex sync.Mutex      // guards the pass's memory, cleared and sent
+	abort bool            // a failure concerns all calls
 }
 
-// make makes one call, unless one before has failed in a way that concerns all, and notes what came of it.
-func (r *round) make(ctx context.Context, call submission) {
-	if r.halted(call) {
-		r.strike(call, nil) // never sent
-		r.again()
+// call makes one call, unless one before has failed in a way that concerns all, and notes what came of it.
+func (r *batchRun) call(ctx context.Context, call submission) {
+	if r.aborted(call) {
+		r.clear(call, nil) // never sent
+		r.requeueNow()
 		return
 	}
 	begin := cbr.BeginBefore(ctx, call.StartTime.Add(r.options.BeginTimeout))
 	imports, err := r.cloud.ImportBackups(begin, items(call.members))
 	ended, operations := r.options.Clock.Now(), operationsByBackup(imports)
-	r.note(call, err, ended, err == nil && namesAny(call, operations))
+	r.noteCall(call, err, ended, err == nil && namesAny(call, operations))
 	if err != nil {
-		r.refused(call, err, ended)
+		r.callRefused(call, err, ended)
 		return
 	}
-	r.answered(ctx, call, operations)
+	r.callAccepted(ctx, call, operations)
 }
 
 // errLeftOut is the failure of backups that an answer does not name.
@@ -179,28 +179,28 @@ func namesAny(call submission, operations map[string]string) bool {
 	return slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return operations[cbr.Fold(item.BackupID)] != "" })
 }
 
-// halted reports whether a call must not begin: after a failure that concerns all, during a shutdown, when its
+// aborted reports whether a call must not begin: after a failure that concerns all, during a shutdown, when its
 // record is so old that another process might look it up soon, and when the look at CBR is.
-func (r *round) halted(call submission) bool {
+func (r *batchRun) aborted(call submission) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	now := r.options.Clock.Now()
-	return r.halt || r.stop.Err() != nil || now.After(call.StartTime.Add(r.options.BeginTimeout)) || r.stale(now)
+	return r.abort || r.stop.Err() != nil || now.After(call.StartTime.Add(r.options.BeginTimeout)) || r.stale(now)
 }
 
-// again asks for another pass after the current one.
-func (r *round) again() {
+// requeueNow asks for another pass after the current one.
+func (r *batchRun) requeueNow() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if calls, now := &r.memory.health.Calls, r.options.Clock.Now(); calls.Open(now) {
-		r.wakeAt(r.memory.health.RequeueAt(calls, now))
+		r.requeueAt(r.memory.health.RequeueAt(calls, now))
 		return
 	}
-	r.pass.again()
+	r.pass.requeueNow()
 }
 
-// note counts the call and what it tells of the project's access. An answer that names none of the backups tells nothing.
-func (r *round) note(call submission, err error, ended time.Time, taken bool) {
+// noteCall counts the call and what it tells of the project's access. An answer that names none of the backups tells nothing.
+func (r *batchRun) noteCall(call submission, err error, ended time.Time, taken bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.memory.rateWindow.CallEnded(ended, 1)
@@ -209,7 +209,7 @@ func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 		r.memory.bisection.CallAccepted()
 	}
 	switch {
-	case r.halt: // the calls under way then tell no more about the project than the first failure did
+	case r.abort: // the calls under way then tell no more about the project than the first failure did
 		return
 	case taken:
 		r.memory.health.Succeeded(connection.SyncRequest)
@@ -218,18 +218,18 @@ func (r *round) note(call submission, err error, ended time.Time, taken bool) {
 		return
 	}
 	if r.memory.renews(connection.SyncRequest, err) {
-		r.halt = true
-		r.wakeAt(ended.Add(renewalWait))
+		r.abort = true
+		r.requeueAt(ended.Add(renewalWait))
 		return
 	}
-	if !r.theirs(call, err) {
-		r.halt = r.memory.health.Failed(connection.SyncRequest, err, ended) || r.nobodys(err, ended)
+	if !r.blamesMembers(call, err) {
+		r.abort = r.memory.health.Failed(connection.SyncRequest, err, ended) || r.isCommonRefusal(err, ended)
 	}
 }
 
-// theirs reports whether a failure speaks of the members of a call alone: others have gone through since theirs first failed. One
+// blamesMembers reports whether a failure speaks of the members of a call alone: others have gone through since theirs first failed. One
 // denial of CBR's own, while calls go well, may be theirs too.
-func (r *round) theirs(call submission, err error) bool {
+func (r *batchRun) blamesMembers(call submission, err error) bool {
 	var failure *cbr.Error
 	if !errors.As(err, &failure) || !failure.MayBlameItem() {
 		return false
@@ -241,8 +241,8 @@ func (r *round) theirs(call submission, err error) bool {
 	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.memory.bisection.AcceptedSince(item.BackupID) })
 }
 
-// nobodys reports whether a refusal is one of those that no item is to blame for.
-func (r *round) nobodys(err error, ended time.Time) bool {
+// isCommonRefusal reports whether a refusal is one of those that no item is to blame for.
+func (r *batchRun) isCommonRefusal(err error, ended time.Time) bool {
 	code := r.memory.bisection.CommonCode
 	if code == "" || code != codeOf(err) {
 		return false
@@ -251,24 +251,24 @@ func (r *round) nobodys(err error, ended time.Time) bool {
 	return true
 }
 
-// refused handles a call without a usable answer. If CBR has certainly not touched it, its record goes and its
+// callRefused handles a call without a usable answer. If CBR has certainly not touched it, its record goes and its
 // backups stay pending; otherwise the record stays until it is known what became of them.
-func (r *round) refused(call submission, err error, ended time.Time) {
+func (r *batchRun) callRefused(call submission, err error, ended time.Time) {
 	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
 	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
 		"A sync call failed (backups: %d): %s", len(call.members), connection.DescribeForEvent(err))
 	r.mutex.Lock()
-	r.remember(call, err, ended)
+	r.rememberRefusal(call, err, ended)
 	r.mutex.Unlock()
-	r.again()
+	r.requeueNow()
 }
 
-// remember keeps what a refusal says until it is known whether CBR has taken any of the call: that is looked up when its effects
+// rememberRefusal keeps what a refusal says until it is known whether CBR has taken any of the call: that is looked up when its effects
 // have settled, after a refusal by CBR itself soon.
-func (r *round) remember(call submission, err error, ended time.Time) {
+func (r *batchRun) rememberRefusal(call submission, err error, ended time.Time) {
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.Untouched {
-		r.strikes[call.ID] = nil
+		r.cleared[call.ID] = nil
 		return
 	}
 	r.settles(call, r.settledAfter(call, failure, ended))
@@ -278,13 +278,13 @@ func (r *round) remember(call submission, err error, ended time.Time) {
 }
 
 // doubts notes a failure for which an item of a call may be to blame.
-func (r *round) doubts(call submission, err error) {
+func (r *batchRun) doubts(call submission, err error) {
 	r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.bisection.Accepted}
 }
 
 // settledAfter is when a failed call has settled. An answer of CBR's own is the end of the call, and so is a refusal by the gateway.
 // But a connection may be lost, and the gateway or a proxy may give up, before the request has arrived.
-func (r *round) settledAfter(call submission, failure *cbr.Error, ended time.Time) time.Time {
+func (r *batchRun) settledAfter(call submission, failure *cbr.Error, ended time.Time) time.Time {
 	switch {
 	case failure != nil && failure.FromCBR() && failure.StatusCode/100 == 4:
 		return ended.Add(min(r.options.SettleTime, refusalSettleTime))
@@ -296,13 +296,13 @@ func (r *round) settledAfter(call submission, failure *cbr.Error, ended time.Tim
 }
 
 // settles notes when a call has settled. CBR may have its backups from now on.
-func (r *round) settles(call submission, at time.Time) {
+func (r *batchRun) settles(call submission, at time.Time) {
 	r.memory.settles[call.ID] = at
 	r.memory.evidence.carried(call.Items, at)
 }
 
-// answered writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
-func (r *round) answered(ctx context.Context, call submission, operations map[string]string) {
+// callAccepted writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
+func (r *batchRun) callAccepted(ctx context.Context, call submission, operations map[string]string) {
 	now := metav1.NewTime(r.options.Clock.Now())
 	r.learn(call, operations, now.Time)
 	changes := make([]change, 0, len(call.members))
@@ -326,19 +326,19 @@ func (r *round) answered(ctx context.Context, call submission, operations map[st
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
-	r.protocol.strike(r, call, open)
+	r.protocol.clear(r, call, open)
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
 }
 
 // leftOut notes that an answer does not name all backups of a call.
-func (r *round) leftOut(call submission) {
+func (r *batchRun) leftOut(call submission) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.doubts(call, errLeftOut)
 }
 
 // learn notes whose the tasks are that an answer names, and whether the backups of a call share one.
-func (r *round) learn(call submission, operations map[string]string, now time.Time) {
+func (r *batchRun) learn(call submission, operations map[string]string, now time.Time) {
 	owners := map[string]evidence.Owner{} // by task
 	answered := 0
 	for _, member := range call.members {
@@ -377,15 +377,15 @@ func scopeOf(owners map[string]evidence.Owner, answered int, whole bool) v1alpha
 	}
 }
 
-// strike notes that a submission is over, but for the backups that stay open.
-func (r *round) strike(call submission, open []string) {
+// clear notes that a submission is over, but for the backups that stay open.
+func (r *batchRun) clear(call submission, open []string) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.strikes[call.ID] = open
+	r.cleared[call.ID] = open
 }
 
 // submitted notes what was accepted, and when.
-func (r *round) submitted(accepted []change, now time.Time) {
+func (r *batchRun) submitted(accepted []change, now time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for _, change := range accepted {

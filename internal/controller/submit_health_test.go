@@ -30,9 +30,9 @@ import (
 )
 
 // roundAt is a round of calls whose answers all come at noon.
-func roundAt(known connection.Health) *round {
+func roundAt(known connection.Health) *batchRun {
 	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
-	return &round{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{health: known, bisection: batch.NewBisection()}}}
+	return &batchRun{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{health: known, bisection: batch.NewBisection()}}}
 }
 
 // Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of
@@ -41,7 +41,7 @@ func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 	g := NewWithT(t)
 	calls := roundAt(connection.Health{Calls: connection.Circuit{Proven: true}})
 	for range 4 {
-		calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
+		calls.noteCall(submission{}, failure(cbr.Throttled), noon.Time, false)
 	}
 	g.Expect(calls.memory.health.Calls.OpenUntil.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
 }
@@ -50,8 +50,8 @@ func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
 	g := NewWithT(t)
 	calls := roundAt(connection.Health{Calls: connection.Circuit{Proven: true}})
-	calls.note(submission{}, failure(cbr.Throttled), noon.Time, false)
-	calls.note(submission{}, nil, noon.Time, true)
+	calls.noteCall(submission{}, failure(cbr.Throttled), noon.Time, false)
+	calls.noteCall(submission{}, nil, noon.Time, true)
 	g.Expect(calls.memory.health.Calls.Open(noon.Add(59 * time.Second))).To(BeTrue())
 	g.Expect(calls.memory.health.Status().Reason).To(Equal(v1alpha1.ReasonThrottled))
 }

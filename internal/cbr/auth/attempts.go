@@ -40,7 +40,7 @@ type Attempts struct {
 	salt  []byte
 
 	mutex   sync.Mutex
-	ended   chan struct{} // closed, and made anew, when an attempt ends
+	ended   chan struct{} // closed, and made again, when an attempt ends
 	secrets map[digest]*secretRecord
 	rows    map[digest]*row
 }

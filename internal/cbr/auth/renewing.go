@@ -310,7 +310,7 @@ func (r *renewer) pauseFor(life time.Duration) time.Duration {
 var errFreshRefused = errors.New("credentials that had been fetched just before were refused too, so that renewing them does not help; " +
 	"check the project, and what the user may do in it")
 
-// Ended implements cbr.Judged. What CBR refuses is taken out of use, and fetched anew: at once if it had been in use for a
+// Ended implements cbr.Judged. What CBR refuses is taken out of use, and fetched again: at once if it had been in use for a
 // while, later and later if it had been fetched just before. There is one fetch for one refusal.
 func (r *renewer) Ended(failure *cbr.Error) {
 	if failure == nil || failure.StatusCode == 0 {

@@ -95,7 +95,7 @@ func (t *task) outcome() Outcome {
 	return together
 }
 
-// known says whether CBR shows the task already, and still has it.
+// known reports whether CBR shows the task already, and still has it.
 func (t *task) known(options Options, now time.Time) bool {
 	return !now.Before(t.shown) && now.Sub(t.created) <= options.TaskRetention
 }

@@ -32,7 +32,7 @@ const (
 	// maxStuck is how many pages in a row may bring the reading no further.
 	maxStuck = 6
 	// maxOverlap is how many elements of a page are read again with the next. More than one, so that a few that leave the
-	// list do not make the reading begin anew.
+	// list do not make the reading begin again.
 	maxOverlap = 20
 )
 
@@ -209,7 +209,7 @@ func (r *reading) note(id string, overlap bool) {
 	r.seen[hash] = struct{}{}
 }
 
-// ended says whether a reading that has come to the end of the list has seen all of it. Elements of the same age may come
+// ended reports whether a reading that has come to the end of the list has seen all of it. Elements of the same age may come
 // in another order with each page: then some are seen twice, and as many not at all.
 func (l *listing[T]) ended(r *reading, count int) ending {
 	seen := len(r.seen)

@@ -30,7 +30,7 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
-// isLook says whether a call is a look at the running tasks: others do not select by the time.
+// isLook reports whether a call is a look at the running tasks: others do not select by the time.
 func isLook(call cbrtest.Call) bool {
 	return call.Operation == cbr.OperationListTasks && strings.Contains(call.Query, "start_time=")
 }

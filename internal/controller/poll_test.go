@@ -87,13 +87,13 @@ func TestLookBesideCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := &pass{Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}},
-				log: logr.Discard(), now: noon.Time, memory: &memory{}, looking: make(chan look, 1)}
-			p.looking <- look{seen: &evidence.Look{}, at: noon.Time, err: test.ofLook, stopped: test.stopped}
+				log: logr.Discard(), now: noon.Time, memory: &memory{}, polling: make(chan pollResult, 1)}
+			p.polling <- pollResult{seen: &evidence.Look{}, at: noon.Time, err: test.ofLook, stopped: test.stopped}
 			if test.ofRead != nil {
 				p.memory.health.Failed(connection.ReadRequest, test.ofRead, noon.Time)
 			}
-			looked, err := p.lookAtTasks(t.Context())
-			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be struck")
+			looked, err := p.awaitPoll(t.Context())
+			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be cleared")
 			if test.brought {
 				g.Expect(looked.seen).NotTo(BeNil(), "what CBR has told counts")
 			} else {

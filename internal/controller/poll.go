@@ -42,8 +42,8 @@ const (
 	pollAgeShare = 10
 )
 
-// look is what CBR has told of the running tasks.
-type look struct {
+// pollResult is what CBR has told of the running tasks.
+type pollResult struct {
 	questions []evidence.Question // about p.running, in its order
 	seen      *evidence.Look
 	at        time.Time // when it was over
@@ -52,19 +52,19 @@ type look struct {
 	stopped bool
 }
 
-// lookDue says whether the pass looks at the running tasks.
-func (p *pass) lookDue() bool {
+// pollDue reports whether the pass looks at the running tasks.
+func (p *pass) pollDue() bool {
 	return p.project != nil && p.outdated == "" && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
 }
 
-// beginLook looks at the running tasks, beside whatever else the pass does until it tracks them. It only reads CBR: what follows
+// beginPoll looks at the running tasks, beside whatever else the pass does until it tracks them. It only reads CBR: what follows
 // from it is found out when nothing else goes on.
-func (p *pass) beginLook(ctx context.Context) {
-	p.looking = make(chan look, 1)
+func (p *pass) beginPoll(ctx context.Context) {
+	p.polling = make(chan pollResult, 1)
 	query, source := p.pollQuery(), p.cloud
 	go func() {
 		seen, err := evidence.Poll(ctx, source, query)
-		p.looking <- look{questions: query.Questions, seen: seen, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
+		p.polling <- pollResult{questions: query.Questions, seen: seen, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
 	}()
 }
 
@@ -84,14 +84,14 @@ func (p *pass) pollQuery() evidence.PollQuery {
 		Since: since.Add(-min(p.memory.taskLead+leadMargin, clockSkew))}
 }
 
-// track looks at the running tasks when that is due, and writes what has ended.
-func (p *pass) track(ctx context.Context) error {
+// poll looks at the running tasks when that is due, and writes what has ended.
+func (p *pass) poll(ctx context.Context) error {
 	if p.project == nil || p.outdated != "" {
 		return nil
 	}
 	left := len(p.running) > 0
-	if p.lookDue() {
-		looked, err := p.lookAtTasks(ctx)
+	if p.pollDue() {
+		looked, err := p.awaitPoll(ctx)
 		if looked == nil || err != nil {
 			return err
 		}
@@ -105,33 +105,33 @@ func (p *pass) track(ctx context.Context) error {
 		left = true
 	}
 	if left {
-		p.wakeAt(p.memory.nextPoll)
+		p.requeueAt(p.memory.nextPoll)
 	}
 	return nil
 }
 
-// lookAtTasks returns what CBR tells of the running tasks, nil if it cannot be asked.
-func (p *pass) lookAtTasks(ctx context.Context) (*look, error) {
+// awaitPoll returns what CBR tells of the running tasks, nil if it cannot be asked.
+func (p *pass) awaitPoll(ctx context.Context) (*pollResult, error) {
 	closed := p.memory.health.Reads.Open(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
-	if p.looking == nil {
+	if p.polling == nil {
 		if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
 			return nil, err
 		}
-		p.beginLook(ctx)
+		p.beginPoll(ctx)
 	}
-	looked := <-p.looking
+	looked := <-p.polling
 	switch {
-	case looked.stopped: // no failure of the pass: what it has submitted is still to be struck
+	case looked.stopped: // no failure of the pass: what it has submitted is still to be cleared
 		return nil, nil
 	case closed: // a look that began before that tells nothing new
 	default:
-		p.heardRead(looked.err, "Running tasks could not be followed", len(p.running))
+		p.noteRead(looked.err, "Running tasks could not be followed", len(p.running))
 	}
 	return &looked, nil
 }
 
 // writeEnded writes what a look has shown, and says whether tasks are left to look at.
-func (p *pass) writeEnded(ctx context.Context, looked *look) bool {
+func (p *pass) writeEnded(ctx context.Context, looked *pollResult) bool {
 	changes := p.endings(looked)
 	written, unwritten := p.write(ctx, changes)
 	for _, backup := range written {
@@ -157,7 +157,7 @@ func (p *pass) pollInterval() time.Duration {
 }
 
 // endings returns what follows for BackupSyncs whose tasks have ended.
-func (p *pass) endings(looked *look) []change {
+func (p *pass) endings(looked *pollResult) []change {
 	byTask := map[string][]*v1alpha1.BackupSync{} // a task may be that of several backups
 	for _, backup := range p.running {
 		byTask[backup.Status.OperationLogID] = append(byTask[backup.Status.OperationLogID], backup)
@@ -184,7 +184,7 @@ func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 	question := evidence.Question{BackupID: backup.Spec.BackupID, TaskID: id}
 	switch {
 	case look.Tasks.Forgotten(id):
-		return p.lost(backup, look, verdict)
+		return p.lostTask(backup, look, verdict)
 	case !shown || !task.Status.Final():
 		return change{}, false
 	case task.Status == cbr.TaskSuccess && !look.Tasks.LeavesOpen(question, shared):
@@ -203,9 +203,9 @@ func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 	}
 }
 
-// lost is followed for a task that CBR does not know. A backup that is not there either may still be on its way: it fails only
+// lostTask is followed for a task that CBR does not know. A backup that is not there either may still be on its way: it fails only
 // after poll.overdueAfter.
-func (p *pass) lost(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict) (change, bool) {
+func (p *pass) lostTask(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict) (change, bool) {
 	switch {
 	case verdict.Kind == evidence.Stored:
 		return p.ended(backup, backupsync.Kept(nil)), true
@@ -284,7 +284,7 @@ func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change 
 	})
 }
 
-// runs says whether the import of a running backup takes that long already.
+// runs reports whether the import of a running backup takes that long already.
 func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
 	at := backup.Status.SubmittedTime
 	return at != nil && p.now.Sub(at.Time) >= long

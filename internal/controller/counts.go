@@ -29,18 +29,18 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 )
 
-// tally counts the BackupSyncs of each project by state, from the watch and from our own writes, so that no
+// stateCounts counts the BackupSyncs of each project by state, from the watch and from our own writes, so that no
 // pass has to list what is imported. It also knows which versions of an object are our own, so that the watch
 // events that our writes cause need no pass. It has an entry for each BackupSync there is, so that its entries are small.
-type tally struct {
+type stateCounts struct {
 	mutex    sync.Mutex
-	entries  map[uidKey]tallyEntry
+	entries  map[uidKey]countedBackup
 	numbers  map[types.NamespacedName]uint32 // of projects
-	projects []projectTally                  // by number
+	projects []projectCounts                 // by number
 }
 
-// projectTally is the counts of a project by state.
-type projectTally struct {
+// projectCounts is the counts of a project by state.
+type projectCounts struct {
 	key    types.NamespacedName
 	counts [backupsync.States]int32
 }
@@ -56,8 +56,8 @@ func uidKeyOf(uid types.UID) uidKey {
 	return uidKey(sum[:16])
 }
 
-// tallyEntry is what is known of a BackupSync.
-type tallyEntry struct {
+// countedBackup is what is known of a BackupSync.
+type countedBackup struct {
 	version int64
 	created uint32 // in Unix seconds, until 2106
 	place   uint32 // the number of the project, and the state in the last two bits
@@ -65,29 +65,29 @@ type tallyEntry struct {
 
 func placeOf(project uint32, state backupsync.State) uint32 { return project<<2 | uint32(state) }
 
-func (e tallyEntry) project() uint32         { return e.place >> 2 }
-func (e tallyEntry) state() backupsync.State { return backupsync.State(e.place & 3) }
+func (e countedBackup) project() uint32         { return e.place >> 2 }
+func (e countedBackup) state() backupsync.State { return backupsync.State(e.place & 3) }
 
-func newTally() *tally {
-	return &tally{entries: map[uidKey]tallyEntry{}, numbers: map[types.NamespacedName]uint32{}}
+func newStateCounts() *stateCounts {
+	return &stateCounts{entries: map[uidKey]countedBackup{}, numbers: map[types.NamespacedName]uint32{}}
 }
 
 // observe takes in a version of a BackupSync that the watch has shown, and reports whether it was news.
-func (t *tally) observe(backup *v1alpha1.BackupSync) bool {
+func (t *stateCounts) observe(backup *v1alpha1.BackupSync) bool {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	key := uidKeyOf(backup.UID)
 	entry, found := t.entries[key]
 	if !found {
 		state := backupsync.StateOf(backup)
-		entry = tallyEntry{created: uint32(backup.CreationTimestamp.Unix()), place: placeOf(t.number(projectKey(backup)), state)}
+		entry = countedBackup{created: uint32(backup.CreationTimestamp.Unix()), place: placeOf(t.number(projectKey(backup)), state)}
 		t.projects[entry.project()].counts[state]++
 	}
 	return t.update(key, entry, backup) || !found
 }
 
 // wrote takes in a version that this process has written.
-func (t *tally) wrote(backup *v1alpha1.BackupSync) {
+func (t *stateCounts) wrote(backup *v1alpha1.BackupSync) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	key := uidKeyOf(backup.UID)
@@ -97,7 +97,7 @@ func (t *tally) wrote(backup *v1alpha1.BackupSync) {
 }
 
 // update keeps an entry as of a version, and reports whether that is newer than the one before.
-func (t *tally) update(key uidKey, entry tallyEntry, backup *v1alpha1.BackupSync) bool {
+func (t *stateCounts) update(key uidKey, entry countedBackup, backup *v1alpha1.BackupSync) bool {
 	version := resourceVersion(backup)
 	newer := version > entry.version
 	if newer {
@@ -111,7 +111,7 @@ func (t *tally) update(key uidKey, entry tallyEntry, backup *v1alpha1.BackupSync
 }
 
 // forget removes a BackupSync that is deleted.
-func (t *tally) forget(backup *v1alpha1.BackupSync) {
+func (t *stateCounts) forget(backup *v1alpha1.BackupSync) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	key := uidKeyOf(backup.UID)
@@ -122,7 +122,7 @@ func (t *tally) forget(backup *v1alpha1.BackupSync) {
 }
 
 // counts returns the counts of a project.
-func (t *tally) counts(project types.NamespacedName) v1alpha1.BackupCounts {
+func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	counts := t.projects[t.number(project)].counts
@@ -131,14 +131,14 @@ func (t *tally) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 		Pending: pending, Running: running, Imported: imported, Failed: failed}
 }
 
-// tallySummary is what the metrics tell of a project.
-type tallySummary struct {
+// countSummary is what the metrics tell of a project.
+type countSummary struct {
 	counts        [backupsync.States]int32
 	oldestPending time.Time // zero without one
 }
 
 // summaries returns the counts and the oldest pending BackupSync of each project.
-func (t *tally) summaries() map[types.NamespacedName]tallySummary {
+func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	oldest := map[uint32]uint32{}
@@ -148,12 +148,12 @@ func (t *tally) summaries() map[types.NamespacedName]tallySummary {
 			oldest[entry.project()] = entry.created
 		}
 	}
-	summaries := make(map[types.NamespacedName]tallySummary, len(t.projects))
+	summaries := make(map[types.NamespacedName]countSummary, len(t.projects))
 	for number, project := range t.projects {
 		if project.counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
-		summary := tallySummary{counts: project.counts}
+		summary := countSummary{counts: project.counts}
 		if created, found := oldest[uint32(number)]; found {
 			summary.oldestPending = time.Unix(int64(created), 0)
 		}
@@ -163,12 +163,12 @@ func (t *tally) summaries() map[types.NamespacedName]tallySummary {
 }
 
 // number returns the number of a project, which it has for good.
-func (t *tally) number(key types.NamespacedName) uint32 {
+func (t *stateCounts) number(key types.NamespacedName) uint32 {
 	number, found := t.numbers[key]
 	if !found {
 		number = uint32(len(t.projects))
 		t.numbers[key] = number
-		t.projects = append(t.projects, projectTally{key: key})
+		t.projects = append(t.projects, projectCounts{key: key})
 	}
 	return number
 }

@@ -38,7 +38,7 @@ func versionOf(name, reason string, version int) *v1alpha1.BackupSync {
 
 func TestTallyCounts(t *testing.T) {
 	g := NewWithT(t)
-	counted := newTally()
+	counted := newStateCounts()
 	version := 0
 	for reason := range lives {
 		version++
@@ -58,7 +58,7 @@ func TestTallyCounts(t *testing.T) {
 
 func TestTallyFollowsABackup(t *testing.T) {
 	g := NewWithT(t)
-	counted := newTally()
+	counted := newStateCounts()
 	g.Expect(counted.observe(versionOf("a", v1alpha1.ReasonQueued, 1))).To(BeTrue(), "a new one is news")
 	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 1, Pending: 1}))
 	g.Expect(counted.observe(versionOf("a", v1alpha1.ReasonQueued, 2))).To(BeTrue(), "a change by someone else is news")
@@ -81,7 +81,7 @@ func TestTallyFollowsABackup(t *testing.T) {
 // One of the same name that is created anew is another one, even if its creation is seen before the deletion.
 func TestTallyTellsNamesakesApart(t *testing.T) {
 	g := NewWithT(t)
-	counted := newTally()
+	counted := newStateCounts()
 	first, second := versionOf("a", v1alpha1.ReasonImported, 1), versionOf("a", v1alpha1.ReasonQueued, 2)
 	second.UID = "another uid"
 	counted.observe(first)
@@ -92,7 +92,7 @@ func TestTallyTellsNamesakesApart(t *testing.T) {
 
 func TestTallyCountsAnEditedFailureAsPending(t *testing.T) {
 	g := NewWithT(t)
-	counted := newTally()
+	counted := newStateCounts()
 	counted.observe(versionOf("a", v1alpha1.ReasonRejected, 1))
 	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 1, Failed: 1}))
 	mended := edit(versionOf("a", v1alpha1.ReasonRejected, 2))
@@ -103,7 +103,7 @@ func TestTallyCountsAnEditedFailureAsPending(t *testing.T) {
 // The watch and the writers of several projects use it at the same time.
 func TestTallyAtTheSameTime(t *testing.T) {
 	g := NewWithT(t)
-	counted := newTally()
+	counted := newStateCounts()
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {

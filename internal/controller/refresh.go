@@ -32,25 +32,25 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// verify reads live those planned backups whose cached version may have been overtaken by another process, and
+// refreshCandidates reads live those planned backups whose cached version may have been overtaken by another process, and
 // takes the ones out of the plan that may no longer be sent.
-func (p *pass) verify(ctx context.Context) error {
-	var doubtful []batch.Candidate
+func (p *pass) refreshCandidates(ctx context.Context) error {
+	var stale []batch.Candidate
 	for _, call := range p.plan.Calls {
 		for _, member := range call {
-			if p.doubtful(member.BackupSync) {
-				doubtful = append(doubtful, member)
+			if p.maybeStale(member.BackupSync) {
+				stale = append(stale, member)
 			}
 		}
 	}
-	if len(doubtful) == 0 {
+	if len(stale) == 0 {
 		return nil
 	}
 	read := p.readLive
-	if p.listIsCheaper(len(doubtful)) {
+	if p.listIsCheaper(len(stale)) {
 		read = p.listLive
 	}
-	current, err := read(ctx, doubtful)
+	current, err := read(ctx, stale)
 	if err != nil {
 		return err
 	}
@@ -58,17 +58,17 @@ func (p *pass) verify(ctx context.Context) error {
 	return nil
 }
 
-// doubtful says whether the cached version of a backup may be older than a write of another process. Once this
+// maybeStale reports whether the cached version of a backup may be older than a write of another process. Once this
 // process is the project's last writer, what it sees of versions newer than that is all there is: any other process
 // would have had to write the project before it made a call. Where backups are not looked up in CBR, and each namespace has a cache
 // of its own, that says nothing of what the BackupSyncs of other projects show: they are read with each candidate.
-func (p *pass) doubtful(backup *v1alpha1.BackupSync) bool {
-	if p.memory.takeover == 0 || p.options.manyCaches() && !p.looksUp() {
+func (p *pass) maybeStale(backup *v1alpha1.BackupSync) bool {
+	if p.memory.ownedSince == 0 || p.options.manyCaches() && !p.looksUp() {
 		return true
 	}
 	version := resourceVersion(backup)
-	current, verified := p.memory.verified[backup.UID]
-	return verified && version < current || !verified && version <= p.memory.takeover
+	current, verified := p.memory.minResourceVersions[backup.UID]
+	return verified && version < current || !verified && version <= p.memory.ownedSince
 }
 
 // refreshed puts the current versions into calls, without those that are nil: they are deleted or must not be sent.
@@ -94,24 +94,24 @@ func refreshed(calls [][]batch.Candidate, current map[types.UID]*v1alpha1.Backup
 }
 
 // readLive reads candidates one by one. Those that may not be sent are nil in the result.
-func (p *pass) readLive(ctx context.Context, doubtful []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
-	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
+func (p *pass) readLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+	current := make(map[types.UID]*v1alpha1.BackupSync, len(stale))
 	var mutex sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(p.options.StatusWriters)
-	for _, member := range doubtful {
+	for _, member := range stale {
 		group.Go(func() error {
-			rivals, err := p.readCandidate(ctx, member)
+			duplicates, err := p.readCandidate(ctx, member)
 			mutex.Lock() // sendableOf notes when the pass is to be repeated
 			defer mutex.Unlock()
-			current[member.UID] = p.sendableOf(member, rivals)
+			current[member.UID] = p.sendableOf(member, duplicates)
 			return err
 		})
 	}
 	return current, group.Wait()
 }
 
-// readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its rivals
+// readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its duplicates
 // are read with it: the cache may not show one that another process has submitted.
 func (p *pass) readCandidate(ctx context.Context, member batch.Candidate) ([]*v1alpha1.BackupSync, error) {
 	if !p.looksUp() {
@@ -145,8 +145,8 @@ func (p *pass) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1al
 }
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
-func (p *pass) sendableOf(member batch.Candidate, rivals []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	if fresh := backupsync.Owner(rivals); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
+func (p *pass) sendableOf(member batch.Candidate, duplicates []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	if fresh := backupsync.Owner(duplicates); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
 		return fresh
 	}
 	return nil
@@ -161,18 +161,18 @@ const (
 // maxSingleReads is how many candidates are read one by one without a thought of the list; less in a test.
 var maxSingleReads = 50
 
-// listIsCheaper says whether all BackupSyncs of the project are sooner listed than the doubtful ones read one by one: those
+// listIsCheaper reports whether all BackupSyncs of the project are sooner listed than those that may be stale read one by one: those
 // of this pass, and the other pending ones, which the same list serves.
-func (p *pass) listIsCheaper(doubtful int) bool {
-	return doubtful > maxSingleReads && len(p.pending)*liveListShare > int(p.tally.counts(p.key).Total)
+func (p *pass) listIsCheaper(stale int) bool {
+	return stale > maxSingleReads && len(p.pending)*liveListShare > int(p.counts.counts(p.key).Total)
 }
 
 // listLive is readLive by a list of all BackupSyncs of the project, which makes later passes trust the cache for all that
 // are pending.
-func (p *pass) listLive(ctx context.Context, doubtful []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
-	rivals := make(map[string][]*v1alpha1.BackupSync, len(doubtful)) // by backup id
-	for _, member := range doubtful {
-		rivals[cbr.Fold(member.Spec.BackupID)] = nil
+func (p *pass) listLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+	duplicates := make(map[string][]*v1alpha1.BackupSync, len(stale)) // by backup id
+	for _, member := range stale {
+		duplicates[cbr.Fold(member.Spec.BackupID)] = nil
 	}
 	known := make(map[types.UID]struct{}, len(p.pending))
 	for _, backup := range p.pending {
@@ -180,7 +180,7 @@ func (p *pass) listLive(ctx context.Context, doubtful []batch.Candidate) (map[ty
 	}
 	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
 		if projectKey(fresh) != p.key {
-			if _, asked := rivals[cbr.Fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
+			if _, asked := duplicates[cbr.Fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
 				p.memory.noteForeign(fresh.Spec.BackupID)
 			}
 			return
@@ -188,13 +188,13 @@ func (p *pass) listLive(ctx context.Context, doubtful []batch.Candidate) (map[ty
 		if _, pending := known[fresh.UID]; pending {
 			p.memory.sawLive(fresh)
 		}
-		if _, asked := rivals[cbr.Fold(fresh.Spec.BackupID)]; asked {
-			rivals[cbr.Fold(fresh.Spec.BackupID)] = append(rivals[cbr.Fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
+		if _, asked := duplicates[cbr.Fold(fresh.Spec.BackupID)]; asked {
+			duplicates[cbr.Fold(fresh.Spec.BackupID)] = append(duplicates[cbr.Fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
 		}
 	})
-	current := make(map[types.UID]*v1alpha1.BackupSync, len(doubtful))
-	for _, member := range doubtful {
-		current[member.UID] = p.sendableOf(member, rivals[cbr.Fold(member.Spec.BackupID)])
+	current := make(map[types.UID]*v1alpha1.BackupSync, len(stale))
+	for _, member := range stale {
+		current[member.UID] = p.sendableOf(member, duplicates[cbr.Fold(member.Spec.BackupID)])
 	}
 	return current, err
 }
@@ -228,7 +228,7 @@ func (p *pass) eachLiveIn(ctx context.Context, namespace string, see func(*v1alp
 	}
 }
 
-// sendable says whether a fresh version of a candidate may still be sent as far as it alone is concerned.
+// sendable reports whether a fresh version of a candidate may still be sent as far as it alone is concerned.
 func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
 	return p.eligible(backup)
 }
