@@ -196,6 +196,14 @@ const (
 	SyncRequest
 )
 
+// String names the kind in logs.
+func (k RequestKind) String() string {
+	if k == SyncRequest {
+		return "sync calls"
+	}
+	return "reads"
+}
+
 // Succeeded notes that CBR has answered a request of a kind well. What it says of one kind tells nothing of the other, but where
 // the credentials were refused.
 func (h *Health) Succeeded(kind RequestKind) {

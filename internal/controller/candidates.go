@@ -75,6 +75,10 @@ func (p *pass) planCalls(ctx context.Context) error {
 	p.memory.bisection.Prune(p.pending)
 	p.memory.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
+	defer func() {
+		p.log.V(1).Info("Planned calls", "calls", len(p.plan.Calls), "eligible", len(eligible), "callsAllowed", rules.Calls,
+			"rateLimited", p.plan.RateLimited, "moreToSend", p.plan.More, "batchDue", p.plan.RequeueAt)
+	}()
 	if due := p.batchDue(eligible, rules); due.After(p.now) {
 		p.plan.RequeueAt = due
 		p.requeueAt(due)
@@ -148,7 +152,16 @@ func (p *pass) noteQueueTimes() []batch.Candidate {
 
 // eligibleBackups leaves of the backups those that may be sent as far as each alone is concerned, in no order.
 func (p *pass) eligibleBackups(present []batch.Candidate) []batch.Candidate {
-	return slices.DeleteFunc(present, func(each batch.Candidate) bool { return !p.eligible(each.BackupSync) })
+	var held [lastHold + 1]int
+	eligible := slices.DeleteFunc(present, func(each batch.Candidate) bool {
+		why, until := p.holds(each.BackupSync)
+		held[why]++
+		p.requeueAt(until)
+		return why != notHeld
+	})
+	p.log.V(1).Info("Backups are held back", "eligible", held[notHeld], "ended", held[heldEnded], "suspended", held[heldSuspended], "inCalls", held[heldInCall],
+		"bisection", held[heldByBisection], "awaitingCBR", held[heldByCBR], "retryLater", held[heldForRetry])
+	return eligible
 }
 
 // batchDue returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
@@ -204,27 +217,48 @@ func (p *pass) inOrder(backups []batch.Candidate) iter.Seq[batch.Candidate] {
 	}
 }
 
+// hold is why a backup is not sent in a pass.
+type hold int
+
+const (
+	notHeld hold = iota
+	heldEnded
+	heldSuspended
+	heldInCall
+	heldByBisection
+	heldByCBR
+	heldForRetry
+	lastHold = heldForRetry
+)
+
+// holds returns why a backup may not be sent as far as it alone is concerned, and until when if that is known.
+func (p *pass) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time) {
+	id := cbr.Fold(backup.Spec.BackupID)
+	_, handled := p.handled[backup.UID]
+	_, recorded := p.recorded[id]
+	wait, retry := p.memory.evidence.waits[id], backup.Status.NextAttemptTime
+	switch {
+	case !wantsCall(backup) || !backup.DeletionTimestamp.IsZero() || handled:
+		return heldEnded, until
+	case backup.Spec.Suspend:
+		return heldSuspended, until
+	case recorded:
+		return heldInCall, until
+	case p.memory.bisection.Parked(id):
+		return heldByBisection, until
+	case wait.until.After(p.now) && !wait.overriddenBy(backup):
+		return heldByCBR, wait.until
+	case retry != nil && retry.After(p.now) && !backupsync.Renewed(backup):
+		return heldForRetry, retry.Time
+	default:
+		return notHeld, until
+	}
+}
+
 // eligible reports whether a backup may be sent as far as it alone is concerned.
 func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
-	if !wantsCall(backup) || backup.Spec.Suspend || !backup.DeletionTimestamp.IsZero() {
-		return false
-	}
-	if _, handled := p.handled[backup.UID]; handled {
-		return false
-	}
-	id := cbr.Fold(backup.Spec.BackupID)
-	if _, recorded := p.recorded[id]; recorded || p.memory.bisection.Parked(id) {
-		return false
-	}
-	if wait := p.memory.evidence.waits[id]; wait.until.After(p.now) && !wait.overriddenBy(backup) {
-		p.requeueAt(wait.until)
-		return false
-	}
-	if next := backup.Status.NextAttemptTime; next != nil && next.After(p.now) && !backupsync.Renewed(backup) {
-		p.requeueAt(next.Time)
-		return false
-	}
-	return true
+	why, _ := p.holds(backup)
+	return why == notHeld
 }
 
 // wantsCall reports whether a backup is to be sent as far as its facts are concerned: it is pending, may be a duplicate whose turn

@@ -45,6 +45,7 @@ func (p *pass) connect(ctx context.Context, kind connection.RequestKind) (bool, 
 	this, _ := p.memory.health.Circuits(kind)
 	if this.Open(p.options.Clock.Now()) {
 		p.requeueAt(p.memory.health.RequeueAt(this, p.options.Clock.Now()))
+		p.log.V(1).Info("No requests of a kind are made", "kind", kind, "until", this.OpenUntil, "reason", this.Reason)
 		return false, nil
 	}
 	return true, nil
@@ -69,6 +70,7 @@ func (p *pass) reach(ctx context.Context) (bool, error) {
 	if known.Waits(p.now) && !p.checksExpiry() {
 		p.requeueAt(known.RequeueAt(&known.Reads, p.now))
 		p.requeueAt(known.RequeueAt(&known.Calls, p.now))
+		p.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", p.requeueTime)
 		return false, nil
 	}
 	if problem := p.forbidden(); problem != "" {

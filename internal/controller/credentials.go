@@ -24,7 +24,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -327,6 +326,6 @@ func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.
 // announceExpiry emits an event when the credentials have come to end soon.
 func (p *pass) announceExpiry(before bool) {
 	if now := meta.FindStatusCondition(p.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring); now != nil && !before {
-		p.events.Eventf(p.project, nil, corev1.EventTypeWarning, now.Reason, "Reconcile", "%s", now.Message)
+		p.emit(expiryEvent(p.project, now))
 	}
 }

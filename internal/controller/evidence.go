@@ -257,7 +257,7 @@ func (p *pass) noteRead(err error, what string, count int) bool {
 		return false
 	}
 	p.memory.health.Failed(connection.ReadRequest, err, p.options.Clock.Now())
-	p.log.Error(err, what, "count", count)
+	p.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
 	p.requeueAt(p.memory.health.RequeueAt(&p.memory.health.Reads, p.now))
 	return false
 }

@@ -20,7 +20,6 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -75,8 +74,6 @@ func (p *pass) heldFromDeletion() bool {
 		p.requeueAt(until)
 		return true
 	}
-	p.events.Eventf(p.project, nil, corev1.EventTypeWarning, "Released", "Delete",
-		"Deleted before the outcome of a sync call was known (calls: %d). A new CBRProject with the default lookupPolicy looks its backups up in CBR "+
-			"before it sends them.", len(p.project.Status.Journal.Submissions))
+	p.emit(releasedEvent(p.project))
 	return false
 }

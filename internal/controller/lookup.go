@@ -238,7 +238,7 @@ func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
 	p.plan.Calls = p.withoutHandled(p.plan.Calls)
 	if len(changes) > 0 {
 		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
-		p.eventsOf(written)
+		p.emitEvents(written)
 		p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
 	}
 }

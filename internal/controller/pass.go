@@ -93,6 +93,7 @@ func (p *pass) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	p.log.V(1).Info("Pass ended", "requeueAfter", p.result().RequeueAfter.String())
 	return nil
 }
 

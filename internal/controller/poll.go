@@ -20,7 +20,6 @@ import (
 	"context"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -137,7 +136,7 @@ func (p *pass) writeEnded(ctx context.Context, looked *pollResult) bool {
 	for _, backup := range written {
 		observeImport(backup)
 	}
-	p.eventsOf(written)
+	p.emitEvents(written)
 	for _, change := range changes {
 		p.handle(change.backup)
 	}
@@ -301,13 +300,11 @@ func (p *pass) retryLimit() int32 {
 	return defaultRetryLimit
 }
 
-// eventsOf emits an event for each failure; successes are in the status and the metrics alone.
-func (p *pass) eventsOf(changes []*v1alpha1.BackupSync) {
-	for _, backup := range changes {
-		switch ready := readyOf(backup.Status.Conditions); ready.Reason {
-		case v1alpha1.ReasonOperationFailed, v1alpha1.ReasonRetryScheduled, v1alpha1.ReasonRejected, v1alpha1.ReasonBackupUnusable,
-			v1alpha1.ReasonDuplicate, v1alpha1.ReasonOperationOverdue:
-			p.events.Eventf(backup, nil, corev1.EventTypeWarning, ready.Reason, "ImportBackup", "%s", ready.Message)
+// emitEvents emits an event for each BackupSync that has become something that has one.
+func (p *pass) emitEvents(changed []*v1alpha1.BackupSync) {
+	for _, backup := range changed {
+		if told, has := backupEvent(backup); has {
+			p.emit(told)
 		}
 	}
 }

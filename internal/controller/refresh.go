@@ -230,5 +230,7 @@ func (p *pass) eachLiveIn(ctx context.Context, namespace string, see func(*v1alp
 
 // sendable reports whether a fresh version of a candidate may still be sent as far as it alone is concerned.
 func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
-	return p.eligible(backup)
+	why, until := p.holds(backup)
+	p.requeueAt(until)
+	return why == notHeld
 }

@@ -23,7 +23,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -185,7 +184,7 @@ func (p *pass) reportBackups(ctx context.Context) error {
 		before[change.backup.UID] = readyOf(change.backup.Status.Conditions).Reason
 	}
 	written, unwritten := p.write(ctx, changes)
-	p.eventsOf(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
+	p.emitEvents(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
 		return before[backup.UID] == readyOf(backup.Status.Conditions).Reason
 	}))
 	if len(unwritten) > 0 {
@@ -273,15 +272,10 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 
 // announce emits an event when the project's Ready has another reason than before.
 func (p *pass) announce(before string) {
-	ready := readyOf(p.project.Status.Conditions)
-	if ready.Reason == before {
-		return
+	if ready := readyOf(p.project.Status.Conditions); ready.Reason != before {
+		p.log.V(1).Info("Project changed", "before", before, "reason", ready.Reason, "message", ready.Message)
+		p.emit(projectEvent(p.project))
 	}
-	kind := corev1.EventTypeWarning
-	if ready.Reason == v1alpha1.ReasonUsable || ready.Reason == v1alpha1.ReasonSuspended {
-		kind = corev1.EventTypeNormal
-	}
-	p.events.Eventf(p.project, nil, kind, ready.Reason, "Reconcile", "%s", ready.Message)
 }
 
 // reread takes the current version of the project for another try, and returns the conflict that made it needed.

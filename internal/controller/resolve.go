@@ -250,7 +250,7 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		p.handle(change.backup)
 	}
 	p.clearLater(submission, open)
-	p.eventsOf(written)
+	p.emitEvents(written)
 	p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
 }

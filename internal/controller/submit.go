@@ -27,7 +27,6 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -254,9 +253,9 @@ func (r *batchRun) isCommonRefusal(err error, ended time.Time) bool {
 // callRefused handles a call without a usable answer. If CBR has certainly not touched it, its record goes and its
 // backups stay pending; otherwise the record stays until it is known what became of them.
 func (r *batchRun) callRefused(call submission, err error, ended time.Time) {
-	r.log.Error(err, "Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err))
-	r.events.Eventf(r.project, nil, corev1.EventTypeWarning, "SyncCallFailed", "ImportBackup",
-		"A sync call failed (backups: %d): %s", len(call.members), connection.DescribeForEvent(err))
+	// What CBR answers is no error of the program: no stack trace.
+	r.log.Info("Sync call failed", "submission", call.ID, "backups", len(call.members), "class", cbr.ClassOf(err), "cause", err.Error())
+	r.emit(callFailedEvent(r.project, len(call.members), err))
 	r.mutex.Lock()
 	r.rememberRefusal(call, err, ended)
 	r.mutex.Unlock()
