@@ -97,10 +97,11 @@ controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s: found, downl
 ##@ Generate and check
 
 .PHONY: generate
-generate: ## Generate the deepcopy functions, the CRDs and the roles of the manager.
+generate: ## Generate the deepcopy functions, the CRDs, the roles of the manager and docs/reference.md.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/controller/... output:rbac:dir=config/rbac
 	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml >config/components/namespaced/role/role.yaml
+	hack/reference/generate.sh docs/reference.md
 
 .PHONY: verify-generated
 verify-generated: ## Fail if a generated file is not current.

@@ -1,0 +1,3 @@
+{{- define "type_members" -}}
+{{- .Doc | trim | replace "\n" " " | markdownRenderFieldDoc -}}
+{{- end -}}
