@@ -160,6 +160,12 @@ type schema struct {
 	Properties  map[string]*schema
 	Items       *schema
 	Validations []validation `json:"x-kubernetes-validations"`
+	Default     any
+	Enum        []any
+	MaxLength   *int64
+	MaxItems    *int64
+	Minimum     *int64
+	Maximum     *int64
 }
 
 type validation struct {

@@ -27,8 +27,10 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/connection"
 )
@@ -95,4 +97,27 @@ func TestReasonsOfAProjectAreDocumented(t *testing.T) {
 		documented = append(documented, match[1])
 	}
 	NewWithT(t).Expect(documented).To(ConsistOf(append(slices.Collect(maps.Keys(projectSets)), v1alpha1.ReasonPending)))
+}
+
+// The page of CBRProjects tells the conditions that go with each reason of Ready.
+func TestConditionsOfAProjectAreDocumented(t *testing.T) {
+	documented := map[string]backupsync.ConditionSet{}
+	section := regexp.MustCompile("(?m)^#### `([A-Za-z]+)`\n\n`Ready=([A-Za-z]+)`(, `Reconciling=True`)?(, `Stalled=True`)?\\. ")
+	for _, match := range section.FindAllStringSubmatch(document(t, "docs", "cbrproject.md"), -1) {
+		documented[match[1]] = backupsync.ConditionSet{Ready: metav1.ConditionStatus(match[2]), Reconciling: match[3] != "", Stalled: match[4] != ""}
+	}
+	wanted := maps.Clone(projectSets)
+	wanted[v1alpha1.ReasonPending] = backupsync.ConditionSet{Ready: metav1.ConditionUnknown, Reconciling: true} // of the CRD
+	NewWithT(t).Expect(documented).To(Equal(wanted))
+}
+
+// The README tells of each reason of a BackupSync's Ready.
+func TestReasonsOfABackupSyncAreDocumented(t *testing.T) {
+	_, section, _ := strings.Cut(document(t, "README.md"), "\n### BackupSync\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	for _, match := range regexp.MustCompile("(?m)^#### `([A-Za-z]+)`$").FindAllStringSubmatch(document(t, "docs", "backupsync.md"), -1) {
+		if !strings.Contains(section, "`"+match[1]+"`") {
+			t.Errorf("README.md does not have %s", match[1])
+		}
+	}
 }
