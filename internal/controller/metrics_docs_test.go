@@ -107,7 +107,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	documented := map[string]string{}
 	for _, row := range documentedMetric.FindAllStringSubmatch(document(t, "docs", "metrics.md"), -1) {
 		var labels []string
-		for _, label := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(row[3], -1) {
+		for _, label := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[3], -1) {
 			labels = append(labels, label[1])
 		}
 		slices.Sort(labels)
