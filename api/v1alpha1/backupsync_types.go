@@ -143,7 +143,7 @@ type BackupSyncStatus struct {
 	// +optional
 	Outcome Outcome `json:"outcome,omitempty"`
 
-	// operationLogID is the id of CBR's task for the latest accepted call.
+	// operationLogID is the id of CBR's task for the latest accepted call, or of the task that a look-up has found.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +optional

@@ -248,7 +248,7 @@ type BackupCounts struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Total int32 `json:"total"`
-	// pending is the number of those that CBR has not accepted yet.
+	// pending is the number of those that are still to be sent, or to be sent again.
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Pending int32 `json:"pending"`
@@ -260,7 +260,7 @@ type BackupCounts struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Imported int32 `json:"imported"`
-	// failed is the number of those that are stalled.
+	// failed is the number of those that are Stalled.
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Failed int32 `json:"failed"`

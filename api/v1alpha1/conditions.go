@@ -52,13 +52,13 @@ const (
 	ReasonAlreadyImported = "AlreadyImported"
 	// ReasonBackupUnusable: CBR holds the backup in a status that it cannot be restored from.
 	ReasonBackupUnusable = "BackupUnusable"
-	// ReasonRejected: CBR rejected this very item.
+	// ReasonRejected: CBR rejected this very item, or calls with it alone were refused until the retries were used up.
 	ReasonRejected = "Rejected"
-	// ReasonRetryScheduled: CBR's task has failed, another submission is due later.
+	// ReasonRetryScheduled: CBR's task has failed, or calls with this item alone were refused; another submission is due later.
 	ReasonRetryScheduled = "RetryScheduled"
 	// ReasonOperationFailed: CBR's task has failed for good.
 	ReasonOperationFailed = "OperationFailed"
-	// ReasonDuplicate: an older BackupSync of the same project declares the same backup.
+	// ReasonDuplicate: another BackupSync of the same project declares the same backup and owns it.
 	ReasonDuplicate = "Duplicate"
 	// ReasonOutcomeUnknown: a call with this backup was sent and its answer is not known.
 	ReasonOutcomeUnknown = "OutcomeUnknown"
@@ -89,7 +89,7 @@ const (
 	ReasonUsable = "Usable"
 	// ReasonCredentialsMissing: the Secret or one of its keys is missing, or its content cannot be used.
 	ReasonCredentialsMissing = "CredentialsMissing"
-	// ReasonCredentialsRejected: CBR refuses the credentials.
+	// ReasonCredentialsRejected: CBR refuses the credentials, or IAM the user and password.
 	ReasonCredentialsRejected = "CredentialsRejected"
 	// ReasonPermissionDenied: CBR knows the credentials, and does not permit the call.
 	ReasonPermissionDenied = "PermissionDenied"
@@ -98,7 +98,7 @@ const (
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonEndpointUnavailable: the endpoint cannot be reached or fails.
 	ReasonEndpointUnavailable = "EndpointUnavailable"
-	// ReasonNotCBR: what answers at the endpoint is not CBR.
+	// ReasonNotCBR: what answers at the endpoint is not CBR, or does not offer the sync call.
 	ReasonNotCBR = "NotCBR"
 	// ReasonRequestsRefused: CBR refuses every look-up or every call.
 	ReasonRequestsRefused = "RequestsRefused"
@@ -106,7 +106,7 @@ const (
 	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonProjectInUse: another CBRProject imports into the same cloud project.
 	ReasonProjectInUse = "ProjectInUse"
-	// ReasonThrottled: CBR has refused calls for their rate.
+	// ReasonThrottled: CBR or IAM has refused requests for their rate, or none are made for a while, lest a user or key is locked.
 	ReasonThrottled = "Throttled"
 	// ReasonExpiresSoon is the reason of CredentialsExpiring.
 	ReasonExpiresSoon = "ExpiresSoon"
@@ -118,7 +118,7 @@ const (
 const MaxMessageLength = 300
 
 // QueuedMessage is the message of the conditions that a new BackupSync has by default in its CRD.
-// It must equal the default in the markers of BackupSyncStatus.
+// It must equal the default in the markers of BackupSync.Status.
 const QueuedMessage = "Waiting to be sent to CBR with the next call. If this lasts, the conditions of the CBRProject say why."
 
 // RequestedAtAnnotation asks the controller to try again now: any new value does.

@@ -75,7 +75,7 @@ var (
 	backupsDesc = prometheus.NewDesc("backupsync_backups",
 		"BackupSyncs by state: pending, running, imported, failed.", []string{"namespace", "project", "state"}, nil)
 	oldestPendingDesc = prometheus.NewDesc("backupsync_oldest_pending_timestamp_seconds",
-		"Unix time of the creation of the oldest BackupSync that CBR has not accepted yet; 0 without one.", []string{"namespace", "project"}, nil)
+		"Unix time of the creation of the oldest BackupSync that is still to be sent, or to be sent again; 0 without one.", []string{"namespace", "project"}, nil)
 )
 
 var credentialsExpiryDesc = prometheus.NewDesc("backupsync_credentials_expiry_timestamp_seconds",
