@@ -61,7 +61,7 @@ var _ = Describe("A standby", func() {
 			controller.Options{Identity: "standby", AllowedEndpoints: endpoints, Namespaces: []string{w.namespace}})
 		Expect(err).NotTo(HaveOccurred())
 		running, stop := context.WithCancel(context.Background())
-		Expect(standby.SetupWithManager(running, manager, manager.GetCache())).To(Succeed()) //nolint:contextcheck // it has one of its own
+		Expect(standby.SetupWithManager(running, manager, manager.GetCache())).To(Succeed())
 		ended := make(chan error, 1)
 		go func() { ended <- manager.Start(running) }()
 		DeferCleanup(func() {
