@@ -48,8 +48,8 @@ func exporters(g Gomega) []exporter {
 	ofProcess, is := metrics.Registry.(exporter)
 	g.Expect(is).To(BeTrue())
 	project := newProject(func(p *v1alpha1.CBRProject) { p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time)) })
-	known, ofProjects := &Reconciler{tally: newTally(), client: clusterOf(g, project)}, prometheus.NewRegistry()
-	known.tally.observe(newBackup())
+	known, ofProjects := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
+	known.counts.observe(newBackup())
 	g.Expect(ofProjects.Register(known)).To(Succeed())
 	return []exporter{ofProcess, ofProjects}
 }
