@@ -19,25 +19,23 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
+	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
 // bed is what the scenarios of TestEvidence share: an API server and a manager, which works for all of them.
@@ -59,25 +57,9 @@ func newBed(t *testing.T) *bed {
 
 func newBedWithoutManager(t *testing.T) *bed {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard())
-	g, ctx := NewWithT(t), t.Context()
-	root, err := cluster.ModuleRoot()
-	g.Expect(err).NotTo(HaveOccurred())
-	if _, err := cluster.Assets(root); err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	folder := t.TempDir()
-	managerPath, err := cluster.Binary(ctx, root, folder, "manager", ".")
-	g.Expect(err).NotTo(HaveOccurred())
-	simulatorPath, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
-	g.Expect(err).NotTo(HaveOccurred())
-	b := &bed{simulator: simulatorPath, binary: managerPath}
-	b.kubernetes, err = cluster.Start(ctx, root)
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { b.end(g) })
-	g.Expect(b.kubernetes.Install(ctx)).To(Succeed())
-	b.watcher, err = client.NewWithWatch(b.kubernetes.Config, client.Options{Scheme: b.kubernetes.Client.Scheme()})
-	g.Expect(err).NotTo(HaveOccurred())
+	shared := testbed.New(t.Context(), t)
+	b := &bed{kubernetes: shared.Cluster, watcher: shared.Watcher, simulator: shared.Simulator, binary: shared.Manager}
+	t.Cleanup(func() { b.end(NewWithT(t)) })
 	return b
 }
 
@@ -90,9 +72,8 @@ func (b *bed) startManager(t *testing.T, flags ...string) {
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 }
 
-// end stops everything. The manager must have had the roles that it needs, and no panic.
+// end checks that the manager has had the roles that it needs, and no panic.
 func (b *bed) end(g *GomegaWithT) {
-	defer func() { g.Expect(b.kubernetes.Stop(context.Background())).To(Succeed()) }()
 	if b.manager == nil {
 		return
 	}
@@ -185,16 +166,10 @@ func (r *run) makeManifests(ctx context.Context) {
 		if r.scenario.id != nil {
 			id = r.scenario.id(number)
 		}
-		name := fmt.Sprintf("backup-%03d", number)
-		r.numbers[name] = number
-		r.manifests = append(r.manifests, &v1alpha1.BackupSync{
-			ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: name},
-			Spec: v1alpha1.BackupSyncSpec{
-				ProjectRef: v1alpha1.ProjectReference{Name: "default"},
-				BackupID:   id, BackupName: fmt.Sprintf("nightly_%d", number), BucketName: "vmware-backups", ImagePath: "chains/" + id,
-				ResourceID: fmt.Sprintf("96f7512d-239d-3f31-80cf-d1ce041d%04d", number%20), ResourceName: "erp-01", CreatedAt: 1772388000,
-			},
-		})
+		manifest := testbed.Manifest(r.namespace, "default", number, 20)
+		manifest.Spec.BackupID, manifest.Spec.ImagePath = id, "chains/"+id
+		r.numbers[manifest.Name] = number
+		r.manifests = append(r.manifests, manifest)
 		if refusal, found := r.scenario.refused[number]; found {
 			rejects[id] = refusal
 		}

@@ -19,12 +19,10 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -33,12 +31,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
+	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
 const (
@@ -62,26 +60,15 @@ type namespacedBed struct {
 
 func newNamespacedBed(t *testing.T) *namespacedBed {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard())
-	b, ctx := &namespacedBed{GomegaWithT: NewWithT(t)}, t.Context()
-	root, err := cluster.ModuleRoot()
-	b.Expect(err).NotTo(HaveOccurred())
-	if _, err := cluster.Assets(root); err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	folder := t.TempDir()
-	b.binary, err = cluster.Binary(ctx, root, folder, "manager", ".")
-	b.Expect(err).NotTo(HaveOccurred())
-	simulator, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
-	b.Expect(err).NotTo(HaveOccurred())
-	b.kubernetes, err = cluster.Start(ctx, root)
-	b.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { b.Expect(b.kubernetes.Stop(context.WithoutCancel(ctx))).To(Succeed()) })
+	ctx := t.Context()
+	shared := testbed.NewWithoutOperator(ctx, t)
+	b := &namespacedBed{GomegaWithT: NewWithT(t), kubernetes: shared.Cluster, binary: shared.Manager}
 	for _, name := range []string{teamA, teamB, unwatched} {
 		b.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	b.Expect(b.kubernetes.InstallFrom(ctx, namespacedExample)).To(Succeed())
-	b.simulator, err = b.kubernetes.StartSimulator(ctx, "cbrsim", simulator, "--latency=300ms", "--task-duration=1s",
+	var err error
+	b.simulator, err = b.kubernetes.StartSimulator(ctx, "cbrsim", shared.Simulator, "--latency=300ms", "--task-duration=1s",
 		"--project-id="+strings.Join(cloudProjects(), ","))
 	b.Expect(err).NotTo(HaveOccurred())
 	return b

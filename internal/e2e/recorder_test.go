@@ -30,14 +30,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
-	toolswatch "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/e2e/cluster"
+	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
 // version is an object as a watch showed it, and when it did: a little after it was written.
@@ -59,23 +58,16 @@ type recorder struct {
 func record(ctx context.Context, watcher client.WithWatch, namespace string) (*recorder, error) {
 	r := &recorder{}
 	for _, list := range []client.ObjectList{&v1alpha1.BackupSyncList{}, &v1alpha1.CBRProjectList{}} {
-		if err := watcher.List(ctx, list, client.InNamespace(namespace)); err != nil {
-			return nil, fmt.Errorf("list %T: %w", list, err)
-		}
-		source := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return watcher.Watch(ctx, list, client.InNamespace(namespace), &client.ListOptions{Raw: &options})
-		}}
-		// An API server ends watches as it likes, for one when CRDs change: this one goes on from the version that it has seen.
-		events, err := toolswatch.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), source)
+		events, err := testbed.Watch(ctx, watcher, namespace, list)
 		if err != nil {
-			return nil, fmt.Errorf("watch %T: %w", list, err)
+			return nil, err
 		}
 		go r.follow(ctx, events)
 	}
 	return r, nil
 }
 
-func (r *recorder) follow(ctx context.Context, events *toolswatch.RetryWatcher) {
+func (r *recorder) follow(ctx context.Context, events watch.Interface) {
 	for event := range events.ResultChan() {
 		r.add(event)
 	}

@@ -31,19 +31,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
+	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
 const (
@@ -134,34 +133,21 @@ func (a *arena) torture(ctx context.Context, seed uint64, total int, duration ti
 
 func newArena(ctx context.Context, t *testing.T, seed uint64, total int) *arena {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard())
-	g := NewWithT(t)
-	root, err := cluster.ModuleRoot()
-	g.Expect(err).NotTo(HaveOccurred())
-	if _, err := cluster.Assets(root); err != nil && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	folder := t.TempDir()
-	a := &arena{GomegaWithT: g, counts: map[string]int{}, random: rand.New(rand.NewPCG(seed, 0))}
+	a := &arena{GomegaWithT: NewWithT(t), counts: map[string]int{}, random: rand.New(rand.NewPCG(seed, 0))}
 	a.cloud = draw(a.random, total)
 	t.Logf("TORTURE_SEED=%d: %s", seed, &a.cloud)
-	a.manager, err = cluster.Binary(ctx, root, folder, "manager", ".")
-	g.Expect(err).NotTo(HaveOccurred())
-	simulator, err := cluster.Binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
-	g.Expect(err).NotTo(HaveOccurred())
-	a.kubernetes, err = cluster.Start(ctx, root)
-	g.Expect(err).NotTo(HaveOccurred())
+	shared := testbed.New(ctx, t)
+	a.kubernetes, a.manager = shared.Cluster, shared.Manager
 	t.Cleanup(func() {
 		if t.Failed() {
 			a.explain(context.WithoutCancel(ctx), t)
 			t.Logf("log of the last manager:\n%s", cluster.Tail(a.kubernetes.Dir+fmt.Sprintf("/manager-%d.log", a.started), 20))
 		}
-		g.Expect(a.kubernetes.Stop(context.WithoutCancel(ctx))).To(Succeed())
 	})
-	g.Expect(a.kubernetes.Install(ctx)).To(Succeed())
-	a.simulator, err = a.kubernetes.StartSimulator(ctx, "cbrsim", simulator, a.cloud.flags...)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(a.cloud.setUp(ctx, a.simulator)).To(Succeed())
+	var err error
+	a.simulator, err = a.kubernetes.StartSimulator(ctx, "cbrsim", shared.Simulator, a.cloud.flags...)
+	a.Expect(err).NotTo(HaveOccurred())
+	a.Expect(a.cloud.setUp(ctx, a.simulator)).To(Succeed())
 	return a
 }
 
@@ -213,15 +199,9 @@ func (a *arena) feed(ctx context.Context, total int, interval time.Duration) err
 
 // backup makes a BackupSync: one of several backups of one of 30 machines.
 func (a *arena) backup(number int) *v1alpha1.BackupSync {
-	return &v1alpha1.BackupSync{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("backup-%05d", number)},
-		Spec: v1alpha1.BackupSyncSpec{
-			ProjectRef: v1alpha1.ProjectReference{Name: "default"},
-			BackupID:   a.cloud.id(number),
-			BackupName: fmt.Sprintf("nightly_%d", number), BucketName: "vmware-backups", ImagePath: fmt.Sprintf("chains/%d", number),
-			ResourceID: fmt.Sprintf("96f7512d-239d-3f31-80cf-d1ce041d%04d", number%30), ResourceName: "erp-01", CreatedAt: 1772388000,
-		},
-	}
+	backup := testbed.Manifest(namespace, "default", number, 30)
+	backup.Spec.BackupID = a.cloud.id(number)
+	return backup
 }
 
 func (a *arena) start(ctx context.Context, arguments ...string) *cluster.Manager {
