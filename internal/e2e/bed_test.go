@@ -135,8 +135,7 @@ func (b *bed) join(ctx context.Context, t *testing.T, s scenario, namespace stri
 
 func (r *run) createProject(ctx context.Context) {
 	r.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}}
-	r.Expect(r.bed.kubernetes.Client.Create(ctx, secret)).To(Succeed())
+	r.Expect(r.bed.kubernetes.Client.Create(ctx, testbed.Secret(r.namespace))).To(Succeed())
 	r.createProjectWith(ctx, v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}}, "")
 }
 
@@ -287,14 +286,7 @@ func (r *run) await(ctx context.Context, what string, so func(g Gomega)) {
 }
 
 // pause lets time go by in which the operator may do something wrong.
-func (r *run) pause(ctx context.Context, length time.Duration) {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func (r *run) pause(ctx context.Context, length time.Duration) { _ = testbed.Pause(ctx, length) }
 
 // check fails the test, but lets it go on.
 func (r *run) check(ok bool, format string, arguments ...any) {

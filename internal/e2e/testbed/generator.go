@@ -123,18 +123,6 @@ func (g *Generator) WriteStatuses(ctx context.Context, atOnce int, of func(numbe
 	return nil
 }
 
-// Remove deletes all of them.
-func (g *Generator) Remove(ctx context.Context) error {
-	err := inParallel(ctx, writers, g.First, g.First+g.Count, func(ctx context.Context, number int) error {
-		return g.Server.Delete().Namespace(g.Namespace).Resource(resource).Name(g.Manifest(number).Name).Do(ctx).Error()
-	})
-	if err != nil {
-		return fmt.Errorf("delete %d BackupSyncs of the namespace %s: %w", g.Count, g.Namespace, err)
-	}
-	g.Count = 0
-	return nil
-}
-
 func (g *Generator) create(ctx context.Context, number int) error {
 	body, err := json.Marshal(g.Manifest(number))
 	if err != nil {

@@ -23,8 +23,10 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -32,6 +34,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
@@ -94,6 +98,40 @@ func (b *TestBed) start(ctx context.Context, root, folder string) error {
 		return fmt.Errorf("make the client that watches: %w", err)
 	}
 	return nil
+}
+
+// secretName is the Secret of the projects of a namespace.
+const secretName = "cbr"
+
+// Secret returns the Secret of the projects of a namespace, with the IAM token that simulators take if they are told nothing else.
+func Secret(namespace string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: secretName},
+		Data:       map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)},
+	}
+}
+
+// Project returns a CBRProject that uses the Secret of its namespace.
+func Project(namespace, name, endpoint, projectID string) *v1alpha1.CBRProject {
+	return &v1alpha1.CBRProject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.CBRProjectSpec{
+			Endpoint: endpoint, ProjectID: projectID,
+			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: secretName}},
+		},
+	}
+}
+
+// Pause lets time go by. It returns why the context ended, if it did before.
+func Pause(ctx context.Context, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Watch watches the objects of a namespace from now on; the list tells of which kind. An API server ends watches as it

@@ -28,6 +28,7 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/e2e/cluster"
+	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
 // Latencies of the cloud. Imports take long, so that much falls into them; reads do not, as lists may have many pages.
@@ -236,13 +237,4 @@ func spoil(ctx context.Context, simulator *cluster.Simulator, what map[string]an
 }
 
 // wait lets a time go by, and reports whether the context has not ended.
-func wait(ctx context.Context, length time.Duration) bool {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+func wait(ctx context.Context, length time.Duration) bool { return testbed.Pause(ctx, length) == nil }

@@ -153,23 +153,15 @@ func newArena(ctx context.Context, t *testing.T, seed uint64, total int) *arena 
 
 // project creates a project of small calls, so that there are many. Failed imports are not tried again by themselves.
 func (a *arena) project(ctx context.Context) {
+	project := testbed.Project(namespace, "default", a.simulator.URL, cbrtest.ProjectID)
 	second := &metav1.Duration{Duration: time.Second}
+	project.Spec.LookupPolicy = a.cloud.policy
+	project.Spec.Retry = v1alpha1.Retry{Limit: new(int32)}
+	project.Spec.Batch = v1alpha1.Batch{MaxSize: 5, Window: &metav1.Duration{Duration: 100 * time.Millisecond}, MaxWait: second}
+	project.Spec.Limits = v1alpha1.Limits{SyncCallsPerMinute: 100000}
+	project.Spec.Poll = v1alpha1.Poll{Interval: second}
 	for _, object := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cbr"}, Data: map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)}},
-		&v1alpha1.CBRProject{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"},
-			Spec: v1alpha1.CBRProjectSpec{
-				Endpoint:     a.simulator.URL,
-				ProjectID:    cbrtest.ProjectID,
-				Credentials:  v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
-				LookupPolicy: a.cloud.policy,
-				Retry:        v1alpha1.Retry{Limit: new(int32)},
-				Batch:        v1alpha1.Batch{MaxSize: 5, Window: &metav1.Duration{Duration: 100 * time.Millisecond}, MaxWait: second},
-				Limits:       v1alpha1.Limits{SyncCallsPerMinute: 100000},
-				Poll:         v1alpha1.Poll{Interval: second},
-			},
-		},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, testbed.Secret(namespace), project,
 	} {
 		a.Expect(a.kubernetes.Client.Create(ctx, object)).To(Succeed())
 	}
