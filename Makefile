@@ -68,13 +68,15 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer, TORTURE_SEED=N for the cloud of another run.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
+BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 2h ./hack/bench -args
+
 .PHONY: bench
-bench: controlplane binaries ## All measures of speed and size, 30 to 40 minutes on two cores; ONLY=B1,B4 for some of them. Results go to bench/.
-	go run ./hack/bench $(if $(ONLY),--only $(ONLY))
+bench: controlplane binaries ## All measures of speed and size, 30 to 40 minutes on two cores; ONLY=B1,B4 for some of them, SCALE=10 for ten times the objects. Results go to bench/.
+	$(BENCH) $(if $(ONLY),-only $(ONLY)) $(if $(SCALE),-scale $(SCALE)) 2>&1 | tee -i bench/output.txt
 
 .PHONY: bench-quick
-bench-quick: controlplane binaries ## The same with small numbers, against wide ranges: three minutes, to see a collapse.
-	go run ./hack/bench --quick
+bench-quick: controlplane binaries ## The same with small numbers, against wide ranges: four to five minutes, to see a collapse.
+	$(BENCH) -quick $(if $(ONLY),-only $(ONLY)) 2>&1 | tee -i bench/output.txt
 
 ##@ Build
 

@@ -14,231 +14,215 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package main
+// Package bench_test measures the operator: how near it comes to what its parts allow, what it costs at rest, and whether
+// that stays so when there is more. Its benchmarks need etcd, kube-apiserver and kubectl in bin/k8s ("make controlplane"),
+// start everything else themselves, and are run once each: "make bench".
+//
+// All times are ratios of what was measured in the same run on the same machine, or seconds where a promise is in seconds.
+// The figures are metrics of the benchmarks, for benchstat. They are also printed as a table and held against ranges.yaml;
+// the run fails if one leaves its range.
+package bench_test
 
 import (
 	"context"
+	_ "embed"
 	"errors"
-	"io"
-	"reflect"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
-	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/hack/bench/record"
 	"backupsync.dev/operator/hack/bench/report"
-	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/e2e/cluster"
 )
 
-func TestRangesAreOfMeasures(t *testing.T) {
-	ranges, err := report.ParseRanges(rangesFile)
+//go:embed ranges.yaml
+var rangesFile []byte
+
+var (
+	quick = flag.Bool("quick", false, "small sizes and wide ranges: some minutes, to see a collapse")
+	only  = flag.String("only", "", "measures to make, \"B1,B4\" for two of them; all if empty")
+	scale = flag.Float64("scale", 1, "factor of the numbers of objects")
+)
+
+var (
+	errTimeout        = errors.New("the time of the whole run is over")
+	errMeasureTimeout = errors.New("the time of the measure is over")
+	errRanges         = errors.New("results are not as they should be")
+)
+
+// measure is a part of the benchmark that is made as a whole.
+type measure struct {
+	name string
+	// ids are the rows of the table that it fills.
+	ids []string
+	run func(context.Context, *env)
+}
+
+// sharing are the measures that share a control plane. The first one needs an idle system: before there is anything else.
+var sharing = []measure{
+	{name: "Single", ids: []string{"B7"}, run: measureSingle},
+	{name: "FullLoad", ids: []string{"B1", "B2"}, run: measureFullLoad},
+	{name: "Projects", ids: []string{"B6"}, run: measureSpread},
+	{name: "Neighbours", ids: []string{"B8"}, run: measureNeighbours},
+	{name: "Limit", ids: []string{"B3"}, run: measureLimit},
+}
+
+// growing are the measures of a population that grows, on a control plane of its own.
+var growing = []measure{
+	{name: "Population", ids: []string{"B4", "B5", "B6"}, run: measurePopulation},
+}
+
+func BenchmarkControlPlane(b *testing.B) { underWay.measure(b, sharing) }
+
+func BenchmarkGrowth(b *testing.B) { underWay.measure(b, growing) }
+
+// TestMain runs the benchmarks, if there are to be any, as one run with one table.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	benchmarks := flag.Lookup("test.bench").Value.String() != ""
+	if !benchmarks && *kubeconfig == "" {
+		os.Exit(m.Run())
+	}
+	ctx, cancel := cluster.Interruptible(context.Background())
+	var err error
+	if benchmarks {
+		err = runBenchmarks(ctx, m)
+	} else {
+		err = runBareInformer(ctx, *kubeconfig, os.Stdout)
+	}
+	cancel(nil)
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
 	}
-	seen := map[string]bool{}
-	for key, expected := range ranges {
-		measure, _, _ := strings.Cut(key, ".")
-		seen[measure] = true
-		if !slices.Contains(allIDs(), measure) {
-			t.Errorf("%s is of no measure", key)
+}
+
+// benchmark is one run of the benchmark.
+type benchmark struct {
+	ctx     context.Context // of the benchmarks, which have no arguments
+	folder  string          // of the results
+	only    []string
+	sizes   sizes
+	ranges  report.Ranges
+	started time.Time
+	results report.Results
+}
+
+var underWay *benchmark
+
+// runBenchmarks makes the measures and shows what they have found, also if one has failed or all were cut short.
+func runBenchmarks(ctx context.Context, m *testing.M) error {
+	var err error
+	if underWay, err = newBenchmark(); err != nil {
+		return err
+	}
+	var cancel context.CancelFunc
+	underWay.ctx, cancel = context.WithTimeoutCause(ctx, underWay.sizes.timeout, errTimeout)
+	defer cancel()
+	var failed error
+	if m.Run() != 0 {
+		failed = errors.New("not all measures came to a result")
+	}
+	return errors.Join(failed, underWay.finish())
+}
+
+func newBenchmark() (*benchmark, error) {
+	b := &benchmark{started: time.Now(), sizes: fullSizes(), results: report.Results{Mode: report.Full}}
+	if *quick {
+		b.sizes, b.results.Mode = quickSizes(), report.Quick
+	}
+	root, err := cluster.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	b.folder = filepath.Join(root, "bench")
+	if b.ranges, err = report.ParseRanges(rangesFile); err != nil {
+		return nil, err
+	}
+	if b.only, err = parseOnly(*only); err != nil {
+		return nil, err
+	}
+	if b.sizes, err = b.sizes.scaled(*scale); err != nil {
+		return nil, err
+	}
+	return b, os.MkdirAll(b.folder, 0o755)
+}
+
+// measure makes those of some measures that were asked for. One that fails does not keep the others from being made.
+func (b *benchmark) measure(parent *testing.B, measures []measure) {
+	measures = slices.DeleteFunc(slices.Clone(measures), func(m measure) bool { return !m.wanted(b) })
+	if len(measures) == 0 {
+		parent.Skip("was not asked for")
+	}
+	if b.ctx.Err() != nil {
+		parent.Fatal(context.Cause(b.ctx))
+	}
+	b.tell("starting etcd and kube-apiserver, applying config/default")
+	e := newEnv(parent, b)
+	for _, each := range measures {
+		parent.Run(each.name, func(measuring *testing.B) {
+			ctx, cancel := context.WithTimeoutCause(b.ctx, b.sizes.measureTimeout, errMeasureTimeout)
+			defer cancel()
+			measuring.ReportMetric(0, "ns/op") // is left out: what a measure takes is no figure
+			e.B = measuring
+			defer e.clear()
+			each.run(ctx, e)
+		})
+	}
+}
+
+// finish shows the results, and returns what is wrong with them.
+func (b *benchmark) finish() error {
+	b.results.Sort()
+	wrong := b.results.Judge(b.ranges, b.only)
+	fmt.Printf("\n%s\n", b.results.Table())
+	if err := b.results.Write(b.folder); err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%w:\n- %s", errRanges, strings.Join(wrong, "\n- "))
+	}
+	return nil
+}
+
+// tell says what is going on.
+func (b *benchmark) tell(format string, arguments ...any) {
+	elapsed := int(time.Since(b.started).Seconds())
+	fmt.Fprintf(os.Stderr, "[%d:%02d] %s\n", elapsed/60, elapsed%60, fmt.Sprintf(format, arguments...))
+}
+
+// allIDs returns the ids of all measures, sorted.
+func allIDs() []string {
+	var ids []string
+	for _, each := range slices.Concat(sharing, growing) {
+		ids = append(ids, each.ids...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// parseOnly reads a comma-separated list of ids; none stands for all.
+func parseOnly(list string) ([]string, error) {
+	known := allIDs()
+	if list == "" {
+		return known, nil
+	}
+	var chosen []string
+	for id := range strings.SplitSeq(list, ",") {
+		id = strings.ToUpper(strings.TrimSpace(id))
+		if !slices.Contains(known, id) {
+			return nil, fmt.Errorf("there is no measure %q: they are %s", id, strings.Join(known, " "))
 		}
-		for name, each := range map[string]report.Range{"goal": expected.Goal, "quick": expected.Quick} {
-			if each == (report.Range{}) {
-				t.Errorf("%s has no %s", key, name)
-			}
-		}
+		chosen = append(chosen, id)
 	}
-	for _, id := range allIDs() {
-		if !seen[id] {
-			t.Errorf("nothing is expected of %s", id)
-		}
-	}
+	return chosen, nil
 }
 
-func TestParseOnly(t *testing.T) {
-	for list, want := range map[string][]string{
-		"":          {"B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8"},
-		"B4":        {"B4"},
-		"b7, B1,B2": {"B7", "B1", "B2"},
-		"B9":        nil,
-		"B1,":       nil,
-	} {
-		if got, err := parseOnly(list); !reflect.DeepEqual(got, want) || (err == nil) != (want != nil) {
-			t.Errorf("%q: got %v, %v", list, got, err)
-		}
-	}
-}
+func (b *benchmark) wanted(id string) bool { return slices.Contains(b.only, id) }
 
-func TestParseFlags(t *testing.T) {
-	for _, arguments := range []string{"--fast", "B1", "--scale=x"} {
-		if _, err := parseFlags(strings.Fields(arguments), io.Discard); err == nil {
-			t.Errorf("%s: not refused", arguments)
-		}
-	}
-	got, err := parseFlags([]string{"--quick", "--only=B1"}, io.Discard)
-	if want := (options{quick: true, only: "B1", scale: 1}); err != nil || got != want || got.mode() != report.Quick {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestScaledSizes(t *testing.T) {
-	for mode, sizes := range map[string]sizes{report.Full: fullSizes(), report.Quick: quickSizes()} {
-		if got, err := sizes.scaled(1); err != nil || !reflect.DeepEqual(got, sizes) {
-			t.Errorf("%s: a scale of 1 makes %+v, %v", mode, got, err)
-		}
-		for _, scale := range []float64{0.0001, 0.1, 3} {
-			got, err := sizes.scaled(scale)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.populations[0] != 0 || len(got.populations) != len(sizes.populations) || !slices.Contains(got.populations, got.takeoverAt) {
-				t.Errorf("%s, scale %g: steps %v with the takeover at %d", mode, scale, got.populations, got.takeoverAt)
-			}
-			if got.fullLoad < fewest || got.added < fewest || got.backupsPerTenant < fewest {
-				t.Errorf("%s, scale %g: %+v", mode, scale, got)
-			}
-		}
-	}
-	for _, scale := range []float64{0, -1, 11} {
-		if _, err := fullSizes().scaled(scale); err == nil {
-			t.Errorf("a scale of %g is not refused", scale)
-		}
-	}
-}
-
-func TestInParallel(t *testing.T) {
-	var mutex sync.Mutex
-	var done []int
-	err := inParallel(t.Context(), 4, 3, 20, func(_ context.Context, number int) error {
-		mutex.Lock()
-		defer mutex.Unlock()
-		done = append(done, number)
-		return nil
-	})
-	slices.Sort(done)
-	if err != nil || len(done) != 17 || done[0] != 3 || done[16] != 19 || len(slices.Compact(done)) != 17 {
-		t.Errorf("got %v, %v", done, err)
-	}
-}
-
-func TestInParallelEndsWithTheFirstError(t *testing.T) {
-	broken, calls := errors.New("broken"), make(chan int, 1000)
-	err := inParallel(t.Context(), 4, 0, 1000, func(_ context.Context, number int) error {
-		calls <- number
-		return broken
-	})
-	if !errors.Is(err, broken) || len(calls) > 4 {
-		t.Errorf("%d calls, %v", len(calls), err)
-	}
-}
-
-// The statuses of the generator must be what the operator takes for the end, or the population would not be at rest.
-func TestImportedStatusIsTheEnd(t *testing.T) {
-	herd := &herd{namespace: "here", projects: []string{"one"}, inARow: 1}
-	backup := herd.manifest(7)
-	backup.Generation, backup.Status = 1, herd.importedStatus(7)
-	if !backupsync.Settled(backup) || !meta.IsStatusConditionTrue(backup.Status.Conditions, v1alpha1.ConditionReady) {
-		t.Errorf("imported: %+v", backup.Status)
-	}
-	status := backup.Status
-	if status.Outcome != v1alpha1.OutcomeImported || status.SentHash != backupsync.Hash(&backup.Spec) || status.OperationLogID == "" ||
-		status.Attempts != 1 || status.SubmittedTime == nil || status.FinishedTime == nil || status.BackupTime == nil {
-		t.Errorf("the facts of an imported one: %+v", status)
-	}
-}
-
-func TestRunningStatusIsUnderWay(t *testing.T) {
-	herd := &herd{namespace: "here", projects: []string{"one"}, inARow: 1}
-	backup := herd.manifest(7)
-	backup.Generation, backup.Status = 1, herd.runningStatus(7)
-	if backupsync.StateOf(backup) != backupsync.Running || !backupsync.Presented(backup, backupsync.Circumstances{}) {
-		t.Errorf("running: %+v", backup.Status)
-	}
-	if !meta.IsStatusConditionTrue(backup.Status.Conditions, v1alpha1.ConditionReconciling) {
-		t.Error("a running one is not reconciling")
-	}
-}
-
-func TestHerdTakesTurns(t *testing.T) {
-	herd := &herd{namespace: "here", projects: []string{"one", "two"}}
-	for inARow, want := range map[int][]string{1: {"one", "two", "one", "two", "one"}, 2: {"one", "one", "two", "two", "one"}} {
-		herd.inARow = inARow
-		for number, project := range want {
-			if got := herd.manifest(number).Spec.ProjectRef.Name; got != project {
-				t.Errorf("%d in a row: number %d is of %s", inARow, number, got)
-			}
-		}
-	}
-	first, second := herd.manifest(0), herd.manifest(1)
-	if first.Spec.BackupID == second.Spec.BackupID || first.Name == second.Name {
-		t.Error("two are the same")
-	}
-}
-
-func TestLongestPoll(t *testing.T) {
-	list := func(query string) cluster.Call { return cluster.Call{Operation: "ListOpLogs", Query: query} }
-	for name, test := range map[string]struct {
-		calls []cluster.Call
-		want  int
-	}{
-		"none": {nil, 0},
-		"only the look before the first submission": {[]cluster.Call{list("limit=1000&offset=0&status=waiting")}, 0},
-		"two polls, the second longer": {[]cluster.Call{
-			list("limit=1000&offset=0&start_time=x"),
-			{Operation: "ImportBackup"},
-			list("limit=1000&offset=0&start_time=x"), list("limit=1000&offset=1000&start_time=x"), list("limit=1000&offset=2000&start_time=x"),
-		}, 3},
-	} {
-		if got := longestPoll(test.calls); got != test.want {
-			t.Errorf("%s: got %d", name, got)
-		}
-	}
-}
-
-func TestCountLookups(t *testing.T) {
-	began := time.Now()
-	at := func(after time.Duration, operation cbr.Operation) cluster.Call {
-		return cluster.Call{Time: began.Add(after), Operation: string(operation)}
-	}
-	calls := []cluster.Call{
-		at(-time.Second, cbr.OperationListBackups),
-		at(time.Second, cbr.OperationListBackups), at(time.Second, cbr.OperationGetBackup), at(time.Second, cbr.OperationListTasks),
-		at(time.Second, cbr.OperationImport),
-	}
-	if got := countLookups(calls, began); got != 2 {
-		t.Errorf("got %d", got)
-	}
-}
-
-func TestOfOperator(t *testing.T) {
-	requests := record.Requests{
-		{Resource: "backupsyncs", Subresource: "status", Verb: "PATCH"}: 5,
-		{Resource: "events", Verb: "POST"}:                              1,
-		{Resource: "leases", Verb: "PUT"}:                               30,
-		{Resource: "secrets", Verb: "GET"}:                              2,
-	}
-	if got := requests.Count(ofOperator(record.Request.Writes)); got != 6 {
-		t.Errorf("got %d writes", got)
-	}
-}
-
-func TestRefusedForRate(t *testing.T) {
-	if got := refusedForRate(map[string]int{"ImportBackup 429 APIGW.0308": 3, "ImportBackup 200": 20, "ListOpLogs 429": 1}); got != 3 {
-		t.Errorf("got %d", got)
-	}
-}
-
-func TestGrouped(t *testing.T) {
-	for number, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567"} {
-		if got := grouped(number); got != want {
-			t.Errorf("%d is written %s", number, got)
-		}
-	}
-}
+func (m measure) wanted(b *benchmark) bool { return slices.ContainsFunc(m.ids, b.wanted) }

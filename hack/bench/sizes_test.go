@@ -14,24 +14,21 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package main
+package bench_test
 
 import (
 	"fmt"
 	"time"
 
-	"backupsync.dev/operator/hack/bench/report"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // sizes say how much work the measures do.
 type sizes struct {
 	// fullLoad is the number of pending BackupSyncs of B1 and B2.
 	fullLoad int
-	// rationed is the number of backups of B3, compression by how much its rivals' time is compressed, and patience after
-	// how many times the operator's time they are given up.
-	rationed    int
-	compression float64
-	patience    float64
+	// limited is the number of backups of B3: more than go with the calls of the first minute.
+	limited int
 	// populations are the steps of B4 and B6, the first of which is 0. takeoverAt is the one of B5.
 	populations []int
 	takeoverAt  int
@@ -50,54 +47,42 @@ type sizes struct {
 	// tenantTrials is how often B8 runs with the bad ones, and as often without them. It is even in a full run, so that a
 	// machine that gets slower all the time weighs the same on both.
 	tenantTrials int
-	// lease holds the times of the leader election in B5.
-	lease lease
+	// lease is how long the leader's lease of B5 is.
+	lease time.Duration
 	// timeout bounds the whole run, measureTimeout each measure: one that hangs must not take the others' time.
 	timeout, measureTimeout time.Duration
 }
 
-// lease holds the times of a leader election.
-type lease struct{ duration, renew time.Duration }
-
-func (l lease) arguments() []string {
-	return []string{
-		"--leader-elect-lease-duration=" + l.duration.String(),
-		"--leader-elect-renew-deadline=" + l.renew.String(),
-	}
+// leaseArguments make a manager renew the lease in two thirds of its length, as the defaults do.
+func (s sizes) leaseArguments() []string {
+	return []string{"--leader-elect-lease-duration=" + s.lease.String(), "--leader-elect-renew-deadline=" + (s.lease * 2 / 3).String()}
 }
 
 // fullSizes are those of the published figures: 30 to 40 minutes on two cores, mostly as fast as the API server writes. The
 // timeouts leave room for a machine a third as fast, whose figures are ratios all the same.
 func fullSizes() sizes {
 	return sizes{
-		fullLoad: 10_000,
-		rationed: 1_000, compression: 60, patience: 100,
+		fullLoad:    10_000,
+		limited:     1_000,
 		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
 		projects: []int{1, 10, 100}, trials: 2, additions: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 15, tenantTrials: 4,
-		lease:   lease{15 * time.Second, 10 * time.Second}, // the manager's defaults
+		lease:   15 * time.Second, // the manager's default
 		timeout: 90 * time.Minute, measureTimeout: 45 * time.Minute,
 	}
 }
 
-// quickSizes show a collapse within three minutes, and nothing finer.
+// quickSizes show a collapse within some minutes, and nothing finer.
 func quickSizes() sizes {
 	return sizes{
-		fullLoad: 1_000,
-		rationed: 200, compression: 60, patience: 40,
+		fullLoad:    1_000,
+		limited:     600,
 		populations: []int{0, 4_000}, takeoverAt: 4_000, rest: 5 * time.Second, added: 200,
 		projects: []int{1, 10}, trials: 1, additions: 1, applied: 3,
 		tenants: 20, backupsPerTenant: 10, tenantTrials: 1,
-		lease:   lease{4 * time.Second, 3 * time.Second},
-		timeout: 10 * time.Minute, measureTimeout: 4 * time.Minute,
+		lease:   4500 * time.Millisecond,
+		timeout: 12 * time.Minute, measureTimeout: 4 * time.Minute,
 	}
-}
-
-func sizesOf(mode string) sizes {
-	if mode == report.Quick {
-		return quickSizes()
-	}
-	return fullSizes()
 }
 
 // fewest is the least of anything that a scale leaves.
@@ -112,7 +97,8 @@ func (s sizes) scaled(scale float64) (sizes, error) {
 		return s, nil
 	}
 	by := func(count int) int { return max(int(float64(count)*scale), fewest) }
-	s.fullLoad, s.rationed, s.takeoverAt, s.added = by(s.fullLoad), by(s.rationed), by(s.takeoverAt), by(s.added)
+	s.fullLoad, s.takeoverAt, s.added = by(s.fullLoad), by(s.takeoverAt), by(s.added)
+	s.limited = max(by(s.limited), (accountCalls+1)*cbr.MaxImportItems)
 	s.backupsPerTenant = by(s.backupsPerTenant)
 	populations := []int{0}
 	for _, population := range s.populations[1:] {

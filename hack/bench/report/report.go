@@ -14,17 +14,140 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
+// Package report holds what a run of the benchmark has found against what it should find, and shows it: as a table, and as
+// comma-separated values for plots.
 package report
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/csv"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
+
+// Figure is one number that a measure has found.
+type Figure struct {
+	// Measure is the measure that found it, "B1" for one.
+	Measure string
+	// Name is unique within the measure.
+	Name string
+	// Work says what was done.
+	Work string
+	// Value is what is held against the range.
+	Value float64
+	// Text says the value with its unit, and what it was made of.
+	Text string
+	// Goal is shown as the goal, "" for a figure that is shown for information. Met says how the figure stands: "not yet" if
+	// it misses the goal but has not left its range. Judge fills them in.
+	Goal, Met string
+}
+
+// Key is the figure's name in the ranges.
+func (f *Figure) Key() string { return f.Measure + "." + f.Name }
+
+// Point is what was found at one size of the work.
+type Point struct {
+	// Measure and Line name the curve that it is a point of.
+	Measure, Line string
+	// Size is the size of the work, Of what it counts.
+	Size int
+	Of   string
+	// Value is what was found, in Unit.
+	Value float64
+	Unit  string
+}
+
+// Results are what one run has found.
+type Results struct {
+	// Mode is the profile of sizes and ranges: Full or Quick.
+	Mode    string
+	Figures []Figure
+	Points  []Point
+}
+
+// Sort orders the figures by their measures; those of a measure stay in the order in which they were found.
+func (r *Results) Sort() {
+	slices.SortStableFunc(r.Figures, func(a, b Figure) int { return cmp.Compare(a.Measure, b.Measure) })
+}
+
+// Table shows the figures as a markdown table whose columns are aligned for those who read it as text.
+func (r *Results) Table() string {
+	var table strings.Builder
+	aligned := tabwriter.NewWriter(&table, 0, 0, 1, ' ', 0)
+	row := func(cells ...string) { _, _ = fmt.Fprintf(aligned, "| %s\t|\n", strings.Join(cells, "\t| ")) } // neither writer fails
+	row("id", "work", "figure", "goal", "met")
+	row("---", "---", "---", "---", "---")
+	for i := range r.Figures {
+		figure := &r.Figures[i]
+		row(figure.Measure, cell(figure.Work), cell(figure.Text), figure.Goal, figure.Met)
+	}
+	_ = aligned.Flush()
+	return table.String()
+}
+
+// cell keeps a text from ending its cell.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// pointsFile is where the points go. The figures are in the output of the benchmarks.
+const pointsFile = "points.csv"
+
+// Write writes the points into a folder.
+func (r *Results) Write(folder string) error {
+	rows := make([][]string, 1, 1+len(r.Points))
+	rows[0] = []string{"measure", "line", "size", "of", "value", "unit"}
+	for _, point := range r.Points {
+		rows = append(rows, []string{point.Measure, point.Line, strconv.Itoa(point.Size), point.Of, number(point.Value), point.Unit})
+	}
+	var text bytes.Buffer
+	if err := csv.NewWriter(&text).WriteAll(rows); err != nil {
+		return fmt.Errorf("encode the points: %w", err)
+	}
+	return os.WriteFile(filepath.Join(folder, pointsFile), text.Bytes(), 0o644)
+}
+
+// Median returns the middle of what a function picks of each element, halfway between two, and 0 without any.
+func Median[T any, N ~int64 | ~float64](all []T, pick func(T) N) N {
+	if len(all) == 0 {
+		return 0
+	}
+	picked := make([]N, 0, len(all))
+	for _, each := range all {
+		picked = append(picked, pick(each))
+	}
+	slices.Sort(picked)
+	low, high := picked[(len(picked)-1)/2], picked[len(picked)/2]
+	return low + (high-low)/2
+}
+
+// Ratio returns a/b, or what is not a number without a b: no range holds it.
+func Ratio[N ~int | ~int64 | ~float64](a, b N) float64 {
+	if b == 0 {
+		return math.NaN()
+	}
+	return float64(a) / float64(b)
+}
+
+// Seconds rounds a duration to what is worth reading.
+func Seconds(duration time.Duration) time.Duration {
+	switch {
+	case duration >= 10*time.Second:
+		return duration.Round(100 * time.Millisecond)
+	case duration >= time.Second:
+		return duration.Round(10 * time.Millisecond)
+	default:
+		return duration.Round(100 * time.Microsecond)
+	}
+}
 
 // Range is where a value should be. A bound that is not set does not bind.
 type Range struct {
@@ -117,16 +240,6 @@ func (e Expectation) shown(mode string) Range {
 	return e.Goal
 }
 
-// Verdict is what the ranges say of a figure.
-type Verdict struct {
-	// Goal is what is shown as the goal, "" for a figure that is shown for information.
-	Goal string `json:"goal,omitempty"`
-	// Met reports whether the value is within the goal.
-	Met bool `json:"met"`
-	// Left says that the value is outside of the range that the run must not leave.
-	Left bool `json:"left,omitempty"`
-}
-
 // Judge holds each figure against its range, and returns what is wrong: figures that have left their range, and ranges
 // without a figure although their measure was to be made. A measure that comes to nothing must not pass.
 func (r *Results) Judge(ranges Ranges, made []string) []string {
@@ -137,14 +250,18 @@ func (r *Results) Judge(ranges Ranges, made []string) []string {
 		found[figure.Key()] = true
 		expected, known := ranges[figure.Key()]
 		if !known {
-			figure.Verdict = Verdict{Met: true}
 			continue
 		}
-		held := expected.held(r.Mode)
-		figure.Verdict = Verdict{Goal: strings.TrimSpace(expected.shown(r.Mode).String() + " " + expected.Unit),
-			Met: expected.shown(r.Mode).Holds(figure.Value), Left: !held.Holds(figure.Value)}
-		if figure.Verdict.Left {
+		held, goal := expected.held(r.Mode), expected.shown(r.Mode)
+		figure.Goal = strings.TrimSpace(goal.String() + " " + expected.Unit)
+		switch {
+		case !held.Holds(figure.Value):
+			figure.Met = "**no**"
 			wrong = append(wrong, fmt.Sprintf("%s is %s, which is not in %s", figure.Key(), number(figure.Value), held))
+		case !goal.Holds(figure.Value):
+			figure.Met = "not yet"
+		default:
+			figure.Met = "yes"
 		}
 	}
 	for key := range ranges {
