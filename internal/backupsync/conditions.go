@@ -17,6 +17,7 @@ limitations under the License.
 package backupsync
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -60,6 +61,15 @@ var conditionSets = map[string]ConditionSet{
 	v1alpha1.ReasonOutcomeUnknown:   inProgress,
 	v1alpha1.ReasonUnknownOutcome:   failed,
 }
+
+// Conditions returns the row of the condition table of BackupSync for a reason of Ready, and whether there is one.
+func Conditions(reason string) (ConditionSet, bool) {
+	row, known := conditionSets[reason]
+	return row, known
+}
+
+// Reasons are all reasons of Ready of a BackupSync, in order.
+func Reasons() []string { return slices.Sorted(maps.Keys(conditionSets)) }
 
 // Apply returns the conditions of an object with those of a reason of Ready. The times of those whose status stays are
 // kept, and so are conditions of other types. The arguments are not changed.

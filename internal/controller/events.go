@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -44,17 +45,17 @@ const (
 	actionDelete    = "Delete"
 )
 
-// eventfulReasons are those of BackupSyncs that have an event: failures, and what a person may have to look at. Successes are in the status and
-// the metrics alone.
-var eventfulReasons = map[string]bool{
-	v1alpha1.ReasonOperationFailed: true, v1alpha1.ReasonRetryScheduled: true, v1alpha1.ReasonRejected: true,
-	v1alpha1.ReasonBackupUnusable: true, v1alpha1.ReasonDuplicate: true, v1alpha1.ReasonOperationOverdue: true,
+// hasEvent reports whether there is an event of BackupSyncs that come to a reason: of all that are stalled, and of what a person may want to
+// look at. Successes are in the status and the metrics alone.
+func hasEvent(reason string) bool {
+	conditions, _ := backupsync.Conditions(reason)
+	return conditions.Stalled || reason == v1alpha1.ReasonRetryScheduled || reason == v1alpha1.ReasonOperationOverdue
 }
 
 // backupEvent is the event of what a BackupSync has become, if there is one.
 func backupEvent(backup *v1alpha1.BackupSync) (notice, bool) {
 	ready := readyOf(backup.Status.Conditions)
-	return notice{backup, corev1.EventTypeWarning, ready.Reason, actionImport, ready.Message}, eventfulReasons[ready.Reason]
+	return notice{backup, corev1.EventTypeWarning, ready.Reason, actionImport, ready.Message}, hasEvent(ready.Reason)
 }
 
 // projectEvent is that of a project whose Ready has another reason than before.
