@@ -156,7 +156,7 @@ type BackupSyncStatus struct {
 	// +optional
 	SentHash string `json:"sentHash,omitempty"`
 
-	// attempts is the number of calls that CBR has accepted for this backup since it was last begun anew, by an edit
+	// attempts is the number of calls that CBR has accepted for this backup since it was last begun again, by an edit
 	// of what had failed or by a request.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

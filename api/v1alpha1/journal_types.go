@@ -143,7 +143,7 @@ type Journal struct {
 	Submissions []Submission `json:"submissions,omitempty"`
 
 	// settling are the backups of recent calls of which CBR may not show yet what it has taken. They are not sent again meanwhile,
-	// should their BackupSyncs be applied anew.
+	// should their BackupSyncs be applied again.
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -151,7 +151,7 @@ type Journal struct {
 	Settling []SettlingBackups `json:"settling,omitempty"`
 
 	// unclaimed are the backups, written as in settling, that calls without an answer have brought to CBR while there was no BackupSync of
-	// them: should it be applied anew, they are looked up whatever lookupPolicy says.
+	// them: should it be applied again, they are looked up whatever lookupPolicy says.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=87384
 	// +optional
