@@ -127,8 +127,9 @@ type Journal struct {
 	// +optional
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
-	// refusedSecret is the resource version of the Secret whose password or access key was refused, so that another process does
-	// not try it again as it is: a few failures lock an account or a key. It is absent if it was taken, or not tried yet.
+	// refusedSecret is a mark of the password or access key that was refused, so that another process does not try it again as it is:
+	// a few failures lock an account or a key. It is the beginning of a slow hash, with its salt. It is absent if what the Secret holds
+	// was taken, or not tried yet.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

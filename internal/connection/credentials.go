@@ -63,8 +63,6 @@ type Contents struct {
 	parts []part
 	// WrittenAt is when the Secret was last written, as far as is known.
 	WrittenAt time.Time
-	// Version is the resource version of the Secret.
-	Version string
 }
 
 // part is one key of the Secret.
@@ -126,7 +124,7 @@ func (p partOf) keyIn(credentials *v1alpha1.Credentials) string {
 
 // Read takes the parts of the credentials out of a Secret, which may be of any type. An error says, as a sentence, which are missing.
 func Read(credentials *v1alpha1.Credentials, secret *corev1.Secret) (*Contents, error) {
-	contents := &Contents{name: secret.Name, WrittenAt: writtenAt(secret), Version: secret.ResourceVersion}
+	contents := &Contents{name: secret.Name, WrittenAt: writtenAt(secret)}
 	for _, each := range partsOf[credentials.Type] {
 		key := each.keyIn(credentials)
 		value, found := secret.Data[key]

@@ -140,7 +140,7 @@ type content struct {
 // hashWith identifies the content, and what of the spec goes with it, for this process alone.
 func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
 	sum := sha256.New()
-	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.IAMEndpointOf(spec)),
+	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.EndpointOf(spec)), []byte(connection.IAMEndpointOf(spec)),
 		c.credentials.Bytes(), []byte(c.caBundle)} {
 		sum.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
 		sum.Write([]byte{':'})
@@ -158,7 +158,7 @@ func resumable(message string) string { return connection.Fitting(message, resum
 // lacks notes that there are no credentials that can be used, and why.
 func (p *pass) lacks(why string) {
 	p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), p.now)
-	p.memory.holdCredential(nil)
+	p.memory.holdCredential(nil, p.now)
 }
 
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.

@@ -51,7 +51,8 @@ const (
 type heldCredential struct {
 	connection.Credential        // nil if there is none
 	hash                  string // of its content
-	version               string // of the Secret that it was made of
+	contents              *connection.Contents
+	mark                  string // of the contents, in the journal, if they were refused
 	request               string // at the project, when it was made
 	written               time.Time
 	checkedAt             time.Time // when its content was read last
@@ -60,8 +61,11 @@ type heldCredential struct {
 	askAt time.Time
 }
 
-// maxFormer is how many credentials are remembered that were replaced: servers may repeat their secrets, and they may be valid still.
-const maxFormer = 4
+// Credentials that were replaced are remembered for a while, and some of them: servers may repeat their secrets, which may be valid still.
+const (
+	formerFor = 25 * time.Hour // longer than tokens live
+	maxFormer = 32
+)
 
 // shortestName is the length from which the name of a user or an account is hidden: shorter ones are parts of any text.
 const shortestName = 4
@@ -69,13 +73,20 @@ const shortestName = 4
 // formerCredentials are those of a project that were replaced.
 type formerCredentials struct {
 	mutex sync.Mutex // a fetch in the background asks too
-	held  []connection.Credential
+	held  []formerCredential
 }
 
-func (f *formerCredentials) add(credential connection.Credential) {
+type formerCredential struct {
+	connection.Credential
+	hash  string
+	until time.Time
+}
+
+func (f *formerCredentials) add(replaced heldCredential, now time.Time) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	f.held = append(f.held, credential)
+	f.held = slices.DeleteFunc(f.held, func(each formerCredential) bool { return each.hash == replaced.hash || each.until.Before(now) })
+	f.held = append(f.held, formerCredential{replaced.Credential, replaced.hash, now.Add(formerFor)})
 	f.held = f.held[max(0, len(f.held)-maxFormer):]
 }
 
@@ -99,12 +110,12 @@ func (p *pass) hiddenBeside(credential connection.Credential) func() []string {
 }
 
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
-func (m *memory) holdCredential(next *heldCredential) {
+func (m *memory) holdCredential(next *heldCredential, now time.Time) {
 	if fetching, closes := m.credential.Credential.(interface{ Close() }); closes {
 		fetching.Close()
 	}
 	if m.credential.Credential != nil {
-		m.former.add(m.credential.Credential)
+		m.former.add(m.credential, now)
 	}
 	m.credential = heldCredential{}
 	if next != nil {
@@ -133,9 +144,9 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 			p.requeueAt(p.memory.health.RecheckAt)
 			return nil, false
 		}
-		p.memory.holdCredential(&heldCredential{Credential: made, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)})
+		p.memory.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)}, p.now)
 	}
-	held.checkedAt, held.version = p.now, with.credentials.Version
+	held.checkedAt = p.now
 	p.memory.health.CredentialsType = p.project.Spec.Credentials.Type
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
@@ -179,7 +190,7 @@ func (p *pass) asksForAnotherTry() bool {
 	}
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
-		return !state.Ready && cbr.ClassOf(state.Err) == cbr.Credentials && state.RetryAt.IsZero()
+		return !state.Ready && state.Err != nil
 	}
 	return held.wasRefused()
 }
@@ -189,13 +200,13 @@ func (p *pass) newCredential(with *content, transport http.RoundTripper, again b
 	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
-	refusedBefore := p.project.Status.Journal.RefusedSecret
+	mark := p.project.Status.Journal.RefusedSecret
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
 		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
 		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
 		Changed:  func() { p.requeue(p.key) },
 		Hidden:   p.memory.former.secrets,
-		Attempts: p.attempts, RefusedBefore: refusedBefore != "" && refusedBefore == with.credentials.Version, Again: again,
+		Attempts: p.attempts, RefusedBefore: mark != "" && with.credentials.Fits(mark), Again: again,
 	})
 }
 
@@ -205,7 +216,12 @@ func (p *pass) refusedSecret(before string) string {
 	case held.Credential == nil:
 		return before // nothing was read yet, or nothing is there to be tried
 	case held.wasRefused():
-		return held.version
+		if held.mark == "" { // once: it takes some time
+			if held.mark = before; before == "" || !held.contents.Fits(before) {
+				held.mark = held.contents.NewMark()
+			}
+		}
+		return held.mark
 	default:
 		return ""
 	}
@@ -316,7 +332,7 @@ func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.
 	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
 		project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
 	if held.Renews() {
-		message = fmt.Sprintf("IAM refuses the name or the password in Secret %s, so that the token is not renewed. Imports stop when it ends, at %s: correct the Secret before.",
+		message = fmt.Sprintf("IAM does not renew the token: it refuses the name or the password in Secret %s, or has locked the account. Imports stop when the token ends, at %s: correct the Secret before.",
 			project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue,

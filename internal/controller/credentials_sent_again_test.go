@@ -84,17 +84,17 @@ func TestARefusedPasswordIsNotSentAgain(t *testing.T) {
 			withCredentials(t, v1alpha1.CredentialsPassword, withWrongPassword, 0, func(c *tenant) {
 				c.becomes(time.Minute, v1alpha1.ReasonCredentialsRejected)
 				c.everyNow(6, func(round int) { meddle(c, round) })
-				c.want("times that the same wrong password was sent", c.sent(wrongPassword), 1, 1)
+				c.want("times that the same wrong password was sent", c.wrongSent(), 1, 1)
 			})
 		})
 	}
 }
 
-// sent counts the requests to IAM that hold a password.
-func (c *tenant) sent(password string) int {
+// wrongSent counts the requests to IAM that hold the wrong password.
+func (c *tenant) wrongSent() int {
 	count := 0
 	for _, request := range c.iam.Requests() {
-		if strings.Contains(string(request.Body), password) {
+		if strings.Contains(string(request.Body), wrongPassword) {
 			count++
 		}
 	}
@@ -113,7 +113,7 @@ func TestAWrongPasswordOfTwoProjectsIsSentOnce(t *testing.T) {
 		})
 		c.actors[0].ask()
 		c.goOn(10 * time.Minute)
-		c.want("times that the same wrong password was sent", c.sent(wrongPassword), 1, 1)
+		c.want("times that the same wrong password was sent", c.wrongSent(), 1, 1)
 	})
 }
 

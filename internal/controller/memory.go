@@ -136,7 +136,7 @@ func (m *memories) forget(project types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if known, found := m.byProject[project]; found {
-		known.holdCredential(nil)
+		known.holdCredential(nil, time.Now())
 	}
 	delete(m.byProject, project)
 }

@@ -104,7 +104,7 @@ func NewAccessKey(config AccessKeyConfig) (*AccessKey, error) {
 		return nil, err
 	}
 	if config.Attempts != nil {
-		key.user = config.Attempts.key(key.access.open(), key.secret.open(), key.session.open(), config.Endpoint+" "+config.ProjectID)
+		key.user = config.Attempts.key(key.access.open(), key.secret.open(), key.session.open(), config.Endpoint, config.ProjectID)
 		key.user.prepare(config.RefusedBefore, config.Again)
 	}
 	return key, nil

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,8 +97,15 @@ func (v *verdict) retry(now time.Time, rest time.Duration) {
 
 // row is what the cloud counts: the failures of a user, or of an access key, whatever the password or the secret key.
 type row struct {
-	underWay int
-	failures []time.Time // since the latest that was taken, within the time that counts
+	underWay map[string]int // by endpoint
+	failures []time.Time    // since the latest that was taken, within the time that counts
+}
+
+func (r *row) allUnderWay() (all int) {
+	for _, count := range r.underWay {
+		all += count
+	}
+	return all
 }
 
 // lockRules say how to stay away from a lock.
@@ -107,6 +115,8 @@ type lockRules struct {
 	unproven int           // of them may be of what was never taken: the rest is for those who have the right secret
 	parallel int           // attempts may be under way at the same time, with what was taken before
 	rest     time.Duration // after a refusal, until the next attempt for another scope
+	// standing says that a scope need not rest for another one's refusal as long as it stands itself: it is asked all the time.
+	standing bool
 	// restAnyway is the rest after a refusal even if a person asks for another attempt.
 	restAnyway time.Duration
 	// own is how long a scope waits that was refused itself; never if it says so.
@@ -118,7 +128,7 @@ var loginRules = lockRules{window: 15 * time.Minute, most: 4, unproven: 4, paral
 		return time.Hour, secret.takenAt.After(scope.refusedAt) // it is the project that is refused then
 	}}
 
-var keyRules = lockRules{window: lockTime, most: 5, unproven: 4, parallel: 5, rest: lockTime, restAnyway: lockTime,
+var keyRules = lockRules{window: lockTime, most: 5, unproven: 4, parallel: 5, rest: lockTime, standing: true, restAnyway: lockTime,
 	own: func(scope *verdict, _ *secretRecord) (time.Duration, bool) {
 		if scope.refusals < 3 {
 			return lockTime, true
@@ -132,17 +142,21 @@ type user struct {
 	rules  *lockRules
 	secret digest // what is tried
 	name   digest // whose failures the cloud counts
-	scope  string // what it is tried for: a cloud project, at an endpoint
+	// endpoint and scope are what it is tried for: where, and for which cloud project there.
+	endpoint, scope string
 }
 
+// login is the use of a password. Users, and what locks them, are the same at all endpoints of IAM.
 func (a *Attempts) login(endpoint string, l *login) *user {
-	return &user{Attempts: a, rules: &loginRules, scope: l.project,
-		secret: a.digest("password", endpoint, l.domain, l.user, l.password), name: a.digest("user", endpoint, l.domain, l.user)}
+	endpoint = strings.ToLower(endpoint)
+	return &user{Attempts: a, rules: &loginRules, endpoint: endpoint, scope: endpoint + " " + l.project,
+		secret: a.digest("password", l.domain, l.user, l.password), name: a.digest("user", l.domain, l.user)}
 }
 
-func (a *Attempts) key(access, secret, session, scope string) *user {
-	return &user{Attempts: a, rules: &keyRules, scope: scope,
-		secret: a.digest("keys", access, secret, session), name: a.digest("key", access)}
+// key is the use of a pair of keys. What one endpoint takes another may refuse; the failures of a key are counted together.
+func (a *Attempts) key(access, secret, session, endpoint, project string) *user {
+	return &user{Attempts: a, rules: &keyRules, endpoint: endpoint, scope: project,
+		secret: a.digest("keys", access, secret, session, endpoint), name: a.digest("key", access)}
 }
 
 func (a *Attempts) digest(parts ...string) (sum digest) {
@@ -186,16 +200,25 @@ func (u *user) try(now time.Time) (began bool, why *pause) {
 	if why := u.pause(secret, scope, row, now); why != nil {
 		return false, why
 	}
-	free := u.rules.parallel - row.underWay
-	if free = min(free, u.rules.most-len(row.failures)-row.underWay); !secret.stands() && !scope.stands() {
-		free = min(free, 1-secret.underWay, u.rules.unproven-len(row.failures)-row.underWay)
+	all := row.allUnderWay()
+	free := min(u.rules.parallel-all, u.rules.most-len(row.failures)-all)
+	switch {
+	case !u.proven(secret, scope):
+		free = min(free, 1-secret.underWay, u.rules.unproven-len(row.failures)-all)
+	case row.underWay[u.endpoint] == 0: // an endpoint that hangs takes no turns of another
+		free = 1
 	}
 	if free <= 0 {
 		return false, nil
 	}
 	secret.underWay++
-	row.underWay++
+	row.underWay[u.endpoint]++
 	return true, nil
+}
+
+// proven reports whether there is no reason to doubt what is tried.
+func (u *user) proven(secret *secretRecord, scope *verdict) bool {
+	return secret.stands() || u.rules.standing && scope.stands()
 }
 
 // pause returns why there may be no attempt, whatever is under way.
@@ -208,11 +231,11 @@ func (u *user) pause(secret *secretRecord, scope *verdict, row *row, now time.Ti
 		if wait > 0 {
 			return &pause{scope.failure, wait}
 		}
-	} else if wait := u.rules.rest - now.Sub(secret.refusedAt); secret.refused() && !scope.stands() && wait > 0 {
+	} else if wait := u.rules.rest - now.Sub(secret.refusedAt); secret.refused() && !u.proven(secret, scope) && wait > 0 {
 		return &pause{elsewhere(secret.failure), wait}
 	}
 	most := u.rules.most
-	if !secret.stands() && !scope.stands() {
+	if !u.proven(secret, scope) {
 		most = u.rules.unproven
 	}
 	if excess := len(row.failures) - most; excess >= 0 {
@@ -252,7 +275,7 @@ func (u *user) records(now time.Time) (*secretRecord, *verdict, *row) {
 	}
 	counted := u.rows[u.name]
 	if counted == nil {
-		counted = &row{}
+		counted = &row{underWay: map[string]int{}}
 		u.rows[u.name] = counted
 	}
 	for len(counted.failures) > 0 && now.Sub(counted.failures[0]) >= u.rules.window {
@@ -274,7 +297,7 @@ func (a *Attempts) makeRoom(now time.Time) {
 	}
 	delete(a.secrets, oldest)
 	for name, row := range a.rows {
-		if row.underWay == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
+		if row.allUnderWay() == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
 			delete(a.rows, name)
 		}
 	}
@@ -297,7 +320,9 @@ func (u *user) end(how result, failure *cbr.Error) {
 	now := u.clock.Now()
 	secret, scope, row := u.records(now)
 	secret.underWay--
-	row.underWay--
+	if row.underWay[u.endpoint]--; row.underWay[u.endpoint] <= 0 {
+		delete(row.underWay, u.endpoint)
+	}
 	switch how {
 	case taken:
 		secret.verdict, *scope = verdict{takenAt: now}, verdict{takenAt: now}
@@ -314,7 +339,9 @@ func (u *user) end(how result, failure *cbr.Error) {
 }
 
 func (u *user) refuse(secret *secretRecord, scope *verdict, failure *cbr.Error, now time.Time) {
-	secret.refuse(failure, now, u.rules.rest)
+	if !scope.refused() || !secret.stands() { // else it is known that it is the scope that is refused
+		secret.refuse(failure, now, u.rules.rest)
+	}
 	scope.refuse(failure, now, u.rules.rest)
 }
 
@@ -337,7 +364,7 @@ func (u *user) prepare(refusedBefore, again bool) {
 	case again:
 		scope.retry(now, u.rules.restAnyway)
 		secret.retry(now, u.rules.restAnyway)
-	case refusedBefore && secret.takenAt.IsZero() && !secret.refused():
-		u.refuse(secret, scope, &cbr.Error{Class: cbr.Credentials, Untouched: true, Err: fmt.Errorf("%w: %w", ErrPasswordRefused, errRefusedBefore)}, now)
+	case refusedBefore && scope.takenAt.IsZero() && !scope.refused(): // it may be the fault of this scope alone
+		scope.refuse(&cbr.Error{Class: cbr.Credentials, Untouched: true, Err: fmt.Errorf("%w: %w", ErrPasswordRefused, errRefusedBefore)}, now, u.rules.rest)
 	}
 }

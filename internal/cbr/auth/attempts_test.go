@@ -50,7 +50,7 @@ type underWay struct {
 }
 
 // Whatever is tried by whom, and however it ends, the cloud never counts so many failures that it locks; and who has been taken before
-// never waits longer than the cloud would have locked.
+// never waits for long.
 func TestNothingThatIsTriedLocks(t *testing.T) {
 	for name, c := range map[string]struct {
 		rules *lockRules
@@ -95,7 +95,7 @@ func TestNothingThatIsTriedLocks(t *testing.T) {
 						if rapid.Bool().Draw(rt, "likely") {
 							owner, secret = 0, 0
 						}
-						tried := &user{Attempts: attempts, rules: c.rules, scope: fmt.Sprint(scope),
+						tried := &user{Attempts: attempts, rules: c.rules, endpoint: "one", scope: fmt.Sprint(scope),
 							secret: attempts.digest("s", fmt.Sprint(owner, secret)), name: attempts.digest("n", fmt.Sprint(owner))}
 						if rapid.IntRange(0, 20).Draw(rt, "again") == 0 {
 							tried.prepare(false, true)
@@ -106,7 +106,7 @@ func TestNothingThatIsTriedLocks(t *testing.T) {
 						if began {
 							running = append(running, underWay{tried, secret, scope, owner})
 						}
-						if proven && why != nil && why.wait > c.rules.window {
+						if proven && why != nil && why.wait > max(c.rules.window, c.rules.rest) {
 							rt.Fatalf("what was taken waits for %s", why.wait)
 						}
 					case 3:

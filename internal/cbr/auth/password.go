@@ -110,7 +110,7 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 	if config.Attempts == nil {
 		config.Attempts = NewAttempts(config.Clock)
 	}
-	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(endpoint.Host, login),
+	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(strings.TrimSuffix(endpoint.Host, ":443"), login),
 		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Timeout, config.Transport)}
 	source.user.prepare(config.RefusedBefore, config.Again)
 	return &Password{user: source.user, names: []string{login.user, login.domain}, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn, static: login.secrets,
