@@ -148,7 +148,7 @@ func (r *run) createProjectWith(ctx context.Context, credentials v1alpha1.Creden
 			IAMEndpoint: iamEndpoint,
 			ProjectID:   cbrtest.ProjectID,
 			Credentials: credentials,
-			Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(1), MaxWait: seconds(10)},
+			Batch:       v1alpha1.Batch{MaxSize: r.scenario.batch, Window: seconds(3), MaxWait: seconds(10)},
 			Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
 			Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
 		},
