@@ -27,7 +27,10 @@ test: controlplane binaries ## The tests: units, the real API server, black box,
 	$(FLOW)
 
 .PHONY: check
-check: verify-generated lint test whole contract ## Everything that gates a change: generated files, lint, the tests, whole tables, the contract, the fuzz targets.
+check: test check-more ## Everything that gates a change.
+
+.PHONY: check-more
+check-more: verify-generated lint whole contract ## What gates a change besides make test: generated files, lint, whole tables, the contract, the fuzz targets.
 	$(MAKE) --no-print-directory fuzz FUZZTIME=2s
 
 .PHONY: whole
@@ -36,7 +39,7 @@ whole: controlplane ## Without the race detector: all rows of tables of which ma
 
 .PHONY: unit
 unit: ## The tests that need no API server.
-	go test -race ./internal/backupsync/... ./internal/cbr/... ./hack/...
+	go test -race ./internal/backupsync/... ./internal/batch/... ./internal/cbr/... ./internal/connection/... ./hack/...
 
 .PHONY: contract
 contract: ## The client, the CBR in memory and the signatures against the vendor's Go SDK: see hack/contract.

@@ -28,6 +28,7 @@ import (
 
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/racedetector"
 )
 
 // maxAllocation is what a call may allocate in all, with what is collected again meanwhile, whatever it is answered.
@@ -119,7 +120,7 @@ func expectModest(t *testing.T, name string, operation cbr.Operation, status int
 
 // No answer may take the memory of the process: it would be there again after each start.
 func TestMemoryOfAnyAnswerIsBounded(t *testing.T) {
-	if raceDetector {
+	if racedetector.Enabled {
 		t.Skip("memory is measured without the race detector")
 	}
 	for name := range bombs {

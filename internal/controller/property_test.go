@@ -35,6 +35,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/batch"
+	"backupsync.dev/operator/internal/racedetector"
 )
 
 // move is one step of a script. What it does depends on what is possible when it is its turn.
@@ -352,7 +353,7 @@ func scripts(t *testing.T, count int) {
 	if now := checks.Value.String(); now != checks.DefValue && now != ownChecks {
 		return
 	}
-	if raceDetector {
+	if racedetector.Enabled {
 		count = max(count/5, 1)
 	}
 	ownChecks = strconv.Itoa(count)

@@ -37,6 +37,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/racedetector"
 )
 
 // The steps of directed scripts.
@@ -70,7 +71,7 @@ func leftOut(t *testing.T) bool {
 	const oneOf = 8
 	sum := fnv.New32a()
 	_, _ = io.WriteString(sum, t.Name()) // never fails
-	return raceDetector && strings.Contains(t.Name(), "/") && sum.Sum32()%oneOf != 0
+	return racedetector.Enabled && strings.Contains(t.Name(), "/") && sum.Sum32()%oneOf != 0
 }
 
 // excerpt is the beginning and the end of what has happened.

@@ -16,7 +16,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package controller
+// Package racedetector tells tests whether they run with the race detector, which takes several times as long and memory of its own.
+package racedetector
 
-// raceDetector reports whether the tests run with the race detector, with which worlds take several times as long.
-const raceDetector = true
+// Enabled reports whether the race detector is on.
+const Enabled = true
