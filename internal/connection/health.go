@@ -144,7 +144,7 @@ func (h *Health) SetUnreadable(reason, message string, now time.Time) {
 	h.Reads.OpenUntil, h.Calls.OpenUntil = time.Time{}, time.Time{}
 }
 
-// Status returns what the project's Ready says of the access: "" if nothing is known yet.
+// Status returns what the project's Ready says of the connection: "" if nothing is known yet.
 func (h *Health) Status() Status {
 	switch {
 	case h.Obstacle.Reason != "":

@@ -40,20 +40,20 @@ const (
 func NewReadLimiter() ReadLimiter { return ReadLimiter{limiter: rate.NewLimiter(rate.Inf, 1)} }
 
 // Wait returns when a read may be made.
-func (p ReadLimiter) Wait(ctx context.Context) error { return p.limiter.Wait(ctx) }
+func (l ReadLimiter) Wait(ctx context.Context) error { return l.limiter.Wait(ctx) }
 
 // Observe learns from a call that has ended.
-func (p ReadLimiter) Observe(call cbr.Call) {
+func (l ReadLimiter) Observe(call cbr.Call) {
 	if call.Operation == cbr.OperationImport {
-		return // has a limit of its own: see callWindow
+		return // has a limit of its own: see batch.RateWindow
 	}
-	limit := p.limiter.Limit()
+	limit := l.limiter.Limit()
 	switch {
 	case call.Class == cbr.Throttled && limit == rate.Inf:
-		p.limiter.SetLimit(pacedReads)
+		l.limiter.SetLimit(pacedReads)
 	case call.Class == cbr.Throttled:
-		p.limiter.SetLimit(max(limit/2, fewestReads))
+		l.limiter.SetLimit(max(limit/2, fewestReads))
 	case limit < pacedReads:
-		p.limiter.SetLimit(min(limit+pacedGain, pacedReads))
+		l.limiter.SetLimit(min(limit+pacedGain, pacedReads))
 	}
 }

@@ -58,20 +58,9 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if may, err := p.protocol.mayCall(p, ctx); !may {
 		return err
 	}
-	spec := &p.project.Spec
-	limit := int(max(spec.Limits.SyncCallsPerMinute, 1))
+	limit := int(max(p.project.Spec.Limits.SyncCallsPerMinute, 1))
 	window := p.memory.rateWindow.Merge(&p.memory.inheritedWindow)
-	rules := batch.Rules{
-		Size:     int(max(spec.Batch.MaxSize, 1)),
-		Window:   duration(spec.Batch.Window, defaultBatchWindow),
-		MaxWait:  duration(spec.Batch.MaxWait, defaultMaxWait),
-		Expected: p.nextRelease(),
-		MaxCalls: batch.MaxCallsPerPass,
-		Calls:    min(window.Available(p.now, limit), maxSubmissions-len(p.project.Status.Journal.Submissions)),
-	}
-	if !p.memory.called {
-		rules.MaxCalls = batch.FirstCalls
-	}
+	rules := p.batchRules(window.Available(p.now, limit))
 	p.memory.bisection.Prune(p.pending)
 	p.memory.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
@@ -104,6 +93,23 @@ func (p *pass) planCalls(ctx context.Context) error {
 		p.requeueAt(next)
 	}
 	return nil
+}
+
+// batchRules are the project's, with as many calls as its limit leaves now.
+func (p *pass) batchRules(available int) batch.Rules {
+	spec := &p.project.Spec.Batch
+	rules := batch.Rules{
+		Size:     int(max(spec.MaxSize, 1)),
+		Window:   duration(spec.Window, defaultBatchWindow),
+		MaxWait:  duration(spec.MaxWait, defaultMaxWait),
+		Expected: p.nextRelease(),
+		MaxCalls: batch.MaxCallsPerPass,
+		Calls:    min(available, maxSubmissions-len(p.project.Status.Journal.Submissions)),
+	}
+	if !p.memory.called {
+		rules.MaxCalls = batch.FirstCalls
+	}
+	return rules
 }
 
 // nextRelease returns when the last of the refused calls has settled that are still to be resolved: their members are then sent

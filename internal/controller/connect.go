@@ -18,11 +18,9 @@ package controller
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +31,7 @@ import (
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -139,14 +138,9 @@ type content struct {
 
 // hashWith identifies the content, and what of the spec goes with it, for this process alone.
 func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
-	sum := sha256.New()
-	for _, part := range [][]byte{salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.EndpointOf(spec)), []byte(connection.IAMEndpointOf(spec)),
-		c.credentials.Bytes(), []byte(c.caBundle)} {
-		sum.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
-		sum.Write([]byte{':'})
-		sum.Write(part)
-	}
-	return hex.EncodeToString(sum.Sum(nil))
+	digest := auth.NewDigest(salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.EndpointOf(spec)),
+		[]byte(connection.IAMEndpointOf(spec)), c.credentials.Bytes(), []byte(c.caBundle))
+	return hex.EncodeToString(digest[:])
 }
 
 // resumes ends the messages about what is read again by itself.

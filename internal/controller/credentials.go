@@ -52,9 +52,8 @@ type heldCredential struct {
 	connection.Credential        // nil if there is none
 	hash                  string // of its content
 	contents              *connection.Contents
-	mark                  string // of the contents, in the journal, if they were refused
-	request               string // at the project, when it was made
-	written               time.Time
+	mark                  string    // of the contents, in the journal, if they were refused
+	request               string    // at the project, when it was made
 	checkedAt             time.Time // when its content was read last
 	// askAt is when one that is fetched in the background is asked again for what it has, in any case: it is renewed then, also
 	// while nothing is sent.
@@ -144,7 +143,7 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 			p.requeueAt(p.memory.health.RecheckAt)
 			return nil, false
 		}
-		p.memory.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, written: with.credentials.WrittenAt, request: backupsync.RequestOf(p.project)}, p.now)
+		p.memory.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, request: backupsync.RequestOf(p.project)}, p.now)
 	}
 	held.checkedAt = p.now
 	p.memory.health.CredentialsType = p.project.Spec.Credentials.Type
@@ -278,7 +277,7 @@ func (h *heldCredential) warnAt() time.Time {
 	if h.Renews() {
 		return h.checkedAt
 	}
-	return end.Add(-max(end.Sub(h.written), 0) / lastPart)
+	return end.Add(-max(end.Sub(h.contents.WrittenAt), 0) / lastPart)
 }
 
 // expiresSoon reports whether the credentials end soon. A pass is due when they do, and then, to see whether they were replaced.

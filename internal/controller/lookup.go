@@ -248,7 +248,7 @@ func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
 func (p *pass) markOthers(judge *evidence.Judge) []change {
 	var changes []change
 	for _, backup := range p.pending {
-		if _, handled := p.handled[backup.UID]; handled || !p.eligible(backup) || !p.needsLook(backup) {
+		if !p.eligible(backup) || !p.needsLook(backup) {
 			continue
 		}
 		switch verdict := judge.Verdict(p.questionOf(backup)); {

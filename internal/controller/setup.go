@@ -167,9 +167,9 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // eventHandler maps the events of BackupSyncs to their project, and keeps the counts. It does not use the low
 // priority that controller-runtime gives to the initial list: after a restart those are the backups that have
 // waited longest.
-type eventHandler struct{ tally *stateCounts }
+type eventHandler struct{ counts *stateCounts }
 
-func (r *Reconciler) backupHandler() handler.EventHandler { return eventHandler{tally: r.counts} }
+func (r *Reconciler) backupHandler() handler.EventHandler { return eventHandler{counts: r.counts} }
 
 // Create takes in a BackupSync that is new, or new to this process.
 func (h eventHandler) Create(_ context.Context, e event.CreateEvent, q queue) {
@@ -184,7 +184,7 @@ func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
 // Delete takes in a BackupSync that is gone.
 func (h eventHandler) Delete(_ context.Context, e event.DeleteEvent, q queue) {
 	if backup, ok := e.Object.(*v1alpha1.BackupSync); ok {
-		h.tally.forget(backup)
+		h.counts.forget(backup)
 		enqueue(q, projectKey(backup))
 	}
 }
@@ -197,7 +197,7 @@ func (h eventHandler) observe(object client.Object, q queue) {
 	if !ok {
 		return
 	}
-	if news := h.tally.observe(backup); news {
+	if news := h.counts.observe(backup); news {
 		enqueue(q, projectKey(backup))
 	}
 }

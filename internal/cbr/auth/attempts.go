@@ -18,12 +18,9 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,11 +39,9 @@ type Attempts struct {
 
 	mutex   sync.Mutex
 	ended   chan struct{} // closed, and made again, when an attempt ends
-	secrets map[digest]*secretRecord
-	rows    map[digest]*row
+	secrets map[Digest]*secretRecord
+	rows    map[Digest]*row
 }
-
-type digest [sha256.Size]byte
 
 // maxRemembered bounds how many secrets are remembered. Those that were used last are.
 const maxRemembered = 4096
@@ -57,7 +52,7 @@ func NewAttempts(passive clock.PassiveClock) *Attempts {
 		passive = clock.RealClock{}
 	}
 	return &Attempts{clock: passive, salt: []byte(rand.Text()), ended: make(chan struct{}),
-		secrets: map[digest]*secretRecord{}, rows: map[digest]*row{}}
+		secrets: map[Digest]*secretRecord{}, rows: map[Digest]*row{}}
 }
 
 // secretRecord is what is known of a password of a user, or of a pair of keys.
@@ -140,15 +135,15 @@ var keyRules = lockRules{window: lockTime, most: 5, unproven: 4, parallel: 5, re
 type user struct {
 	*Attempts
 	rules  *lockRules
-	secret digest // what is tried
-	name   digest // whose failures the cloud counts
+	secret Digest // what is tried
+	name   Digest // whose failures the cloud counts
 	// endpoint and scope are what it is tried for: where, and for which cloud project there.
 	endpoint, scope string
 }
 
-// login is the use of a password. Users, and what locks them, are the same at all endpoints of IAM.
+// login is the use of a password at a host. Users, and what locks them, are the same at all endpoints of IAM.
 func (a *Attempts) login(endpoint string, l *login) *user {
-	endpoint = strings.ToLower(endpoint)
+	endpoint = strings.TrimSuffix(strings.ToLower(endpoint), ":443")
 	return &user{Attempts: a, rules: &loginRules, endpoint: endpoint, scope: endpoint + " " + l.project,
 		secret: a.digest("password", l.domain, l.user, l.password), name: a.digest("user", l.domain, l.user)}
 }
@@ -159,14 +154,12 @@ func (a *Attempts) key(access, secret, session, endpoint, project string) *user 
 		secret: a.digest("keys", access, secret, session, endpoint), name: a.digest("key", access)}
 }
 
-func (a *Attempts) digest(parts ...string) (sum digest) {
-	mac := hmac.New(sha256.New, a.salt)
-	for _, part := range parts {
-		mac.Write(strconv.AppendInt(nil, int64(len(part)), 10)) // never fails
-		mac.Write([]byte{':'})
-		mac.Write([]byte(part))
+func (a *Attempts) digest(texts ...string) Digest {
+	parts := make([][]byte, len(texts))
+	for i, text := range texts {
+		parts[i] = []byte(text)
 	}
-	return digest(mac.Sum(nil))
+	return NewDigest(a.salt, parts...)
 }
 
 // pause is why there may be no attempt, and for how long.
@@ -289,7 +282,7 @@ func (a *Attempts) makeRoom(now time.Time) {
 	if len(a.secrets) < maxRemembered {
 		return
 	}
-	var oldest digest
+	var oldest Digest
 	for each, record := range a.secrets {
 		if known := a.secrets[oldest]; record.underWay == 0 && (known == nil || record.usedAt.Before(known.usedAt)) {
 			oldest = each

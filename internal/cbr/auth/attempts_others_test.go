@@ -49,9 +49,9 @@ func TestAPasswordIsRememberedForAllNamesOfIAM(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if began, _ := p.user.try(clock.Now()); began {
+				if began, _ := p.source.user.try(clock.Now()); began {
 					sent++
-					p.user.end(wrong, wrongCredentials())
+					p.source.user.end(wrong, wrongCredentials())
 				}
 			}
 			if sent > 1 {

@@ -44,9 +44,88 @@ func (c *counter) lately(now time.Time, window time.Duration) int {
 
 // underWay is an attempt that has begun.
 type underWay struct {
-	user          *user
-	secret, scope int
-	name          int
+	user                *user
+	secret, scope, name int
+}
+
+// lockModel is a cloud that counts, and those who try. Secret 0 or 1 of each name is right, or none: it may be replaced in the cloud. In
+// scope 0 all are refused.
+type lockModel struct {
+	rt       *rapid.T
+	rules    *lockRules
+	bears    int // failures within the window
+	clock    *clocktesting.FakePassiveClock
+	attempts *Attempts
+	counted  map[int]*counter
+	right    int
+	running  []underWay
+}
+
+func newLockModel(rt *rapid.T, rules *lockRules, bears int) *lockModel {
+	clock := clocktesting.NewFakePassiveClock(attemptsBegin)
+	return &lockModel{rt: rt, rules: rules, bears: bears, clock: clock, attempts: NewAttempts(clock), counted: map[int]*counter{0: {}, 1: {}}}
+}
+
+func (m *lockModel) step() {
+	switch rapid.IntRange(0, 5).Draw(m.rt, "step") {
+	case 0, 1, 2:
+		m.try()
+	case 3:
+		m.finish()
+	case 4:
+		m.right = rapid.IntRange(-1, 1).Draw(m.rt, "right")
+	default:
+		m.clock.SetTime(m.clock.Now().Add(time.Duration(rapid.IntRange(0, 600).Draw(m.rt, "seconds")) * time.Second))
+	}
+}
+
+func (m *lockModel) try() {
+	name, secret := rapid.IntRange(0, 1).Draw(m.rt, "name"), rapid.IntRange(0, 3).Draw(m.rt, "secret")
+	scope := rapid.IntRange(0, 3).Draw(m.rt, "scope")
+	if rapid.Bool().Draw(m.rt, "likely") {
+		name, secret = 0, 0
+	}
+	tried := &user{Attempts: m.attempts, rules: m.rules, endpoint: "one", scope: fmt.Sprint(scope),
+		secret: m.attempts.digest("s", fmt.Sprint(name, secret)), name: m.attempts.digest("n", fmt.Sprint(name))}
+	if rapid.IntRange(0, 20).Draw(m.rt, "again") == 0 {
+		tried.prepare(false, true)
+	}
+	_, verdict, _ := tried.records(m.clock.Now())
+	proven := verdict.stands()
+	began, why := tried.try(m.clock.Now())
+	if began {
+		m.running = append(m.running, underWay{tried, secret, scope, name})
+	}
+	if proven && why != nil && why.wait > max(m.rules.window, m.rules.rest) {
+		m.rt.Fatalf("what was taken waits for %s", why.wait)
+	}
+}
+
+func (m *lockModel) finish() {
+	if len(m.running) == 0 {
+		return
+	}
+	which := rapid.IntRange(0, len(m.running)-1).Draw(m.rt, "which")
+	lost := rapid.IntRange(0, 4).Draw(m.rt, "lost") == 0
+	each := m.running[which]
+	m.running = slices.Delete(m.running, which, which+1)
+	counted, good := m.counted[each.name], each.secret == m.right && each.scope != 0
+	if good {
+		counted.failures = nil
+	} else {
+		counted.failures = append(counted.failures, m.clock.Now())
+	}
+	switch {
+	case lost && m.rules == &loginRules:
+		each.user.end(unclear, nil)
+	case good:
+		each.user.end(taken, nil)
+	default:
+		each.user.end(wrong, &cbr.Error{Class: cbr.Credentials})
+	}
+	if lately := counted.lately(m.clock.Now(), m.rules.window); lately > m.bears {
+		m.rt.Fatalf("%s: the cloud counts %d failures", m.clock.Now().Sub(attemptsBegin), lately)
+	}
 }
 
 // Whatever is tried by whom, and however it ends, the cloud never counts so many failures that it locks; and who has been taken before
@@ -54,70 +133,16 @@ type underWay struct {
 func TestNothingThatIsTriedLocks(t *testing.T) {
 	for name, c := range map[string]struct {
 		rules *lockRules
-		bears int // failures within the window
+		bears int
 	}{
 		"passwords": {&loginRules, 4},
 		"keys":      {&keyRules, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-				clock := clocktesting.NewFakePassiveClock(start)
-				attempts := NewAttempts(clock)
-				cloud := map[int]*counter{0: {}, 1: {}}
-				var running []underWay
-				right := 0 // the secret that is good, -1 for none: it may be replaced in the cloud
-				finish := func(which int, lost bool) {
-					each := running[which]
-					running = slices.Delete(running, which, which+1)
-					counted, good := cloud[each.name], each.secret == right && each.scope != 0
-					if good {
-						counted.failures = nil
-					} else {
-						counted.failures = append(counted.failures, clock.Now())
-					}
-					switch {
-					case lost && c.rules == &loginRules:
-						each.user.end(unclear, nil)
-					case good:
-						each.user.end(taken, nil)
-					default:
-						each.user.end(wrong, &cbr.Error{Class: cbr.Credentials})
-					}
-					if lately := counted.lately(clock.Now(), c.rules.window); lately > c.bears {
-						rt.Fatalf("%s: the cloud counts %d failures", clock.Now().Sub(start), lately)
-					}
-				}
+				model := newLockModel(rt, c.rules, c.bears)
 				for range rapid.IntRange(50, 300).Draw(rt, "steps") {
-					switch rapid.IntRange(0, 5).Draw(rt, "step") {
-					case 0, 1, 2:
-						owner, secret, scope := rapid.IntRange(0, 1).Draw(rt, "name"), rapid.IntRange(0, 3).Draw(rt, "secret"), rapid.IntRange(0, 3).Draw(rt, "scope")
-						if rapid.Bool().Draw(rt, "likely") {
-							owner, secret = 0, 0
-						}
-						tried := &user{Attempts: attempts, rules: c.rules, endpoint: "one", scope: fmt.Sprint(scope),
-							secret: attempts.digest("s", fmt.Sprint(owner, secret)), name: attempts.digest("n", fmt.Sprint(owner))}
-						if rapid.IntRange(0, 20).Draw(rt, "again") == 0 {
-							tried.prepare(false, true)
-						}
-						_, verdict, _ := tried.records(clock.Now())
-						proven := verdict.stands()
-						began, why := tried.try(clock.Now())
-						if began {
-							running = append(running, underWay{tried, secret, scope, owner})
-						}
-						if proven && why != nil && why.wait > max(c.rules.window, c.rules.rest) {
-							rt.Fatalf("what was taken waits for %s", why.wait)
-						}
-					case 3:
-						if len(running) > 0 {
-							finish(rapid.IntRange(0, len(running)-1).Draw(rt, "which"), rapid.IntRange(0, 4).Draw(rt, "lost") == 0)
-						}
-					case 4:
-						right = rapid.IntRange(-1, 1).Draw(rt, "right")
-					default:
-						clock.SetTime(clock.Now().Add(time.Duration(rapid.IntRange(0, 600).Draw(rt, "seconds")) * time.Second))
-					}
+					model.step()
 				}
 			})
 		})
@@ -126,7 +151,7 @@ func TestNothingThatIsTriedLocks(t *testing.T) {
 
 // Many contents come and go: what is remembered is bounded, and of what was used last nothing is lost.
 func TestWhatIsRememberedOfAttemptsIsBounded(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	clock := clocktesting.NewFakePassiveClock(attemptsBegin)
 	attempts := NewAttempts(clock)
 	for i := range 3 * maxRemembered {
 		clock.SetTime(clock.Now().Add(10 * time.Minute))
@@ -146,7 +171,7 @@ func TestWhatIsRememberedOfAttemptsIsBounded(t *testing.T) {
 
 // A project that cannot use a password, as it is another account's, does not keep others from it that can.
 func TestAProjectThatIsToBlameHoldsUpNoOther(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	clock := clocktesting.NewFakePassiveClock(attemptsBegin)
 	attempts := NewAttempts(clock)
 	of := func(project string) *user {
 		return attempts.login("iam", &login{domain: "d", user: "u", password: "p", project: project})

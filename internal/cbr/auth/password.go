@@ -80,8 +80,7 @@ func (PasswordConfig) Format(state fmt.State, _ rune) {
 // that IAM has refused: that locks the account. It is safe for concurrent use.
 type Password struct {
 	*renewer // and nothing else but pointers: formatting does not follow it
-	user     *user
-	names    []string
+	source   *tokenSource
 }
 
 // NewPassword makes a Password. It returns an error that says what is wrong with the configuration, and repeats nothing of it.
@@ -110,18 +109,18 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 	if config.Attempts == nil {
 		config.Attempts = NewAttempts(config.Clock)
 	}
-	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(strings.TrimSuffix(endpoint.Host, ":443"), login),
+	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(endpoint.Host, login),
 		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Timeout, config.Transport)}
 	source.user.prepare(config.RefusedBefore, config.Again)
-	return &Password{user: source.user, names: []string{login.user, login.domain}, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn, static: login.secrets,
-		clock: config.Clock, changed: config.Changed})}, nil
+	return &Password{source: source, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn,
+		static: login.secrets, clock: config.Clock, changed: config.Changed})}, nil
 }
 
 // Names returns the names of the user and of the account, which IAM and CBR may repeat.
-func (p *Password) Names() []string { return p.names }
+func (p *Password) Names() []string { return p.source.login.names() }
 
 // WasRefused reports whether IAM has refused the password for this project, and not taken it since.
-func (p *Password) WasRefused() bool { return p.user.wasRefused() }
+func (p *Password) WasRefused() bool { return p.source.user.wasRefused() }
 
 // Format keeps the password and the token out of logs and messages, whatever the verb.
 func (*Password) Format(state fmt.State, _ rune) {
@@ -191,6 +190,8 @@ func plainText(content []byte) (string, error) {
 
 func (l *login) secrets() []string { return []string{l.password} }
 
+func (l *login) names() []string { return []string{l.user, l.domain} }
+
 // body is the request for a token.
 func (l *login) body() []byte {
 	type named struct {
@@ -242,32 +243,31 @@ func (s *tokenSource) fetchInTurn(ctx context.Context) (fetched, *setback) {
 	case err != nil:
 		return fetched{}, &setback{pace: transientPace, Error: &cbr.Error{Operation: OperationCreateToken, Class: cbr.Transient, Untouched: true, Err: err}}
 	case why != nil:
-		failure := *why.Error
-		failure.RetryAfter = why.wait
-		return fetched{}, &setback{pace: refusedPace, paused: true, Error: &failure}
+		return fetched{}, why.setback()
 	}
 	got, failed := s.fetch(ctx)
-	s.user.end(resultOf(failed))
+	if failed == nil {
+		s.user.end(taken, nil)
+	} else {
+		s.user.end(failed.how, failed.Error)
+	}
 	return got, failed
 }
 
-// resultOf tells what a fetch has shown of the password.
-func resultOf(failed *setback) (result, *cbr.Error) {
-	switch {
-	case failed == nil:
-		return taken, nil
-	case failed.pace == refusedPace:
-		return wrong, failed.Error
-	case failed.unclear:
-		return unclear, failed.Error
-	default:
-		return neither, failed.Error
+// setback is a fetch that is not made.
+func (p *pause) setback() *setback {
+	failure := *p.Error
+	failure.RetryAfter = p.wait
+	paused := &setback{pace: refusedPace, paused: true, Error: &failure}
+	if failure.Class == cbr.Credentials {
+		paused.how = wrong
 	}
+	return paused
 }
 
 func (s *tokenSource) fetch(ctx context.Context) (got fetched, failed *setback) {
 	began := s.clock.Now()
-	x := exchange{s.service, s.secrets, []string{s.login.user, s.login.domain}}
+	x := exchange{s.service, s.secrets, s.login.names()}
 	failed = x.post(ctx, s.login.body(), "", http.StatusCreated, func(x exchange, response *http.Response) (failed *setback) {
 		got, failed = x.token(response, began)
 		return failed
@@ -343,11 +343,11 @@ func (l *login) judge(failed *setback) {
 	status, code := failed.StatusCode, failed.Code
 	switch {
 	case code == codeLocked, failed.Class == cbr.Credentials && strings.Contains(strings.ToLower(failed.Message), "locked"):
-		failed.Class, failed.pace, failed.Err = cbr.Credentials, refusedPace, ErrAccountLocked
+		failed.Class, failed.pace, failed.how, failed.Err = cbr.Credentials, refusedPace, wrong, ErrAccountLocked
 	case failed.Class == cbr.Credentials, status/100 == 4 && status != http.StatusForbidden && slices.Contains(loginCodes, code):
-		failed.Class, failed.pace, failed.Err = cbr.Credentials, refusedPace, ErrPasswordRefused
+		failed.Class, failed.pace, failed.how, failed.Err = cbr.Credentials, refusedPace, wrong, ErrPasswordRefused
 	case failed.sent && status/100 != 2 && (failed.Class == cbr.Transient || failed.Class == cbr.Foreign):
-		failed.unclear = true
+		failed.how = unclear
 		if failed.pace == transientPace {
 			failed.pace = lostPace
 		}

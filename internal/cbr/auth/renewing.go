@@ -101,10 +101,10 @@ type fetched struct {
 type setback struct {
 	*cbr.Error
 	pace pace
-	// sent says that the request went out, unclear that the password in it may have been refused, and nobody knows.
-	sent, unclear bool
-	// paused says that nothing was asked.
-	paused bool
+	// how is what it shows of what was sent.
+	how result
+	// sent says that the request went out, paused that nothing was asked.
+	sent, paused bool
 }
 
 // steep is how many failures more one counts for whose answer may have been lost: one quick retry is worth its while, more are not.
@@ -289,9 +289,9 @@ func (r *renewer) drop() {
 // retryAfter takes note of a failure, the n-th in a row, and of when to fetch again; the mutex is held.
 func (r *renewer) retryAfter(failed *setback, n int) {
 	if !failed.paused || r.failed == nil || failed.Class == cbr.Credentials {
-		r.failed, r.refused = failed.Error, failed.pace == refusedPace && failed.Class == cbr.Credentials
+		r.failed, r.refused = failed.Error, failed.how == wrong
 	}
-	if failed.unclear && n > 1 {
+	if failed.how == unclear && n > 1 {
 		n += steep
 	}
 	r.due = r.clock.Now().Add(max(failed.pace.after(n, r.random()), failed.RetryAfter))
