@@ -128,8 +128,8 @@ type Journal struct {
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
 	// refusedSecret is a mark of the password or access key that was refused, so that another process does not try it again as it is:
-	// a few failures lock an account or a key. It is the beginning of a slow hash, with its salt. It is absent if what the Secret holds
-	// was taken, or not tried yet.
+	// a few failures lock an account or a key. It is the type of credentials, a salt, and the beginning of a slow hash. It is absent if what
+	// the Secret holds was taken, or not tried yet.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

@@ -39,6 +39,9 @@ type Credential interface {
 	Expiry() time.Time
 	// Renews reports whether it is renewed without anybody's help. It is an auth.Renewing then.
 	Renews() bool
+	// Retry has what was refused, or could not be fetched, tried once more as far as that locks nothing: a person asks for it.
+	// What can be used meanwhile stays in use.
+	Retry()
 }
 
 // Problem is what is wrong with credentials: a sentence for a condition.
@@ -60,6 +63,7 @@ func (p *Problem) Unwrap() error { return p.cause }
 // Contents are what the parts of credentials are read from: the keys of a Secret that are used, and nothing else of it.
 type Contents struct {
 	name  string // of the Secret
+	kind  v1alpha1.CredentialsType
 	parts []part
 	// WrittenAt is when the Secret was last written, as far as is known.
 	WrittenAt time.Time
@@ -124,7 +128,7 @@ func (p partOf) keyIn(credentials *v1alpha1.Credentials) string {
 
 // Read takes the parts of the credentials out of a Secret, which may be of any type. An error says, as a sentence, which are missing.
 func Read(credentials *v1alpha1.Credentials, secret *corev1.Secret) (*Contents, error) {
-	contents := &Contents{name: secret.Name, WrittenAt: writtenAt(secret)}
+	contents := &Contents{name: secret.Name, kind: credentials.Type, WrittenAt: writtenAt(secret)}
 	for _, each := range partsOf[credentials.Type] {
 		key := each.keyIn(credentials)
 		value, found := secret.Data[key]

@@ -41,14 +41,19 @@ func (c *Contents) NewMark() string {
 
 // Fits reports whether a mark is one of these contents, as far as it tells.
 func (c *Contents) Fits(mark string) bool {
-	salt, _, found := strings.Cut(mark, "-")
-	return found && len(salt) <= 2*markSaltBytes && c.markWith(salt) == mark
+	salt, _, found := strings.Cut(strings.TrimPrefix(mark, c.markKind()), "-")
+	return found && c.Concerns(mark) && len(salt) <= 2*markSaltBytes && c.markWith(salt) == mark
 }
+
+// Concerns reports whether a mark is one of the same type of credentials: what becomes of these tells nothing of others.
+func (c *Contents) Concerns(mark string) bool { return strings.HasPrefix(mark, c.markKind()) }
+
+func (c *Contents) markKind() string { return string(c.kind) + "-" }
 
 func (c *Contents) markWith(salt string) string {
 	sum, err := pbkdf2.Key(sha256.New, string(c.Bytes()), []byte(salt), markIterations, sha256.Size)
 	if err != nil { // where only approved lengths of salts are: without a mark the next process tries once
 		return ""
 	}
-	return salt + "-" + hex.EncodeToString(sum[:markBytes])
+	return c.markKind() + salt + "-" + hex.EncodeToString(sum[:markBytes])
 }

@@ -50,7 +50,12 @@ func TestAMarkFitsItsContentsAlone(t *testing.T) {
 	if fitting > 1 {
 		t.Errorf("the mark fits %d other contents of 3", fitting)
 	}
-	for _, text := range []string{"", "-", "x", "1234", mark + "0", mark[:len(mark)-1], "-" + mark} {
+	key, err := Read(&v1alpha1.Credentials{Type: v1alpha1.CredentialsAccessKey, SecretRef: v1alpha1.SecretReference{Keys: v1alpha1.SecretKeys{SecretKey: v1alpha1.TokenKey}}},
+		&corev1.Secret{Data: map[string][]byte{v1alpha1.AccessKeyKey: []byte("one"), v1alpha1.TokenKey: []byte("one")}})
+	if err != nil || key.Concerns(mark) || !key.Concerns(key.NewMark()) || !of("one", "1").Concerns(mark) || of("one", "1").Concerns("") {
+		t.Errorf("a mark tells not of which type of credentials it is: %v", err)
+	}
+	for _, text := range []string{"", "-", "x", "1234", "Token", "Token-", "Token--", mark + "0", mark[:len(mark)-1], "-" + mark} {
 		if of("one", "1").Fits(text) {
 			t.Errorf("%q is taken for a mark", text)
 		}

@@ -136,7 +136,8 @@ func (m *memory) renews(kind connection.RequestKind, err error) bool {
 func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
 	held := &p.memory.credential
 	again := p.asksForAnotherTry()
-	if held.Credential == nil || held.hash != with.hash || again {
+	switch {
+	case held.Credential == nil || held.hash != with.hash:
 		made, err := p.newCredential(with, transport, again)
 		if err != nil {
 			p.lacks(err.Error())
@@ -144,15 +145,18 @@ func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connect
 			return nil, false
 		}
 		p.memory.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, request: backupsync.RequestOf(p.project)}, p.now)
+	case again:
+		held.Retry()
+		held.request = backupsync.RequestOf(p.project)
 	}
 	held.checkedAt = p.now
 	p.memory.health.CredentialsType = p.project.Spec.Credentials.Type
+	if !held.retryHelps() { // what is asked for from now on is asked for in spite of what is told
+		held.request = backupsync.RequestOf(p.project)
+	}
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
 		held.askAt = state.RetryAt
-		if state.Ready || state.Err == nil { // what is asked for from now on is asked for in spite of what is told
-			held.request = backupsync.RequestOf(p.project)
-		}
 		return held.Credential, p.fetched(state)
 	}
 	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
@@ -184,14 +188,17 @@ func (p *pass) asksForAnotherTry() bool {
 	if held.Credential == nil { // the first time that this process makes them
 		return request != "" && request != p.project.Status.LastHandledRequest
 	}
-	if request == held.request {
-		return false
-	}
-	if renewing, is := held.Credential.(auth.Renewing); is {
+	return request != held.request && held.retryHelps()
+}
+
+// retryHelps reports whether it makes a difference that a person asks for another try: the credentials were refused, or there are none
+// to be used after a fetch that failed.
+func (h *heldCredential) retryHelps() bool {
+	if renewing, is := h.Credential.(auth.Renewing); is {
 		state := renewing.State()
-		return !state.Ready && state.Err != nil
+		return state.Err != nil && (!state.Ready || h.wasRefused())
 	}
-	return held.wasRefused()
+	return h.wasRefused()
 }
 
 func (p *pass) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
@@ -221,8 +228,10 @@ func (p *pass) refusedSecret(before string) string {
 			}
 		}
 		return held.mark
+	case held.contents != nil && held.contents.Concerns(before):
+		return "" // others of the type were taken, or will tell
 	default:
-		return ""
+		return before // of another type, which may be in use again
 	}
 }
 
@@ -331,8 +340,8 @@ func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.
 	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
 		project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
 	if held.Renews() {
-		message = fmt.Sprintf("IAM does not renew the token: it refuses the name or the password in Secret %s, or has locked the account. Imports stop when the token ends, at %s: correct the Secret before.",
-			project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
+		message = fmt.Sprintf("IAM does not renew the token: it refuses the name or the password in Secret %s, or has locked the account. Imports stop when the token ends, at %s: correct the Secret before, or, if it is right, annotate the project with %s to have it tried once more.",
+			project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339), v1alpha1.RequestedAtAnnotation)
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonExpiresSoon, Message: backupsync.CleanMessage(message), ObservedGeneration: project.Generation, LastTransitionTime: now})

@@ -132,6 +132,52 @@ func TestAnOldRequestDoesNotSendARefusedPasswordAgain(t *testing.T) {
 	})
 }
 
+// The account was locked when the token was to be renewed, and the token is valid for hours: a request has the password tried once more
+// meanwhile, and nothing stands still.
+func TestARequestHasARefusedRenewalTriedAgain(t *testing.T) {
+	withCredentials(t, v1alpha1.CredentialsPassword, nil, 1, func(c *tenant) {
+		c.imports(time.Minute)
+		right := goodContents[v1alpha1.CredentialsPassword][v1alpha1.PasswordKey]
+		c.iam.SetPassword("an0ther-password")
+		c.goOn(21 * time.Hour)
+		before := c.asked()
+		if warning := c.warning(); warning == nil || !strings.Contains(warning.Message, v1alpha1.RequestedAtAnnotation) {
+			c.t.Errorf("the warning tells not how to have the password tried once more: %v", warning)
+		}
+		c.declare("early", "early", "vm-1")
+		c.goOn(time.Minute)
+		c.want("times that the refused password was sent by itself", c.asked()-before, 0, 0)
+		c.iam.SetPassword(right)
+		c.request(kindProject, firstProject)
+		c.goOn(10 * time.Minute)
+		c.want("attempts after the request", c.asked()-before, 1, 1)
+		if warning := c.warning(); warning != nil {
+			c.t.Errorf("still: %s", warning.Message)
+		}
+		c.goOn(4 * time.Hour)
+		c.declare("late", "late", "vm-1")
+		c.imports(time.Hour)
+	})
+}
+
+// Another type is used for a while, whose credentials are good, and the process is another one then: what it does not know it does not send.
+func TestARefusedPasswordIsRememberedWhileAnotherTypeIsUsed(t *testing.T) {
+	withCredentials(t, v1alpha1.CredentialsPassword, withWrongPassword, 3, func(c *tenant) {
+		c.goOn(15 * time.Second)
+		for key, value := range goodContents[v1alpha1.CredentialsAccessKey] {
+			c.editPart(key, value)
+		}
+		c.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Credentials.Type = v1alpha1.CredentialsAccessKey })
+		c.imports(5 * time.Minute)
+		c.restart(0)
+		c.goOn(15 * time.Second)
+		c.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Credentials.Type = v1alpha1.CredentialsPassword })
+		c.declare("late", "late", "vm-1")
+		c.goOn(5 * time.Minute)
+		c.want("times that the wrong password was sent", c.wrongSent(), 1, 1)
+	})
+}
+
 // IAM refuses the password each time, and the answer is lost on the way, or a proxy answers in its place.
 func TestAWrongPasswordWhoseRefusalIsLost(t *testing.T) {
 	withCredentials(t, v1alpha1.CredentialsPassword, withWrongPassword, 0, func(c *tenant) {

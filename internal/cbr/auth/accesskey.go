@@ -173,17 +173,32 @@ func (k *AccessKey) sign(request *http.Request, body []byte) error {
 // Ended implements cbr.Judged. A clock that is off (0303) is not the key's fault.
 func (k *AccessKey) Ended(failure *cbr.Error) {
 	switch {
-	case failure == nil || failure.StatusCode == http.StatusOK:
+	case failure == nil || failure.StatusCode == http.StatusOK && failure.Class != cbr.Foreign:
 		k.end(taken, nil)
 	case failure.Class == cbr.Credentials && failure.StatusCode != 0 && !failure.BlamesClock():
 		k.end(wrong, failure)
+	case hidesRefusal(failure):
+		k.end(unclear, nil)
 	default:
 		k.end(neither, nil)
 	}
 }
 
+// hidesRefusal reports whether the cloud may have refused the signature although nobody says so: no answer has arrived, or one that
+// something on the way has made.
+func hidesRefusal(failure *cbr.Error) bool {
+	return failure.StatusCode == 0 && !failure.Untouched || failure.Class == cbr.Foreign || failure.Class == cbr.Transient && failure.StatusCode != 0 && failure.Code == ""
+}
+
 // WasRefused reports whether the key was refused for this project, and not taken since.
 func (k *AccessKey) WasRefused() bool { return k.user != nil && k.user.wasRefused() }
+
+// Retry has a key that was refused tried once more, as soon as that does not lock it.
+func (k *AccessKey) Retry() {
+	if k.user != nil {
+		k.user.prepare(false, true)
+	}
+}
 
 // Secrets returns the keys, the access key ID among them: whoever knows it can have the key locked.
 func (k *AccessKey) Secrets() []string {

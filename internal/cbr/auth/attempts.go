@@ -324,7 +324,10 @@ func (u *user) end(how result, failure *cbr.Error) {
 		u.refuse(secret, scope, failure, now)
 		row.failures = append(row.failures, now)
 	case unclear:
-		row.failures = append(row.failures, now)
+		// An endpoint of keys that does not answer must not hold up the same key elsewhere, if that is known to be right.
+		if !u.rules.standing || !u.proven(secret, scope) {
+			row.failures = append(row.failures, now)
+		}
 	case neither:
 	}
 	close(u.ended)

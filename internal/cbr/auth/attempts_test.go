@@ -116,7 +116,7 @@ func (m *lockModel) finish() {
 		counted.failures = append(counted.failures, m.clock.Now())
 	}
 	switch {
-	case lost && m.rules == &loginRules:
+	case lost && !(m.rules.standing && each.proven()): // of a key that was right before, what is lost is not counted
 		each.user.end(unclear, nil)
 	case good:
 		each.user.end(taken, nil)
@@ -126,6 +126,11 @@ func (m *lockModel) finish() {
 	if lately := counted.lately(m.clock.Now(), m.rules.window); lately > m.bears {
 		m.rt.Fatalf("%s: the cloud counts %d failures", m.clock.Now().Sub(attemptsBegin), lately)
 	}
+}
+
+func (u underWay) proven() bool {
+	secret, scope, _ := u.user.records(u.user.clock.Now())
+	return u.user.proven(secret, scope)
 }
 
 // Whatever is tried by whom, and however it ends, the cloud never counts so many failures that it locks; and who has been taken before

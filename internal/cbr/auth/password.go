@@ -122,6 +122,12 @@ func (p *Password) Names() []string { return p.source.login.names() }
 // WasRefused reports whether IAM has refused the password for this project, and not taken it since.
 func (p *Password) WasRefused() bool { return p.source.user.wasRefused() }
 
+// Retry has a password that IAM has refused sent once more. What is there stays in use.
+func (p *Password) Retry() {
+	p.source.user.prepare(false, true)
+	p.renewer.Retry()
+}
+
 // Format keeps the password and the token out of logs and messages, whatever the verb.
 func (*Password) Format(state fmt.State, _ rune) {
 	_, _ = io.WriteString(state, "[password]") // into a buffer of fmt

@@ -247,6 +247,15 @@ func (r *renewer) Secrets() []string {
 // Close ends a fetch under way, and lets none begin any more. What is there can still be used.
 func (r *renewer) Close() { r.cancel() }
 
+// Retry has what could not be fetched asked for at once. What is there stays in use.
+func (r *renewer) Retry() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if !r.fetching {
+		r.failures, r.refusals, r.refused, r.due = 0, 0, false, r.clock.Now()
+	}
+}
+
 // begin starts a fetch if one is due; the mutex is held.
 func (r *renewer) begin(now time.Time) {
 	if r.fetching || now.Before(r.due) || r.context.Err() != nil {

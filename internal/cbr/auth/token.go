@@ -95,6 +95,9 @@ func (t Token) Expiry() time.Time { return t.expires }
 // Renews reports that a token does not renew itself.
 func (Token) Renews() bool { return false }
 
+// Retry does nothing: a token that was refused locks nothing, and is tried again anyway.
+func (Token) Retry() {}
+
 // String keeps the token out of logs and messages.
 func (t Token) String() string { return "[token]" }
 
