@@ -49,20 +49,41 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 	return value.Duration
 }
 
+// planner is the step plan: it finds what is to be sent, and when.
+type planner struct {
+	step
+	*reader
+	*observer
+	*writer
+	*planMemory
+	*callMemory
+	*claimMemory
+	plan plan
+}
+
+// plan is what is to be sent, as far as is known.
+type plan struct {
+	batch.Schedule
+	// duplicates are the changes to BackupSyncs that others of the same backup are sent for, which are written with the report.
+	duplicates []change
+	// proven is when the look at CBR began by which the plan is believed, zero without one.
+	proven time.Time
+}
+
 // planCalls finds out what may be sent and cuts it into calls.
-func (p *pass) planCalls(ctx context.Context) error {
+func (p *planner) planCalls(ctx context.Context) (plan, error) {
 	present := p.noteQueueTimes()
 	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
-		return nil
+		return p.plan, nil
 	}
 	if may, err := p.protocol.mayCall(p, ctx); !may {
-		return err
+		return p.plan, err
 	}
 	limit := int(max(p.project.Spec.Limits.SyncCallsPerMinute, 1))
-	window := p.memory.rateWindow.Merge(&p.memory.inheritedWindow)
+	window := p.rateWindow.Merge(&p.inheritedWindow)
 	rules := p.batchRules(window.Available(p.now, limit))
-	p.memory.bisection.Prune(p.pending)
-	p.memory.evidence.pruneWaits(p.pending, p.rest)
+	p.bisection.Prune(p.pending)
+	p.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
 	defer func() {
 		p.log.V(1).Info("Planned calls", "calls", len(p.plan.Calls), "eligible", len(eligible), "callsAllowed", rules.Calls,
@@ -71,32 +92,32 @@ func (p *pass) planCalls(ctx context.Context) error {
 	if due := p.batchDue(eligible, rules); due.After(p.now) {
 		p.plan.RequeueAt = due
 		p.requeueAt(due)
-		return nil
+		return p.plan, nil
 	}
 	candidates, truncated, err := p.candidates(ctx, eligible, rules.Size*rules.MaxCalls)
 	if err != nil {
-		return err
+		return p.plan, err
 	}
-	free, groups := p.memory.bisection.Split(candidates, p.underWay(), rules.Size)
-	if len(p.memory.bisection.Released) > 0 { // they are candidates of the next pass
+	free, groups := p.bisection.Split(candidates, p.underWay(), rules.Size)
+	if len(p.bisection.Released) > 0 { // they are candidates of the next pass
 		p.requeueNow()
 	}
-	rules.Reserved = p.memory.bisection.Share(len(groups), min(rules.Calls, rules.MaxCalls))
-	p.plan = batch.Cut(free, rules, p.now).WithGroups(groups, rules)
+	rules.Reserved = p.bisection.Share(len(groups), min(rules.Calls, rules.MaxCalls))
+	p.plan.Schedule = batch.Cut(free, rules, p.now).WithGroups(groups, rules)
 	if !p.plan.RequeueAt.IsZero() {
 		p.requeueAt(p.plan.RequeueAt)
 	}
 	if truncated && !p.plan.More {
-		p.plan = p.plan.LeaveRest(rules)
+		p.plan.Schedule = p.plan.LeaveRest(rules)
 	}
 	if next := window.NextAfter(p.now, limit, len(p.plan.Calls)); p.plan.RateLimited && next.After(p.now) {
 		p.requeueAt(next)
 	}
-	return nil
+	return p.plan, nil
 }
 
 // batchRules are the project's, with as many calls as its limit leaves now.
-func (p *pass) batchRules(available int) batch.Rules {
+func (p *planner) batchRules(available int) batch.Rules {
 	spec := &p.project.Spec.Batch
 	rules := batch.Rules{
 		Size:     int(max(spec.MaxSize, 1)),
@@ -106,7 +127,7 @@ func (p *pass) batchRules(available int) batch.Rules {
 		MaxCalls: batch.MaxCallsPerPass,
 		Calls:    min(available, maxSubmissions-len(p.project.Status.Journal.Submissions)),
 	}
-	if !p.memory.called {
+	if !p.called {
 		rules.MaxCalls = batch.FirstCalls
 	}
 	return rules
@@ -114,10 +135,10 @@ func (p *pass) batchRules(available int) batch.Rules {
 
 // nextRelease returns when the last of the refused calls has settled that are still to be resolved: their members are then sent
 // again, and one call serves those of several. It is zero if there is none.
-func (p *pass) nextRelease() (last time.Time) {
+func (p *planner) nextRelease() (last time.Time) {
 	for _, submission := range p.project.Status.Journal.Submissions {
-		_, refused := p.memory.refusals[submission.ID]
-		if at := p.memory.settles[submission.ID]; refused && at.After(p.now) && at.After(last) {
+		_, refused := p.refusals[submission.ID]
+		if at := p.settledAt[submission.ID]; refused && at.After(p.now) && at.After(last) {
 			last = at
 		}
 	}
@@ -126,10 +147,10 @@ func (p *pass) nextRelease() (last time.Time) {
 
 // underWay returns the backups in recorded calls of which is known soon what became of them. For the others, of which a look has
 // left that open, nobody waits.
-func (p *pass) underWay() map[string]struct{} {
+func (p *planner) underWay() map[string]struct{} {
 	ids := make(map[string]struct{}, len(p.recorded))
 	for _, submission := range p.project.Status.Journal.Submissions {
-		if !p.memory.lookUpFrom[submission.ID].IsZero() {
+		if !p.lookUpFrom[submission.ID].IsZero() {
 			continue
 		}
 		for _, item := range submission.Items {
@@ -141,23 +162,23 @@ func (p *pass) underWay() map[string]struct{} {
 
 // noteQueueTimes returns the pending backups and the rest with the times at which they arrived, and forgets those that are neither
 // any more.
-func (p *pass) noteQueueTimes() []batch.Candidate {
+func (p *planner) noteQueueTimes() []batch.Candidate {
 	present := make([]batch.Candidate, 0, len(p.pending)+len(p.rest))
-	p.memory.queueTimes.BeginPass()
+	p.queueTimes.BeginPass()
 	for _, backup := range slices.Concat(p.pending, p.rest) {
-		at := p.memory.queueTimes.QueuedAt(backup, p.now)
-		if _, released := p.memory.bisection.Released[cbr.Fold(backup.Spec.BackupID)]; released {
-			at = p.memory.queueTimes.Requeue(backup, p.now)
+		at := p.queueTimes.QueuedAt(backup, p.now)
+		if _, released := p.bisection.Released[cbr.Fold(backup.Spec.BackupID)]; released {
+			at = p.queueTimes.Requeue(backup, p.now)
 		}
 		present = append(present, batch.Candidate{BackupSync: backup, QueuedAt: at})
 	}
-	p.memory.queueTimes.Prune(len(present))
-	clear(p.memory.bisection.Released)
+	p.queueTimes.Prune(len(present))
+	clear(p.bisection.Released)
 	return present
 }
 
 // eligibleBackups leaves of the backups those that may be sent as far as each alone is concerned, in no order.
-func (p *pass) eligibleBackups(present []batch.Candidate) []batch.Candidate {
+func (p *planner) eligibleBackups(present []batch.Candidate) []batch.Candidate {
 	var held [lastHold + 1]int
 	eligible := slices.DeleteFunc(present, func(each batch.Candidate) bool {
 		why, until := p.holds(each.BackupSync)
@@ -172,15 +193,15 @@ func (p *pass) eligibleBackups(present []batch.Candidate) []batch.Candidate {
 
 // batchDue returns when a call is due, if what is there is too little for a full one: until then nobody needs to know
 // which of the backups have duplicates. It is zero if there is more to consider.
-func (p *pass) batchDue(eligible []batch.Candidate, rules batch.Rules) time.Time {
-	if len(eligible) == 0 || len(eligible) >= rules.Size || p.memory.bisection.Active() {
+func (p *planner) batchDue(eligible []batch.Candidate, rules batch.Rules) time.Time {
+	if len(eligible) == 0 || len(eligible) >= rules.Size || p.bisection.Active() {
 		return time.Time{}
 	}
 	return batch.DueTime(eligible, rules)
 }
 
 // candidates returns the oldest of the backups that no other BackupSync owns, in order, and whether there are more than the limit.
-func (p *pass) candidates(ctx context.Context, eligible []batch.Candidate, limit int) ([]batch.Candidate, bool, error) {
+func (p *planner) candidates(ctx context.Context, eligible []batch.Candidate, limit int) ([]batch.Candidate, bool, error) {
 	var found []batch.Candidate
 	for next := range p.inOrder(eligible) {
 		owner, err := p.ownerOf(ctx, next.BackupSync)
@@ -203,10 +224,10 @@ func (p *pass) candidates(ctx context.Context, eligible []batch.Candidate, limit
 }
 
 // inOrder goes through backups by age, those last whose calls have failed. It takes the slice for itself.
-func (p *pass) inOrder(backups []batch.Candidate) iter.Seq[batch.Candidate] {
+func (p *planner) inOrder(backups []batch.Candidate) iter.Seq[batch.Candidate] {
 	var frail []batch.Candidate
 	sound := slices.DeleteFunc(backups, func(each batch.Candidate) bool {
-		failed := p.memory.bisection.Failing(each.Spec.BackupID)
+		failed := p.bisection.Failing(each.Spec.BackupID)
 		if failed {
 			frail = append(frail, each)
 		}
@@ -238,11 +259,11 @@ const (
 )
 
 // holds returns why a backup may not be sent as far as it alone is concerned, and until when if that is known.
-func (p *pass) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time) {
+func (p *planner) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time) {
 	id := cbr.Fold(backup.Spec.BackupID)
 	_, handled := p.handled[backup.UID]
 	_, recorded := p.recorded[id]
-	wait, retry := p.memory.evidence.waits[id], backup.Status.NextAttemptTime
+	wait, retry := p.evidence.waits[id], backup.Status.NextAttemptTime
 	switch {
 	case !wantsCall(backup) || !backup.DeletionTimestamp.IsZero() || handled:
 		return heldEnded, until
@@ -250,7 +271,7 @@ func (p *pass) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time) {
 		return heldSuspended, until
 	case recorded:
 		return heldInCall, until
-	case p.memory.bisection.Parked(id):
+	case p.bisection.Parked(id):
 		return heldByBisection, until
 	case wait.until.After(p.now) && !wait.overriddenBy(backup):
 		return heldByCBR, wait.until
@@ -262,7 +283,7 @@ func (p *pass) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time) {
 }
 
 // eligible reports whether a backup may be sent as far as it alone is concerned.
-func (p *pass) eligible(backup *v1alpha1.BackupSync) bool {
+func (p *planner) eligible(backup *v1alpha1.BackupSync) bool {
 	why, _ := p.holds(backup)
 	return why == notHeld
 }
@@ -274,7 +295,7 @@ func wantsCall(backup *v1alpha1.BackupSync) bool {
 }
 
 // ownerOf returns which of the BackupSyncs that declare a backup may have it: usually itself.
-func (p *pass) ownerOf(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+func (p *planner) ownerOf(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
 	duplicates, err := p.syncsForBackup(ctx, backup.Spec.BackupID)
 	switch {
 	case err != nil:
@@ -288,7 +309,7 @@ func (p *pass) ownerOf(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alp
 
 // expectGone returns an error if a BackupSync that syncsForBackup has not found is in the cache: the index would show no others either,
 // and what they own would be submitted again.
-func (p *pass) expectGone(ctx context.Context, backup *v1alpha1.BackupSync) error {
+func (p *planner) expectGone(ctx context.Context, backup *v1alpha1.BackupSync) error {
 	found := &v1alpha1.BackupSync{}
 	err := p.client.Get(ctx, client.ObjectKeyFromObject(backup), found, uncopied)
 	switch {
@@ -305,16 +326,16 @@ func (p *pass) expectGone(ctx context.Context, backup *v1alpha1.BackupSync) erro
 }
 
 // duplicate notes that another BackupSync owns the backup.
-func (p *pass) duplicate(backup, owner *v1alpha1.BackupSync) {
+func (p *planner) duplicate(backup, owner *v1alpha1.BackupSync) {
 	given := p.circumstances(backup)
 	given.Owner = owner.Name
 	if next := backupsync.Waiting(backup, given, metav1.NewTime(p.now)); next != nil {
-		p.changes = append(p.changes, to(backup, next))
+		p.plan.duplicates = append(p.plan.duplicates, to(backup, next))
 	}
 	p.handle(backup)
 }
 
 // handle notes that the pass has dealt with a backup's status.
-func (p *pass) handle(backup *v1alpha1.BackupSync) {
-	p.handled[backup.UID] = struct{}{}
+func (w *writer) handle(backup *v1alpha1.BackupSync) {
+	w.handled[backup.UID] = struct{}{}
 }

@@ -40,7 +40,7 @@ func TestGathering(t *testing.T) {
 		"suspects, which have their turn": {count: 2, suspects: suspected},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &pass{memory: &memory{bisection: test.suspects}}
+			p := &planner{planMemory: &planMemory{bisection: test.suspects}}
 			NewWithT(t).Expect(p.batchDue(queued(test.count), batch.Rules{Size: 3, Window: time.Second, MaxWait: 10 * time.Second})).To(Equal(test.want))
 		})
 	}

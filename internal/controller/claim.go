@@ -67,23 +67,23 @@ type claim struct {
 }
 
 // findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
-func (p *pass) findClaim(ctx context.Context) error {
-	p.claim = claim{cloudProject: connection.CloudProjectOf(&p.project.Spec)}
-	found, err := p.projectsOf(ctx, p.claim.cloudProject)
+func (l *loader) findClaim(ctx context.Context) error {
+	l.claim = claim{cloudProject: connection.CloudProjectOf(&l.project.Spec)}
+	found, err := l.projectsOf(ctx, l.claim.cloudProject)
 	if err != nil {
 		return err
 	}
-	p.claim.rival = olderClaimant(p.project, found)
-	journal := &p.project.Status.Journal
+	l.claim.rival = olderClaimant(l.project, found)
+	journal := &l.project.Status.Journal
 	switch {
-	case p.claim.rival != nil:
+	case l.claim.rival != nil:
 		return nil
-	case p.cloudProjects.usedByAnother(p.claim.cloudProject, p.project.UID), journal.CloudProject == "" && journal.WriterID != "":
-		p.claim.takeover = true
-		p.claim.from = p.now.Add(p.options.settlesWithin())
-		p.memory.lostOwnership()
+	case l.cloudProjects.usedByAnother(l.claim.cloudProject, l.project.UID), journal.CloudProject == "" && journal.WriterID != "":
+		l.claim.takeover = true
+		l.claim.from = l.now.Add(l.options.settlesWithin())
+		l.lostOwnership()
 	case journal.TakeoverTime != nil:
-		p.claim.from = p.memory.tookOver(journal.TakeoverTime.Time, p.now).Add(p.options.settlesWithin())
+		l.claim.from = l.tookOver(journal.TakeoverTime.Time, l.now).Add(l.options.settlesWithin())
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func olderProject(a, b *v1alpha1.CBRProject) bool {
 
 // mayCall reports whether the project may make calls as far as its claim is concerned, and asks for a pass when it may. What is
 // read of BackupSyncs and of CBR after it has reported so includes all that other projects have done.
-func (p *pass) mayCall(ctx context.Context) (bool, error) {
+func (p *planner) mayCall(ctx context.Context) (bool, error) {
 	switch {
 	case p.claim.rival != nil:
 		return false, nil
@@ -142,33 +142,33 @@ func (p *pass) mayCall(ctx context.Context) (bool, error) {
 }
 
 // applyClaim writes the claim into a status.
-func (p *pass) applyClaim(journal *v1alpha1.Journal) {
+func (s *scope) applyClaim(journal *v1alpha1.Journal) {
 	switch {
-	case p.claim.rival == nil && p.claim.takeover:
-		taken := metav1.NewMicroTime(p.now)
-		p.forgetScope(journal)
-		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, &taken
-	case p.claim.rival == nil && journal.CloudProject != p.claim.cloudProject:
-		p.forgetScope(journal)
-		journal.CloudProject, journal.TakeoverTime = p.claim.cloudProject, nil
-	case p.claim.rival == nil:
+	case s.claim.rival == nil && s.claim.takeover:
+		taken := metav1.NewMicroTime(s.now)
+		s.forgetScope(journal)
+		journal.CloudProject, journal.TakeoverTime = s.claim.cloudProject, &taken
+	case s.claim.rival == nil && journal.CloudProject != s.claim.cloudProject:
+		s.forgetScope(journal)
+		journal.CloudProject, journal.TakeoverTime = s.claim.cloudProject, nil
+	case s.claim.rival == nil:
 	case len(journal.Submissions) == 0:
 		journal.CloudProject, journal.TakeoverTime = "", nil
 	}
 }
 
 // forgetScope forgets whose tasks are, when the project turns to another cloud project: that may be another cloud.
-func (p *pass) forgetScope(journal *v1alpha1.Journal) {
-	if journal.CloudProject != p.claim.cloudProject {
+func (s *scope) forgetScope(journal *v1alpha1.Journal) {
+	if journal.CloudProject != s.claim.cloudProject {
 		journal.TaskScope = ""
 	}
 }
 
 // confirmClaim reads the other projects live, once for each version of the project's spec that this process makes calls for,
 // and reports whether none of them stands against the claim, which is written.
-func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
+func (p *planner) confirmClaim(ctx context.Context) (bool, error) {
 	confirmed := fmt.Sprintf("%s/%d/%s", p.project.UID, p.project.Generation, p.claim.cloudProject)
-	if p.memory.confirmedClaim == confirmed {
+	if p.confirmedClaim == confirmed {
 		return true, nil
 	}
 	found, err := p.liveProjects(ctx)
@@ -178,17 +178,17 @@ func (p *pass) confirmClaim(ctx context.Context) (bool, error) {
 	if p.claim.rival = olderClaimant(p.project, found); p.claim.rival != nil {
 		return false, nil
 	}
-	p.memory.confirmedClaim = confirmed
+	p.confirmedClaim = confirmed
 	return true, nil
 }
 
 // liveProjects reads the CBRProjects with the project's id that the operator watches, from the API server.
-func (p *pass) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) {
+func (r *reader) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) {
 	var all []v1alpha1.CBRProject
-	for _, namespace := range p.options.Namespaces {
+	for _, namespace := range r.options.Namespaces {
 		var found v1alpha1.CBRProjectList
-		if err := p.live.List(ctx, &found, client.InNamespace(namespace),
-			client.MatchingFields{"spec.projectID": p.project.Spec.ProjectID}); err != nil {
+		if err := r.live.List(ctx, &found, client.InNamespace(namespace),
+			client.MatchingFields{"spec.projectID": r.project.Spec.ProjectID}); err != nil {
 			return nil, fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
 		}
 		all = slices.Concat(all, found.Items)
@@ -197,16 +197,16 @@ func (p *pass) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) 
 }
 
 // inUseMessage says what keeps the project from making calls. It names no object of another namespace.
-func (p *pass) inUseMessage() string {
+func (r *reporter) inUseMessage() string {
 	rival := "Another CBRProject"
-	if p.claim.rival != nil && p.claim.rival.Namespace == p.key.Namespace {
-		rival = "The CBRProject " + p.claim.rival.Name
+	if r.claim.rival != nil && r.claim.rival.Namespace == r.key.Namespace {
+		rival = "The CBRProject " + r.claim.rival.Name
 	}
 	switch {
-	case p.claim.rival == nil:
+	case r.claim.rival == nil:
 		return fmt.Sprintf("Another CBRProject may have imported into this cloud project before. Calls begin within %s, when CBR shows all that may "+
-			"have been sent.", p.options.settlesWithin().Round(time.Second))
-	case olderProject(p.claim.rival, p.project):
+			"have been sent.", r.options.settlesWithin().Round(time.Second))
+	case olderProject(r.claim.rival, r.project):
 		return rival + ", which is older, imports into the same cloud project (endpoint and projectID), and only one may. Delete one " +
 			"of the two, and declare the backups in the namespace of the other."
 	default:

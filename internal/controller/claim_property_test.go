@@ -175,7 +175,7 @@ func TestPropertyOneProjectPerCloudProject(t *testing.T) {
 func TestTeethOfTheClaim(t *testing.T) {
 	hasty(t)
 	alter := func(r *Reconciler) {
-		r.protocol.mayCall = func(*pass, context.Context) (bool, error) { return true, nil }
+		r.protocol.mayCall = func(*planner, context.Context) (bool, error) { return true, nil }
 	}
 	for try := range maxTries {
 		script := drawScript().Example(try)

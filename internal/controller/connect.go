@@ -35,59 +35,68 @@ import (
 	"backupsync.dev/operator/internal/connection"
 )
 
+// access is the way to CBR: endpoint, credentials, and how requests have gone.
+type access struct {
+	step
+	*accessMemory
+	evidence  *knowledge // which speaks of what is reached
+	connected bool
+	cloud     *cbr.Client // nil if no call can be made
+}
+
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
 // in the way goes into what is known of the project's access; only failures of the API server are errors.
-func (p *pass) connect(ctx context.Context, kind connection.RequestKind) (bool, error) {
-	if ready, err := p.reach(ctx); !ready {
+func (a *access) connect(ctx context.Context, kind connection.RequestKind) (bool, error) {
+	if ready, err := a.reach(ctx); !ready {
 		return false, err
 	}
-	this, _ := p.memory.health.Circuits(kind)
-	if this.Open(p.options.Clock.Now()) {
-		p.requeueAt(p.memory.health.RequeueAt(this, p.options.Clock.Now()))
-		p.log.V(1).Info("No requests of a kind are made", "kind", kind, "until", this.OpenUntil, "reason", this.Reason)
+	this, _ := a.health.Circuits(kind)
+	if this.Open(a.options.Clock.Now()) {
+		a.requeueAt(a.health.RequeueAt(this, a.options.Clock.Now()))
+		a.log.V(1).Info("No requests of a kind are made", "kind", kind, "until", this.OpenUntil, "reason", this.Reason)
 		return false, nil
 	}
 	return true, nil
 }
 
 // reach makes the client of the project's calls, at most once a pass, and reports whether there is one.
-func (p *pass) reach(ctx context.Context) (bool, error) {
-	if p.connected {
-		return p.cloud != nil, nil
+func (a *access) reach(ctx context.Context) (bool, error) {
+	if a.connected {
+		return a.cloud != nil, nil
 	}
-	p.connected = true
-	if p.memory.target != p.claim.cloudProject {
-		p.memory.target = p.claim.cloudProject
-		before := p.memory.evidence
-		p.memory.evidence = newKnowledge()
-		p.memory.evidence.keepCalls(&before) // it may turn back
+	a.connected = true
+	if a.target != a.claim.cloudProject {
+		a.target = a.claim.cloudProject
+		before := *a.evidence
+		*a.evidence = newKnowledge()
+		a.evidence.keepCalls(&before) // it may turn back
 	}
-	known := &p.memory.health
-	if known.Fingerprint != p.fingerprint {
-		*known = connection.Health{Fingerprint: p.fingerprint}
+	known := &a.health
+	if known.Fingerprint != a.fingerprint {
+		*known = connection.Health{Fingerprint: a.fingerprint}
 	}
-	if known.Waits(p.now) && !p.checksExpiry() {
-		p.requeueAt(known.RequeueAt(&known.Reads, p.now))
-		p.requeueAt(known.RequeueAt(&known.Calls, p.now))
-		p.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", p.requeueTime)
+	if known.Waits(a.now) && !a.checksExpiry() {
+		a.requeueAt(known.RequeueAt(&known.Reads, a.now))
+		a.requeueAt(known.RequeueAt(&known.Calls, a.now))
+		a.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", a.at)
 		return false, nil
 	}
-	if problem := p.forbidden(); problem != "" {
+	if problem := a.forbidden(); problem != "" {
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, problem)
 		return false, nil
 	}
-	return p.connectWithContent(ctx)
+	return a.connectWithContent(ctx)
 }
 
 // forbidden says to which endpoint of the project nothing may be sent, "" if there is none.
-func (p *pass) forbidden() string {
-	spec := &p.project.Spec
+func (a *access) forbidden() string {
+	spec := &a.project.Spec
 	endpoint, iam := connection.EndpointOf(spec), connection.IAMEndpointOf(spec)
 	const format = "The operator may not send credentials to %s. Correct %s, or have the host added to the operator's flag --allowed-endpoints."
 	switch {
-	case !p.options.AllowedEndpoints.Allow(endpoint):
+	case !a.options.AllowedEndpoints.Allow(endpoint):
 		return fmt.Sprintf(format, backupsync.Quote(endpoint), "spec.endpoint or spec.region")
-	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !p.options.AllowedEndpoints.AllowIAM(iam):
+	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !a.options.AllowedEndpoints.AllowIAM(iam):
 		return fmt.Sprintf(format, backupsync.Quote(iam), "spec.iamEndpoint or spec.region")
 	default:
 		return ""
@@ -96,37 +105,37 @@ func (p *pass) forbidden() string {
 
 // connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
 // get Secrets, and neither list nor watch them.
-func (p *pass) connectWithContent(ctx context.Context) (bool, error) {
-	known := &p.memory.health
-	content, err := p.readContent(ctx)
+func (a *access) connectWithContent(ctx context.Context) (bool, error) {
+	known := &a.health
+	content, err := a.readContent(ctx)
 	if err != nil {
 		return false, err
 	}
 	if content == nil {
-		p.requeueAt(known.RecheckAt)
+		a.requeueAt(known.RecheckAt)
 		return false, nil
 	}
-	content.hash = content.hashWith(p.salt, &p.project.Spec)
+	content.hash = content.hashWith(a.salt, &a.project.Spec)
 	if known.ContentFingerprint != content.hash {
-		*known = connection.Health{Fingerprint: p.fingerprint, ContentFingerprint: content.hash}
+		*known = connection.Health{Fingerprint: a.fingerprint, ContentFingerprint: content.hash}
 	}
-	if p.asksForAnotherTry() {
+	if a.asksForAnotherTry() {
 		known.Reads.OpenUntil, known.Calls.OpenUntil = time.Time{}, time.Time{}
 	}
-	if known.Open(p.now) { // refused, and still the same
-		p.memory.credential.checkedAt, known.RecheckAt = p.now, time.Time{}
+	if known.Open(a.now) { // refused, and still the same
+		a.credential.checkedAt, known.RecheckAt = a.now, time.Time{}
 		if known.CredentialsRefused() {
-			known.RecheckAt = p.now.Add(connection.ContentWait)
-			p.requeueAt(known.RecheckAt)
+			known.RecheckAt = a.now.Add(connection.ContentWait)
+			a.requeueAt(known.RecheckAt)
 		}
 		return false, nil
 	}
 	known.RecheckAt = time.Time{}
 	if known.CredentialsRefused() { // until a call has gone well
-		known.RecheckAt = p.now.Add(connection.ContentWait)
-		p.requeueAt(known.RecheckAt)
+		known.RecheckAt = a.now.Add(connection.ContentWait)
+		a.requeueAt(known.RecheckAt)
 	}
-	return p.dial(content), nil
+	return a.dial(content), nil
 }
 
 // content is what the project's references lead to.
@@ -150,28 +159,28 @@ const resumes = " Imports resume automatically once this is fixed."
 func resumable(message string) string { return connection.Fitting(message, resumes) }
 
 // lacks notes that there are no credentials that can be used, and why.
-func (p *pass) lacks(why string) {
-	p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), p.now)
-	p.memory.holdCredential(nil, p.now)
+func (a *access) lacks(why string) {
+	a.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), a.now)
+	a.holdCredential(nil, a.now)
 }
 
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
-func (p *pass) readContent(ctx context.Context) (*content, error) {
-	credentials, problem, err := p.readCredentials(ctx)
+func (a *access) readContent(ctx context.Context) (*content, error) {
+	credentials, problem, err := a.readCredentials(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if problem != "" {
-		p.lacks(problem)
+		a.lacks(problem)
 		return nil, nil
 	}
 	read := &content{credentials: credentials}
-	if reference := p.project.Spec.CABundleRef; reference.Name != "" {
-		if read.caBundle, problem, err = p.readCABundle(ctx, reference); err != nil {
+	if reference := a.project.Spec.CABundleRef; reference.Name != "" {
+		if read.caBundle, problem, err = a.readCABundle(ctx, reference); err != nil {
 			return nil, err
 		}
 		if problem != "" {
-			p.memory.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), p.now)
+			a.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), a.now)
 			return nil, nil
 		}
 	}
@@ -179,8 +188,8 @@ func (p *pass) readContent(ctx context.Context) (*content, error) {
 }
 
 // readCredentials reads what the credentials are made of, or what is wrong with that.
-func (p *pass) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
-	credentials := &p.project.Spec.Credentials
+func (a *access) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
+	credentials := &a.project.Spec.Credentials
 	name := credentials.SecretRef.Name
 	switch {
 	case !connection.Known(credentials.Type): // a later version knows it: it must not be taken for a token
@@ -190,7 +199,7 @@ func (p *pass) readCredentials(ctx context.Context) (read *connection.Contents, 
 		return read, "", err
 	}
 	var secret corev1.Secret
-	switch err := p.live.Get(ctx, p.beside(name), &secret); {
+	switch err := a.live.Get(ctx, a.beside(name), &secret); {
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Sprintf("The Secret %s does not exist in this namespace. Create it with %s.", name, connection.Wanted(credentials)), nil
 	case apierrors.IsForbidden(err):
@@ -206,16 +215,16 @@ func (p *pass) readCredentials(ctx context.Context) (read *connection.Contents, 
 }
 
 // readCABundle returns the CA certificates that the project refers to, or what is wrong with the reference.
-func (p *pass) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
+func (a *access) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
 	what := fmt.Sprintf("%s %s", reference.Kind, reference.Name)
 	data := map[string][]byte{}
 	if reference.Kind == v1alpha1.CABundleSecret {
 		var secret corev1.Secret
-		err = p.live.Get(ctx, p.beside(reference.Name), &secret)
+		err = a.live.Get(ctx, a.beside(reference.Name), &secret)
 		data = secret.Data
 	} else {
 		var config corev1.ConfigMap
-		err = p.live.Get(ctx, p.beside(reference.Name), &config)
+		err = a.live.Get(ctx, a.beside(reference.Name), &config)
 		data[reference.Key] = append([]byte(config.Data[reference.Key]), config.BinaryData[reference.Key]...)
 	}
 	switch {
@@ -232,20 +241,20 @@ func (p *pass) readCABundle(ctx context.Context, reference v1alpha1.CABundleRefe
 }
 
 // beside returns the key of an object of the project's own namespace.
-func (p *pass) beside(name string) client.ObjectKey {
-	return types.NamespacedName{Namespace: p.key.Namespace, Name: name}
+func (a *access) beside(name string) client.ObjectKey {
+	return types.NamespacedName{Namespace: a.key.Namespace, Name: name}
 }
 
 // dial makes the client, if the credentials are there. Nothing is sent to CBR yet.
-func (p *pass) dial(with *content) bool {
-	known, spec := &p.memory.health, &p.project.Spec
-	transport, err := p.options.Transports.For(with.caBundle)
+func (a *access) dial(with *content) bool {
+	known, spec := &a.health, &a.project.Spec
+	transport, err := a.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
-		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, p.now)
-		p.requeueAt(known.RecheckAt)
+		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, a.now)
+		a.requeueAt(known.RecheckAt)
 		return false
 	}
-	credential, ready := p.credentialOf(with, transport)
+	credential, ready := a.credentialOf(with, transport)
 	if !ready {
 		return false
 	}
@@ -254,21 +263,21 @@ func (p *pass) dial(with *content) bool {
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
 		Credential:          credential,
-		Hidden:              p.hiddenBeside(credential),
+		Hidden:              a.hiddenBeside(credential),
 		Transport:           transport,
-		Timeout:             p.options.CallTimeout,
-		UserAgent:           p.options.UserAgent,
-		Pace:                p.memory.readLimiter.Wait,
+		Timeout:             a.options.CallTimeout,
+		UserAgent:           a.options.UserAgent,
+		Pace:                a.readLimiter.Wait,
 		Observe: func(call cbr.Call) {
 			observeCall(call)
-			p.memory.readLimiter.Observe(call)
+			a.readLimiter.Observe(call)
 		},
 	})
 	if err != nil { // the CRD lets no such value through
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false
 	}
-	p.cloud = made
+	a.cloud = made
 	known.SetUsable()
 	return true
 }

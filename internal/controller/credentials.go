@@ -99,17 +99,17 @@ func (f *formerCredentials) secrets() (all []string) {
 }
 
 // hiddenBeside returns what must not be seen of what CBR says besides the secrets of a credential.
-func (p *pass) hiddenBeside(credential connection.Credential) func() []string {
+func (a *access) hiddenBeside(credential connection.Credential) func() []string {
 	var names []string
 	if named, is := credential.(interface{ Names() []string }); is {
 		names = slices.DeleteFunc(slices.Clone(named.Names()), func(name string) bool { return len(name) < shortestName })
 	}
-	former := &p.memory.former
+	former := &a.former
 	return func() []string { return append(former.secrets(), names...) }
 }
 
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
-func (m *memory) holdCredential(next *heldCredential, now time.Time) {
+func (m *accessMemory) holdCredential(next *heldCredential, now time.Time) {
 	if fetching, closes := m.credential.Credential.(interface{ Close() }); closes {
 		fetching.Close()
 	}
@@ -124,7 +124,7 @@ func (m *memory) holdCredential(next *heldCredential, now time.Time) {
 
 // renews reports whether the failure of a request of a kind will be over when the credentials are renewed, which is under way: it
 // tells nothing of CBR.
-func (m *memory) renews(kind connection.RequestKind, err error) bool {
+func (m *accessMemory) renews(kind connection.RequestKind, err error) bool {
 	helps := m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
 	if helps && cbr.ClassOf(err) == cbr.Credentials {
 		m.health.RefusedKind = kind
@@ -133,36 +133,36 @@ func (m *memory) renews(kind connection.RequestKind, err error) bool {
 }
 
 // credentialOf returns the credential of a content, if it can be used now.
-func (p *pass) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
-	held := &p.memory.credential
-	again := p.asksForAnotherTry()
+func (a *access) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
+	held := &a.credential
+	again := a.asksForAnotherTry()
 	switch {
 	case held.Credential == nil || held.hash != with.hash:
-		made, err := p.newCredential(with, transport, again)
+		made, err := a.newCredential(with, transport, again)
 		if err != nil {
-			p.lacks(err.Error())
-			p.requeueAt(p.memory.health.RecheckAt)
+			a.lacks(err.Error())
+			a.requeueAt(a.health.RecheckAt)
 			return nil, false
 		}
-		p.memory.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, request: backupsync.RequestOf(p.project)}, p.now)
+		a.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, request: backupsync.RequestOf(a.project)}, a.now)
 	case again:
 		held.Retry()
-		held.request = backupsync.RequestOf(p.project)
+		held.request = backupsync.RequestOf(a.project)
 	}
-	held.checkedAt = p.now
-	p.memory.health.CredentialsType = p.project.Spec.Credentials.Type
+	held.checkedAt = a.now
+	a.health.CredentialsType = a.project.Spec.Credentials.Type
 	if !held.retryHelps() { // what is asked for from now on is asked for in spite of what is told
-		held.request = backupsync.RequestOf(p.project)
+		held.request = backupsync.RequestOf(a.project)
 	}
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
 		held.askAt = state.RetryAt
-		return held.Credential, p.fetched(state)
+		return held.Credential, a.fetched(state)
 	}
-	if end := held.Expiry(); !end.IsZero() && p.now.Sub(end) > expiredFor {
-		p.memory.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
-			p.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), p.now)
-		p.requeueAt(p.memory.health.RecheckAt)
+	if end := held.Expiry(); !end.IsZero() && a.now.Sub(end) > expiredFor {
+		a.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
+			a.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), a.now)
+		a.requeueAt(a.health.RecheckAt)
 		return nil, false
 	}
 	return held.Credential, true
@@ -182,11 +182,11 @@ func (h *heldCredential) wasRefused() bool {
 
 // asksForAnotherTry reports whether a person wants credentials to be tried once more as they are that were refused, or whose account or
 // key was locked.
-func (p *pass) asksForAnotherTry() bool {
-	held := &p.memory.credential
-	request := backupsync.RequestOf(p.project)
+func (a *access) asksForAnotherTry() bool {
+	held := &a.credential
+	request := backupsync.RequestOf(a.project)
 	if held.Credential == nil { // the first time that this process makes them
-		return request != "" && request != p.project.Status.LastHandledRequest
+		return request != "" && request != a.project.Status.LastHandledRequest
 	}
 	return request != held.request && held.retryHelps()
 }
@@ -201,24 +201,24 @@ func (h *heldCredential) retryHelps() bool {
 	return h.wasRefused()
 }
 
-func (p *pass) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
-	spec := &p.project.Spec
-	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !p.mayUsePodIdentity() {
+func (a *access) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
+	spec := &a.project.Spec
+	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !a.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
-	mark := p.project.Status.Journal.RefusedSecret
+	mark := a.project.Status.Journal.RefusedSecret
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
 		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
-		Timeout: p.options.CallTimeout, UserAgent: p.options.UserAgent, Clock: p.options.Clock,
-		Changed:  func() { p.requeue(p.key) },
-		Hidden:   p.memory.former.secrets,
-		Attempts: p.attempts, RefusedBefore: mark != "" && with.credentials.Fits(mark), Again: again,
+		Timeout: a.options.CallTimeout, UserAgent: a.options.UserAgent, Clock: a.options.Clock,
+		Changed:  func() { a.requeue(a.key) },
+		Hidden:   a.former.secrets,
+		Attempts: a.attempts, RefusedBefore: mark != "" && with.credentials.Fits(mark), Again: again,
 	})
 }
 
 // refusedSecret is status.journal.refusedSecret for what is known of the credentials.
-func (p *pass) refusedSecret(before string) string {
-	switch held := &p.memory.credential; {
+func (a *access) refusedSecret(before string) string {
+	switch held := &a.credential; {
 	case held.Credential == nil:
 		return before // nothing was read yet, or nothing is there to be tried
 	case held.wasRefused():
@@ -239,36 +239,36 @@ func (p *pass) refusedSecret(before string) string {
 const AnyNamespace = "*"
 
 // mayUsePodIdentity reports whether projects of this namespace may use the identity of the operator's pod, which is everybody's.
-func (p *pass) mayUsePodIdentity() bool {
-	return p.options.PodIdentityNamespaces.HasAny(AnyNamespace, p.key.Namespace)
+func (a *access) mayUsePodIdentity() bool {
+	return a.options.PodIdentityNamespaces.HasAny(AnyNamespace, a.key.Namespace)
 }
 
 var errPodIdentity = errors.New("Projects of this namespace may not use the identity of the operator's pod. Have the namespace added to " + //nolint:staticcheck // a sentence of a condition
 	"the operator's flag --pod-identity-namespaces, or set another credentials.type.")
 
 // fetched reports whether credentials that are fetched in the background can be used. If not, the project's access says why.
-func (p *pass) fetched(state auth.State) bool {
+func (a *access) fetched(state auth.State) bool {
 	switch {
 	case state.Ready:
 		return true
 	case state.Err == nil:
-		p.requeueAt(p.now.Add(fetchWait))
+		a.requeueAt(a.now.Add(fetchWait))
 		return false
 	}
-	p.memory.health.SetNotFetched(connection.ExplainFetch(p.memory.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), p.now)
-	p.requeueAt(p.memory.health.RecheckAt)
+	a.health.SetNotFetched(connection.ExplainFetch(a.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), a.now)
+	a.requeueAt(a.health.RecheckAt)
 	if !state.RetryAt.IsZero() {
-		p.requeueAt(state.RetryAt)
+		a.requeueAt(state.RetryAt)
 	}
 	return false
 }
 
 // expiryTime is status.credentialsExpiryTime for what is known of the credentials. Of those that are renewed, what is over is none.
-func (p *pass) expiryTime(before *metav1.Time) *metav1.Time {
-	switch held := &p.memory.credential; {
-	case held.Credential == nil && p.memory.health.Obstacle.Reason != v1alpha1.ReasonCredentialsMissing:
+func (a *access) expiryTime(before *metav1.Time) *metav1.Time {
+	switch held := &a.credential; {
+	case held.Credential == nil && a.health.Obstacle.Reason != v1alpha1.ReasonCredentialsMissing:
 		return before // nothing was read yet
-	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(p.now):
+	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(a.now):
 		return nil
 	default:
 		at := metav1.NewTime(held.Expiry().UTC().Truncate(time.Second))
@@ -290,53 +290,53 @@ func (h *heldCredential) warnAt() time.Time {
 }
 
 // expiresSoon reports whether the credentials end soon. A pass is due when they do, and then, to see whether they were replaced.
-func (p *pass) expiresSoon() bool {
-	from := p.memory.credential.warnAt()
+func (a *access) expiresSoon() bool {
+	from := a.credential.warnAt()
 	switch {
-	case from.IsZero() || p.now.Sub(p.memory.credential.Expiry()) > expiredFor:
+	case from.IsZero() || a.now.Sub(a.credential.Expiry()) > expiredFor:
 		return false
-	case from.After(p.now):
-		p.requeueAt(from)
+	case from.After(a.now):
+		a.requeueAt(from)
 		return false
 	default:
-		p.requeueAt(p.now.Add(expiryWait))
+		a.requeueAt(a.now.Add(expiryWait))
 		return true
 	}
 }
 
 // renewsIdle reports whether credentials that are fetched in the background are to be asked for although nothing is sent: they are
 // being fetched, or are to be renewed.
-func (p *pass) renewsIdle() bool {
-	held := &p.memory.credential
-	return held.Credential != nil && held.Renews() && !p.now.Before(held.askAt)
+func (a *access) renewsIdle() bool {
+	held := &a.credential
+	return held.Credential != nil && held.Renews() && !a.now.Before(held.askAt)
 }
 
 // awaitRenewal asks for a pass when credentials are to be renewed, and when they end.
-func (p *pass) awaitRenewal() {
-	held := &p.memory.credential
+func (a *access) awaitRenewal() {
+	held := &a.credential
 	if held.Credential == nil || !held.Renews() {
 		return
 	}
 	for _, at := range []time.Time{held.askAt, held.Expiry()} {
-		if at.After(p.now) {
-			p.requeueAt(at)
+		if at.After(a.now) {
+			a.requeueAt(at)
 		}
 	}
 }
 
 // checksExpiry reports whether the Secret is to be read although nothing is sent: its credentials end soon, and may have been replaced.
-func (p *pass) checksExpiry() bool {
-	from := p.memory.credential.warnAt()
-	return !from.IsZero() && !p.now.Before(from) && p.now.Sub(p.memory.credential.checkedAt) >= expiryWait
+func (a *access) checksExpiry() bool {
+	from := a.credential.warnAt()
+	return !from.IsZero() && !a.now.Before(from) && a.now.Sub(a.credential.checkedAt) >= expiryWait
 }
 
 // applyExpiring sets or removes the condition that the credentials end soon.
-func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.Condition, now metav1.Time) {
-	if !p.expiring {
+func (r *reporter) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.Condition, now metav1.Time) {
+	if !r.expiring {
 		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionCredentialsExpiring)
 		return
 	}
-	held := &p.memory.credential
+	held := &r.credential
 	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
 		project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
 	if held.Renews() {
@@ -348,8 +348,8 @@ func (p *pass) applyExpiring(project *v1alpha1.CBRProject, conditions *[]metav1.
 }
 
 // announceExpiry emits an event when the credentials have come to end soon.
-func (p *pass) announceExpiry(before bool) {
-	if now := meta.FindStatusCondition(p.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring); now != nil && !before {
-		p.emit(expiryEvent(p.project, now))
+func (r *reporter) announceExpiry(before bool) {
+	if now := meta.FindStatusCondition(r.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring); now != nil && !before {
+		r.emit(expiryEvent(r.project, now))
 	}
 }

@@ -47,8 +47,8 @@ func TestAnEndFarAwayDoesNotKeepTheStatusFromBeingWritten(t *testing.T) {
 			if err != nil {
 				return // a condition says so
 			}
-			p := &pass{memory: &memory{credential: heldCredential{Credential: credential}}, now: time.Now()}
-			written, err := json.Marshal(v1alpha1.CBRProjectStatus{CredentialsExpiryTime: p.expiryTime(nil)})
+			a := &access{step: step{scope: &scope{now: time.Now()}}, accessMemory: &accessMemory{credential: heldCredential{Credential: credential}}}
+			written, err := json.Marshal(v1alpha1.CBRProjectStatus{CredentialsExpiryTime: a.expiryTime(nil)})
 			if err != nil {
 				t.Fatal(err)
 			}

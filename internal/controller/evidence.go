@@ -163,28 +163,36 @@ func (k *knowledge) fresh(now time.Time) *evidence.Look {
 	return k.look
 }
 
+// observer knows what CBR has shown, and what follows from that for backups.
+type observer struct {
+	step
+	*access
+	*pollMemory
+	taskScope v1alpha1.TaskScope // as answers of this pass have shown it, "" if none has
+}
+
 // remember takes in a look that was just taken, or has served.
-func (p *pass) remember(look *evidence.Look) {
-	p.memory.evidence.remember(look, p.now)
-	p.memory.health.ListRead(look.Tasks.Complete, p.options.Clock.Now())
+func (o *observer) remember(look *evidence.Look) {
+	o.evidence.remember(look, o.now)
+	o.health.ListRead(look.Tasks.Complete, o.options.Clock.Now())
 }
 
 // known returns what is known besides what CBR shows.
-func (p *pass) known() evidence.Known {
-	learnt := &p.memory.evidence
+func (o *observer) known() evidence.Known {
+	learnt := o.evidence
 	return evidence.Known{
-		Now:          p.options.Clock.Now(),
-		Scope:        evidence.TaskScope(p.scope()),
-		Owners:       p.owners(),
-		OverdueAfter: p.overdueAfter(),
+		Now:          o.options.Clock.Now(),
+		Scope:        evidence.TaskScope(o.scope()),
+		Owners:       o.owners(),
+		OverdueAfter: o.overdueAfter(),
 		FirstSeen:    func(key string) time.Time { return learnt.undated[key].at },
-		SettleTime:   p.options.endSettles(),
+		SettleTime:   o.options.endSettles(),
 	}
 }
 
 // scope says whose CBR's tasks are, as far as answers have told.
-func (p *pass) scope() v1alpha1.TaskScope {
-	return learnt(p.project.Status.Journal.TaskScope, p.taskScope)
+func (o *observer) scope() v1alpha1.TaskScope {
+	return learnt(o.project.Status.Journal.TaskScope, o.taskScope)
 }
 
 // learnt returns what is known of whose tasks are after another answer. That tasks were shared once is not forgotten.
@@ -198,19 +206,19 @@ func learnt(before, now v1alpha1.TaskScope) v1alpha1.TaskScope {
 }
 
 // owners returns whose tasks are, by the statuses of active BackupSyncs and by answers.
-func (p *pass) owners() map[string]evidence.Owner {
-	owners := make(map[string]evidence.Owner, len(p.running)+len(p.memory.evidence.tasks))
-	for _, backups := range [][]*v1alpha1.BackupSync{p.running, p.pending, p.rest} {
+func (o *observer) owners() map[string]evidence.Owner {
+	owners := make(map[string]evidence.Owner, len(o.running)+len(o.evidence.tasks))
+	for _, backups := range [][]*v1alpha1.BackupSync{o.running, o.pending, o.rest} {
 		for _, backup := range backups {
 			if task := backup.Status.OperationLogID; task != "" {
 				owners[task] = with(owners[task], backup)
 			}
 		}
 	}
-	for id, task := range p.memory.evidence.tasks {
+	for id, task := range o.evidence.tasks {
 		if _, active := owners[id]; active {
-			task.needed = p.now
-			p.memory.evidence.tasks[id] = task
+			task.needed = o.now
+			o.evidence.tasks[id] = task
 		}
 		owners[id] = task.owner
 	}
@@ -229,59 +237,59 @@ func with(owner evidence.Owner, backup *v1alpha1.BackupSync) evidence.Owner {
 }
 
 // questionOf asks about a BackupSync's backup.
-func (p *pass) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
-	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: p.memory.evidence.settlesAt(backup.Spec.BackupID)}
+func (o *observer) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
+	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: o.evidence.settlesAt(backup.Spec.BackupID)}
 }
 
 // query says what a look is for.
-func (p *pass) query(questions []evidence.Question, probes []string) evidence.Query {
-	learnt := &p.memory.evidence
-	return evidence.Query{Questions: questions, Known: p.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
+func (o *observer) query(questions []evidence.Question, probes []string) evidence.Query {
+	learnt := o.evidence
+	return evidence.Query{Questions: questions, Known: o.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
 }
 
 // judge judges a look by what was known when it was taken.
-func (p *pass) judge(look *evidence.Look, known evidence.Known) *evidence.Judge {
-	known.Now = p.options.Clock.Now()
+func (o *observer) judge(look *evidence.Look, known evidence.Known) *evidence.Judge {
+	known.Now = o.options.Clock.Now()
 	return evidence.NewJudge(look, known)
 }
 
 // noteRead takes in how a look went, and reports whether it went well.
-func (p *pass) noteRead(err error, what string, count int) bool {
+func (a *access) noteRead(err error, what string, count int) bool {
 	if err == nil {
-		p.memory.health.Succeeded(connection.ReadRequest)
+		a.health.Succeeded(connection.ReadRequest)
 		return true
 	}
-	if p.memory.renews(connection.ReadRequest, err) {
-		p.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
-		p.requeueAt(p.now.Add(renewalWait))
+	if a.renews(connection.ReadRequest, err) {
+		a.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
+		a.requeueAt(a.now.Add(renewalWait))
 		return false
 	}
-	p.memory.health.Failed(connection.ReadRequest, err, p.options.Clock.Now())
-	p.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
-	p.requeueAt(p.memory.health.RequeueAt(&p.memory.health.Reads, p.now))
+	a.health.Failed(connection.ReadRequest, err, a.options.Clock.Now())
+	a.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
+	a.requeueAt(a.health.RequeueAt(&a.health.Reads, a.now))
 	return false
 }
 
 // awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.
-func (p *pass) awaitsQuietly(backup *v1alpha1.BackupSync) {
-	now := p.options.Clock.Now()
-	p.pauses(backup, pause{since: now, until: p.memory.evidence.together(now, now.Add(p.askAgain(0)))})
+func (o *observer) awaitsQuietly(backup *v1alpha1.BackupSync) {
+	now := o.options.Clock.Now()
+	o.pauses(backup, pause{since: now, until: o.evidence.together(now, now.Add(o.askAgain(0)))})
 }
 
 // pauses notes that a backup is not sent before CBR is asked again, and asks for the pass that does.
-func (p *pass) pauses(backup *v1alpha1.BackupSync, why pause) {
+func (o *observer) pauses(backup *v1alpha1.BackupSync, why pause) {
 	why.request = backupsync.RequestOf(backup)
-	p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
-	p.requeueAt(why.until)
+	o.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
+	o.requeueAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
-func (p *pass) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
-	now, next := p.options.Clock.Now(), p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
+func (o *observer) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
+	now, next := o.options.Clock.Now(), o.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	if next.since.IsZero() {
 		next.since = now
 	}
-	next.until = p.memory.evidence.together(now, now.Add(p.askAgain(now.Sub(next.since))))
+	next.until = o.evidence.together(now, now.Add(o.askAgain(now.Sub(next.since))))
 	next.awaits, next.heldAs, next.overdue, next.unclear, next.refused = verdict.Kind == evidence.InProgress, "", "", "", false
 	switch {
 	case verdict.Kind == evidence.Unknown:
@@ -289,11 +297,11 @@ func (p *pass) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, jud
 	case verdict.Task == "":
 		next.heldAs = string(verdict.Status)
 	default:
-		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= p.overdueAfter() {
+		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= o.overdueAfter() {
 			next.overdue = verdict.Task
 		}
 	}
-	p.pauses(backup, next)
+	o.pauses(backup, next)
 }
 
 // together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
@@ -306,8 +314,8 @@ func (k *knowledge) together(now, at time.Time) time.Time {
 }
 
 // askAgain is when CBR is asked again about what was open for a while.
-func (p *pass) askAgain(open time.Duration) time.Duration {
-	return max(duration(p.project.Spec.Poll.Interval, defaultPollInterval), min(open/pollAgeShare, slowestPoll))
+func (s *scope) askAgain(open time.Duration) time.Duration {
+	return max(duration(s.project.Spec.Poll.Interval, defaultPollInterval), min(open/pollAgeShare, slowestPoll))
 }
 
 // unclear says why nothing can be said of a backup, and reports whether that is the error which CBR answers with when asked for it.
@@ -324,10 +332,10 @@ func unclear(verdict evidence.Verdict) (why string, refused bool) {
 }
 
 // dropLook drops a look that is not believed any more, which takes some 20 bytes for each backup in CBR, now or when it is time.
-func (p *pass) dropLook() {
-	p.memory.evidence.prune(p.now)
-	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil {
-		p.requeueAt(look.Began.Add(evidence.FreshFor))
+func (o *observer) dropLook() {
+	o.evidence.prune(o.now)
+	if look := o.evidence.fresh(o.options.Clock.Now()); look != nil {
+		o.requeueAt(look.Began.Add(evidence.FreshFor))
 	}
 }
 

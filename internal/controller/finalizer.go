@@ -29,27 +29,27 @@ import (
 const Finalizer = "cbr.backupsync.dev/submissions"
 
 // holdProject keeps the project from vanishing with the record of a call that is about to be made.
-func (p *pass) holdProject(ctx context.Context) error {
-	return p.writeFinalizers(ctx, controllerutil.AddFinalizer)
+func (s *submitter) holdProject(ctx context.Context) error {
+	return s.writeFinalizers(ctx, controllerutil.AddFinalizer)
 }
 
 // releaseProject lets the project go when it holds no submission and no call is about to be made. A project that is
 // being deleted goes after a while even if the outcome of a call cannot be found out, for lack of credentials
 // perhaps: a namespace must not hang on it.
-func (p *pass) releaseProject(ctx context.Context) error {
-	if p.project == nil || !controllerutil.ContainsFinalizer(p.project, Finalizer) {
+func (r *reporter) releaseProject(ctx context.Context) error {
+	if r.project == nil || !controllerutil.ContainsFinalizer(r.project, Finalizer) {
 		return nil
 	}
-	if p.project.DeletionTimestamp.IsZero() {
-		if p.busy() {
+	if r.project.DeletionTimestamp.IsZero() {
+		if r.busy() {
 			return nil
 		}
-	} else if p.heldFromDeletion() {
+	} else if r.heldFromDeletion() {
 		return nil
 	}
-	err := p.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
+	err := r.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
-		p.requeueNow()
+		r.requeueNow()
 		return nil
 	}
 	if client.IgnoreNotFound(err) != nil {
@@ -59,21 +59,21 @@ func (p *pass) releaseProject(ctx context.Context) error {
 }
 
 // busy reports whether calls are recorded, or will be soon.
-func (p *pass) busy() bool {
-	atOnce := !p.requeueTime.IsZero() && !p.requeueTime.After(p.now)
-	return len(p.project.Status.Journal.Submissions) > 0 || atOnce || p.plan.More || p.plan.RateLimited || !p.plan.RequeueAt.IsZero()
+func (r *reporter) busy() bool {
+	atOnce := !r.at.IsZero() && !r.at.After(r.now)
+	return len(r.project.Status.Journal.Submissions) > 0 || atOnce || r.plan.More || r.plan.RateLimited || !r.plan.RequeueAt.IsZero()
 }
 
 // heldFromDeletion reports whether a project that is being deleted still has calls whose outcome is waited for. Whether their
 // BackupSyncs are there makes no difference: they may be applied again, and so may the project.
-func (p *pass) heldFromDeletion() bool {
-	if len(p.project.Status.Journal.Submissions) == 0 {
+func (r *reporter) heldFromDeletion() bool {
+	if len(r.project.Status.Journal.Submissions) == 0 {
 		return false
 	}
-	if until := p.project.DeletionTimestamp.Add(p.options.DeletionGrace); until.After(p.now) {
-		p.requeueAt(until)
+	if until := r.project.DeletionTimestamp.Add(r.options.DeletionGrace); until.After(r.now) {
+		r.requeueAt(until)
 		return true
 	}
-	p.emit(releasedEvent(p.project))
+	r.emit(releasedEvent(r.project))
 	return false
 }

@@ -27,6 +27,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/connection"
 )
 
 // noon is the time at which these tests play.
@@ -117,4 +118,16 @@ func withOutcome(outcome v1alpha1.Outcome) func() *v1alpha1.BackupSync {
 		backup.Status.Outcome, backup.Status.FinishedTime = outcome, &noon
 		return backupsync.Present(backup, backupsync.Circumstances{}, noon)
 	}
+}
+
+// passAt is a pass over what a test gives.
+func passAt(process *Reconciler, about scope, known *memory) *pass {
+	return newPassOf(step{process, &about, &nextPass{began: about.now}}, known)
+}
+
+// reporterAt reports on a project of whose access something is known.
+func reporterAt(known *connection.Health, project *v1alpha1.CBRProject) *reporter {
+	remembered := newMemory()
+	remembered.health = *known
+	return passAt(&Reconciler{}, scope{project: project}, remembered).reporter(plan{})
 }

@@ -94,54 +94,67 @@ func backupKey(backupID string) string {
 	return strconv.FormatUint(uint64(markOf(backupID)%backupBuckets), 36)
 }
 
+// reader finds BackupSyncs and CBRProjects, and notes which versions it has seen on the API server.
+type reader struct {
+	step
+	*versionMemory
+}
+
 // syncsForBackup returns the BackupSyncs of the project that declare a backup: usually one. They must not be changed. The cache
 // is as new as load has left it, with all that earlier passes have written: to wait for writes here, as other lists do, would be to
 // wait for those of all other projects, once for each backup. What this pass has written is recorded, or handled.
-func (p *pass) syncsForBackup(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+func (r *reader) syncsForBackup(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
 	var bucket v1alpha1.BackupSyncList
-	if err := p.client.List(ctx, &bucket, client.UnsafeDisableDeepCopy,
+	if err := r.client.List(ctx, &bucket, client.UnsafeDisableDeepCopy,
 		client.DisableReadYourWritesConsistency, client.MatchingFields{indexBackup: backupKey(backupID)}); err != nil {
 		return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
 	}
-	return p.own(backupID, bucket.Items), nil
+	return r.own(backupID, bucket.Items), nil
 }
 
 // own returns those of the BackupSyncs that declare a backup for this project. Of those of other projects it notes whether CBR has
 // accepted one: they may be of a project that had the same cloud project before.
-func (p *pass) own(backupID string, all []v1alpha1.BackupSync) []*v1alpha1.BackupSync {
+func (r *reader) own(backupID string, all []v1alpha1.BackupSync) []*v1alpha1.BackupSync {
 	var found []*v1alpha1.BackupSync
 	for i := range all {
 		switch backup := &all[i]; {
 		case !strings.EqualFold(backup.Spec.BackupID, backupID):
-		case projectKey(backup) == p.key:
+		case projectKey(backup) == r.key:
 			found = append(found, backup)
 		case backupsync.Accepted(backup):
-			p.memory.noteForeign(backupID)
+			r.noteForeign(backupID)
 		}
 	}
 	return found
 }
 
+// loader is the step load: it reads the project and the backups that a pass has to look at.
+type loader struct {
+	step
+	*reader
+	*memory
+}
+
 // load reads the project and its active backups. What it returns of the cache must not be changed.
-func (p *pass) load(ctx context.Context) error {
-	if err := p.loadProject(ctx); err != nil {
+func (l *loader) load(ctx context.Context) error {
+	if err := l.loadProject(ctx); err != nil {
 		return err
 	}
-	if p.project != nil {
-		if err := p.checkSchema(ctx); err != nil {
+	if l.project != nil {
+		if err := l.checkSchema(ctx); err != nil {
 			return err
 		}
-		if err := p.findClaim(ctx); err != nil {
+		if err := l.findClaim(ctx); err != nil {
 			return err
 		}
 	}
 	var backups v1alpha1.BackupSyncList
-	if err := p.client.List(ctx, &backups, client.InNamespace(p.key.Namespace),
-		client.MatchingFields{indexActive: p.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := l.client.List(ctx, &backups, client.InNamespace(l.key.Namespace),
+		client.MatchingFields{indexActive: l.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the active BackupSyncs: %w", err)
 	}
 	for i := range backups.Items {
-		p.classify(&backups.Items[i])
+		l.classify(&backups.Items[i])
 	}
 	return nil
 }
@@ -150,12 +163,12 @@ func (p *pass) load(ctx context.Context) error {
 var uncopied = &client.GetOptions{UnsafeDisableDeepCopy: ptr.To(true)}
 
 // loadProject reads the project: from the cache if this process was its last writer, live otherwise.
-func (p *pass) loadProject(ctx context.Context) error {
+func (l *loader) loadProject(ctx context.Context) error {
 	project := &v1alpha1.CBRProject{}
-	err := p.client.Get(ctx, p.key, project, uncopied)
-	if err == nil && project.Status.Journal.WriterID != p.options.Identity {
+	err := l.client.Get(ctx, l.key, project, uncopied)
+	if err == nil && project.Status.Journal.WriterID != l.options.Identity {
 		project = &v1alpha1.CBRProject{} // what is absent in an answer would stay as it was
-		err = p.live.Get(ctx, p.key, project)
+		err = l.live.Get(ctx, l.key, project)
 	}
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -163,40 +176,40 @@ func (p *pass) loadProject(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("get the CBRProject: %w", err)
 	}
-	if project.Status.Journal.WriterID != p.options.Identity {
-		p.memory.lostOwnership()
+	if project.Status.Journal.WriterID != l.options.Identity {
+		l.lostOwnership()
 		journal := &project.Status.Journal
-		p.memory.evidence.inherit(journal, p.options.Clock.Now(), p.options.settlesWithin())
-		p.memory.inheritedWindow = batch.RestoreRateWindow(journal, p.now, p.options.RateWindow, p.options.BeginTimeout+p.options.CallTimeout)
+		l.evidence.inherit(journal, l.options.Clock.Now(), l.options.settlesWithin())
+		l.inheritedWindow = batch.RestoreRateWindow(journal, l.now, l.options.RateWindow, l.options.BeginTimeout+l.options.CallTimeout)
 	}
-	p.memory.rateWindow.Length = p.options.RateWindow
-	p.generation = project.Generation
-	p.setProject(project)
-	p.fingerprint = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
+	l.rateWindow.Length = l.options.RateWindow
+	l.generation = project.Generation
+	l.setProject(project)
+	l.fingerprint = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
 	return nil
 }
 
 // setProject takes a version of the project as the one that the pass works on.
-func (p *pass) setProject(project *v1alpha1.CBRProject) {
-	p.project = project
-	p.recorded = map[string]struct{}{}
+func (s *scope) setProject(project *v1alpha1.CBRProject) {
+	s.project = project
+	s.recorded = map[string]struct{}{}
 	for _, submission := range project.Status.Journal.Submissions {
 		for _, item := range submission.Items {
-			p.recorded[cbr.Fold(item.BackupID)] = struct{}{}
+			s.recorded[cbr.Fold(item.BackupID)] = struct{}{}
 		}
 	}
 }
 
-func (p *pass) classify(backup *v1alpha1.BackupSync) {
+func (l *loader) classify(backup *v1alpha1.BackupSync) {
 	switch backupsync.StateOf(backup) {
 	case backupsync.Pending:
-		p.pending = append(p.pending, backup)
+		l.pending = append(l.pending, backup)
 	case backupsync.Running:
-		p.running = append(p.running, backup)
+		l.running = append(l.running, backup)
 		if backupsync.Requested(backup) {
-			p.memory.nextPoll = time.Time{}
+			l.nextPoll = time.Time{}
 		}
 	default:
-		p.rest = append(p.rest, backup)
+		l.rest = append(l.rest, backup)
 	}
 }

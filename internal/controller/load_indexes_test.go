@@ -162,12 +162,11 @@ func TestIndexes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			p := &pass{Reconciler: &Reconciler{client: cacheClient{Cache: cacheOf(t, stored, test.namespaces...)}}, key: defaultProject,
-				memory: &memory{foreign: map[string]struct{}{}}}
+			p := passAt(&Reconciler{client: cacheClient{Cache: cacheOf(t, stored, test.namespaces...)}}, scope{key: defaultProject}, newMemory()).planner()
 			duplicates, err := p.syncsForBackup(t.Context(), id)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(backupNames(duplicates)).To(ConsistOf("imported", "pending"))
-			g.Expect(p.memory.isForeign(id)).To(Equal(test.others))
+			g.Expect(p.reader.isForeign(id)).To(Equal(test.others))
 			owner, err := p.ownerOf(t.Context(), newBackup(named("team", "pending", other)))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(owner.Name).To(Equal("imported"))
@@ -182,7 +181,7 @@ func TestIndexes(t *testing.T) {
 }
 
 // listed returns what an index shows of the pass's project.
-func (p *pass) listed(t *testing.T, index string) []string {
+func (p *planner) listed(t *testing.T, index string) []string {
 	var found v1alpha1.BackupSyncList
 	NewWithT(t).Expect(p.client.List(t.Context(), &found, client.InNamespace(p.key.Namespace), client.MatchingFields{index: p.key.Name})).To(Succeed())
 	names := []string{}
@@ -228,7 +227,7 @@ func TestOwnerOf(t *testing.T) {
 			g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 			cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test.stored...).
 				WithIndex(&v1alpha1.BackupSync{}, indexBackup, keysOf(test.works)).Build()
-			p := &pass{Reconciler: &Reconciler{client: cluster}, key: defaultProject, memory: &memory{}}
+			p := passAt(&Reconciler{client: cluster}, scope{key: defaultProject}, newMemory()).planner()
 			found, err := p.ownerOf(t.Context(), waiting)
 			if test.fails {
 				g.Expect(err).To(MatchError(ContainSubstring("does not show BackupSync waiting")))

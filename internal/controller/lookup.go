@@ -47,7 +47,7 @@ type lookup struct {
 }
 
 // lookedUp returns the planned backups that are to be looked up.
-func (p *pass) lookedUp() []*v1alpha1.BackupSync {
+func (p *preflighter) lookedUp() []*v1alpha1.BackupSync {
 	var wanted []*v1alpha1.BackupSync
 	for _, call := range p.plan.Calls {
 		for _, member := range call {
@@ -60,14 +60,14 @@ func (p *pass) lookedUp() []*v1alpha1.BackupSync {
 }
 
 // needsLook reports whether a backup is sent only if CBR is seen not to have it.
-func (p *pass) needsLook(backup *v1alpha1.BackupSync) bool {
-	return p.looksUp() || p.memory.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.memory.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
+func (p *preflighter) needsLook(backup *v1alpha1.BackupSync) bool {
+	return p.looksUp() || p.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
 }
 
 // looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
 // project they are, whatever the policy: what that one has imported is in no status of this one's backups.
-func (p *pass) looksUp() bool {
-	return p.project.Spec.LookupPolicy != v1alpha1.LookupNever || p.project.Status.Journal.TakeoverTime != nil
+func (s *scope) looksUp() bool {
+	return s.project.Spec.LookupPolicy != v1alpha1.LookupNever || s.project.Status.Journal.TakeoverTime != nil
 }
 
 // outcomeLost reports whether a pending backup has a task that has ended, and neither an outcome nor a retry: it begins again, or
@@ -82,24 +82,24 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 const callsAskedSingly = 4
 
 // limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
-func (p *pass) limitPlan() {
-	if learnt := &p.memory.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.Calls) > callsAskedSingly {
+func (p *preflighter) limitPlan() {
+	if learnt := p.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.Calls) > callsAskedSingly {
 		p.plan.Calls, p.plan.More = p.plan.Calls[:callsAskedSingly], true
 	}
 }
 
 // prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.
-func (p *pass) prepare(wanted []*v1alpha1.BackupSync) *lookup {
+func (p *preflighter) prepare(wanted []*v1alpha1.BackupSync) *lookup {
 	checked := &lookup{wanted: wanted}
 	if len(wanted) == 0 {
 		return checked
 	}
-	checked.query = p.query(nil, probesOf(p.plan, wanted))
-	if look := p.memory.evidence.fresh(p.options.Clock.Now()); look != nil && p.serves(look, wanted) {
+	checked.query = p.query(nil, probesOf(p.plan.Calls, wanted))
+	if look := p.evidence.fresh(p.options.Clock.Now()); look != nil && p.serves(look, wanted) {
 		checked.look = look
 		return checked
 	}
-	p.memory.evidence.look = nil
+	p.evidence.look = nil
 	checked.query.Questions, checked.query.Singly = p.questionsFor(wanted), len(wanted)
 	return checked
 }
@@ -119,13 +119,13 @@ func (c *lookup) run(ctx context.Context, source evidence.Source) {
 }
 
 // serves reports whether an earlier look tells, with few more questions, of backups that are planned.
-func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
+func (p *preflighter) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
 	unknown := 0
 	for _, backup := range wanted {
 		id := cbr.Fold(backup.Spec.BackupID)
-		_, waited := p.memory.evidence.waits[id]
+		_, waited := p.evidence.waits[id]
 		switch {
-		case waited || backupsync.Requested(backup) || look.Began.Before(p.memory.evidence.settlesAt(id)):
+		case waited || backupsync.Requested(backup) || look.Began.Before(p.evidence.settlesAt(id)):
 			return false // it is now that counts
 		case !look.Knows(id):
 			unknown++
@@ -138,7 +138,7 @@ func (p *pass) serves(look *evidence.Look, wanted []*v1alpha1.BackupSync) bool {
 
 // questionsFor asks about backups that are planned, and about all others that may be sent, if they are so many that the list of
 // CBR's backups is likely to be read, which serves all of them.
-func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
+func (p *preflighter) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 	questions := make([]evidence.Question, 0, len(wanted))
 	asked := make(map[string]struct{}, len(wanted))
 	add := func(backup *v1alpha1.BackupSync) {
@@ -151,7 +151,7 @@ func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 	for _, backup := range wanted {
 		add(backup)
 	}
-	if len(wanted) > max(fewAsked, p.memory.evidence.pages) && !p.memory.evidence.narrowed {
+	if len(wanted) > max(fewAsked, p.evidence.pages) && !p.evidence.narrowed {
 		for _, backup := range p.pending {
 			if p.eligible(backup) && p.needsLook(backup) {
 				add(backup)
@@ -163,10 +163,10 @@ func (p *pass) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Question {
 
 // probesOf returns one backup of each planned call: it is asked for by itself, to see whether the list of CBR's backups is to be
 // believed.
-func probesOf(planned batch.Schedule, wanted []*v1alpha1.BackupSync) []string {
+func probesOf(calls [][]batch.Candidate, wanted []*v1alpha1.BackupSync) []string {
 	looked := foldedIDs(wanted)
 	var probes []string
-	for _, call := range planned.Calls {
+	for _, call := range calls {
 		first := rand.IntN(len(call))
 		for i := range call {
 			id := call[(first+i)%len(call)].Spec.BackupID
@@ -199,7 +199,7 @@ func (c *lookup) askMore(ctx context.Context, source evidence.Source) error {
 }
 
 // concludeLookup writes what a look has found, and leaves in the plan only what CBR certainly does not have.
-func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
+func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) {
 	if checked.look == nil && checked.err == nil {
 		return
 	}
@@ -216,7 +216,7 @@ func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
 		verdict := judge.Verdict(p.questionOf(backup))
 		switch {
 		case verdict.Kind == evidence.Absent:
-			delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
+			delete(p.evidence.waits, cbr.Fold(backup.Spec.BackupID))
 			if verdict.Task != "" {
 				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
 			}
@@ -234,7 +234,7 @@ func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
 	if checked.taken {
 		changes = append(changes, p.markOthers(judge)...)
 	}
-	p.proven = checked.look.Began
+	p.plan.proven = checked.look.Began
 	p.plan.Calls = p.withoutHandled(p.plan.Calls)
 	if len(changes) > 0 {
 		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
@@ -245,7 +245,7 @@ func (p *pass) concludeLookup(ctx context.Context, checked *lookup) {
 
 // markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR. Those that wait
 // for a task are not planned before CBR is asked again.
-func (p *pass) markOthers(judge *evidence.Judge) []change {
+func (p *preflighter) markOthers(judge *evidence.Judge) []change {
 	var changes []change
 	for _, backup := range p.pending {
 		if !p.eligible(backup) || !p.needsLook(backup) {
@@ -262,11 +262,11 @@ func (p *pass) markOthers(judge *evidence.Judge) []change {
 }
 
 // markPreflight is the change to a BackupSync whose backup was found in CBR before it was sent.
-func (p *pass) markPreflight(backup *v1alpha1.BackupSync, verdict evidence.Verdict) change {
+func (p *preflighter) markPreflight(backup *v1alpha1.BackupSync, verdict evidence.Verdict) change {
 	now := metav1.NewTime(p.options.Clock.Now())
 	p.handle(backup)
-	p.memory.bisection.Resolved(backup.Spec.BackupID)
-	delete(p.memory.evidence.waits, cbr.Fold(backup.Spec.BackupID))
+	p.bisection.Resolved(backup.Spec.BackupID)
+	delete(p.evidence.waits, cbr.Fold(backup.Spec.BackupID))
 	switch {
 	case verdict.Kind == evidence.Broken:
 		return to(backup, backupsync.Unusable(backup, verdict.Status, verdict.Task, "", nil, now))
@@ -281,7 +281,7 @@ func (p *pass) markPreflight(backup *v1alpha1.BackupSync, verdict evidence.Verdi
 }
 
 // drop takes backups out of the plan.
-func (p *pass) drop(backups []*v1alpha1.BackupSync) {
+func (p *preflighter) drop(backups []*v1alpha1.BackupSync) {
 	dropped := foldedIDs(backups)
 	p.plan.Calls = withoutMembers(p.plan.Calls, func(member batch.Candidate) bool {
 		_, is := dropped[cbr.Fold(member.Spec.BackupID)]
@@ -290,11 +290,11 @@ func (p *pass) drop(backups []*v1alpha1.BackupSync) {
 }
 
 // stale reports whether what a call was planned by is not believed any more.
-func (p *pass) stale(now time.Time) bool {
-	return !p.proven.IsZero() && (now.Sub(p.proven) >= evidence.FreshFor || now.Before(p.proven))
+func (s *submitter) stale(now time.Time) bool {
+	return !s.plan.proven.IsZero() && (now.Sub(s.plan.proven) >= evidence.FreshFor || now.Before(s.plan.proven))
 }
 
-func (p *pass) withoutHandled(calls [][]batch.Candidate) [][]batch.Candidate {
+func (p *preflighter) withoutHandled(calls [][]batch.Candidate) [][]batch.Candidate {
 	return withoutMembers(calls, func(member batch.Candidate) bool {
 		_, handled := p.handled[member.UID]
 		return handled

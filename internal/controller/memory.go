@@ -28,40 +28,80 @@ import (
 	"backupsync.dev/operator/internal/connection"
 )
 
-// memory is what this process remembers of a project between passes. All of it can be lost: it makes passes
-// cheaper and calls fewer, and no promise rests on it alone.
+// memory is what this process remembers of a project between passes, each part with the step that owns it. All of it can be lost: it
+// makes passes cheaper and calls fewer, and no promise rests on it alone.
+//
+// Passes of one project never overlap, and within a pass the steps follow each other, so that nothing is locked but what is touched by
+// several goroutines of one step: versionMemory has a lock of its own; what calls under way touch (rateWindow, bisection, callMemory,
+// accessMemory.health, knowledge) is guarded by batchRun.mutex until all of them are over. A poll that runs beside calls reads CBR alone.
 type memory struct {
+	planMemory
+	versionMemory
+	claimMemory
+	callMemory
+	pollMemory
+	accessMemory
+	reportMemory
+	evidence knowledge // what CBR has shown
+}
+
+// planMemory is what the plan goes by.
+type planMemory struct {
 	// queueTimes is when each pending BackupSync was first seen.
 	queueTimes batch.QueueTimes
 	// rateWindow holds this process's sync calls of the last minute, inherited those that another process has left.
 	rateWindow, inheritedWindow batch.RateWindow
+	// called says that this process has made calls since it became the last writer.
+	called bool
+	// bisection are the backups of refused calls.
+	bisection batch.Bisection
+}
+
+// versionMemory is which versions of BackupSyncs can be trusted.
+type versionMemory struct {
 	// ownedSince is the resource version of the project at which this process became its last writer, 0 before.
 	// What the cache holds of older versions may have been overtaken by the writes of another process.
 	ownedSince int64
-	// called says that this process has made calls since it became the last writer.
-	called bool
+	mutex      sync.Mutex // guards what follows: several are read or written at a time
 	// minResourceVersions are the versions of candidates that were read live since the project was last seen to be written by
 	// another process. A cached version can be trusted if it is not older.
 	minResourceVersions map[types.UID]int64
-	versionsMutex       sync.Mutex // guards minResourceVersions and foreign
-	// evidence is what CBR has shown.
-	evidence knowledge
 	// foreign are the ids of backups that CBR has accepted from BackupSyncs of other projects.
 	foreign map[string]struct{}
-	// target is the endpoint and the cloud project that evidence speaks of.
-	target string
+}
+
+// claimMemory is what is known of the claim to the cloud project: see claim.go.
+type claimMemory struct {
 	// takeoverTime is that of the journal, takeoverSeen the time from which it counts.
 	takeoverTime, takeoverSeen time.Time
-	// confirmedClaim is the version of the spec for which no rival was found live, "" for none: see claim.go.
+	// confirmedClaim is the version of the spec for which no rival was found live, "" for none.
 	confirmedClaim string
-	// settles is when recorded submissions have settled, by their ids.
-	settles map[string]time.Time
-	// lookUpFrom is when a recorded submission is looked up again that could not be resolved.
+}
+
+// callMemory is what is known of the recorded submissions, by their ids.
+type callMemory struct {
+	// settledAt is when they have settled.
+	settledAt map[string]time.Time
+	// lookUpFrom is when one is looked up again that could not be resolved.
 	lookUpFrom map[string]time.Time
-	// refusals are the failures of recorded submissions, by their ids, for which an item of theirs may be to blame.
+	// refusals are the failures for which an item may be to blame.
 	refusals map[string]refusal
-	// bisection are the backups of refused calls.
-	bisection batch.Bisection
+}
+
+// pollMemory is what is known of the running tasks.
+type pollMemory struct {
+	// endSeen is when tasks were first seen to have ended that leave open what became of their backups, by id.
+	endSeen map[string]time.Time
+	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
+	taskLead time.Duration
+	// nextPoll is when the running tasks are looked at again.
+	nextPoll time.Time
+}
+
+// accessMemory is what is known of endpoint and credentials.
+type accessMemory struct {
+	// target is the endpoint and the cloud project that knowledge speaks of.
+	target string
 	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
 	credential heldCredential
 	// former are the credentials before it.
@@ -70,12 +110,10 @@ type memory struct {
 	health connection.Health
 	// readLimiter is how fast CBR is read.
 	readLimiter connection.ReadLimiter
-	// ended is when tasks were first seen to have ended that leave open what became of their backups, by id.
-	ended map[string]time.Time
-	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
-	taskLead time.Duration
-	// nextPoll is when the running tasks are looked at again.
-	nextPoll time.Time
+}
+
+// reportMemory is what the next report goes by.
+type reportMemory struct {
 	// countsDue is when counts that have changed are written, zero if none have.
 	countsDue time.Time
 }
@@ -89,7 +127,7 @@ func (m *memory) lostOwnership() {
 }
 
 // tookOver returns the time from which a takeover counts: a clock that is ahead does not put it into the future.
-func (m *memory) tookOver(at, now time.Time) time.Time {
+func (m *claimMemory) tookOver(at, now time.Time) time.Time {
 	if !m.takeoverTime.Equal(at) {
 		m.takeoverTime, m.takeoverSeen = at, batch.Earlier(at, now)
 	}
@@ -114,22 +152,21 @@ func (m *memories) of(project types.NamespacedName) *memory {
 	defer m.mutex.Unlock()
 	known, found := m.byProject[project]
 	if !found {
-		known = &memory{
-			queueTimes:          batch.NewQueueTimes(),
-			minResourceVersions: map[types.UID]int64{},
-			evidence:            newKnowledge(),
-			settles:             map[string]time.Time{},
-			ended:               map[string]time.Time{},
-			foreign:             map[string]struct{}{},
-			lookUpFrom:          map[string]time.Time{},
-			refusals:            map[string]refusal{},
-			bisection:           batch.NewBisection(),
-			readLimiter:         connection.NewReadLimiter(),
-			taskLead:            clockSkew,
-		}
+		known = newMemory()
 		m.byProject[project] = known
 	}
 	return known
+}
+
+func newMemory() *memory {
+	return &memory{
+		planMemory:    planMemory{queueTimes: batch.NewQueueTimes(), bisection: batch.NewBisection()},
+		versionMemory: versionMemory{minResourceVersions: map[types.UID]int64{}, foreign: map[string]struct{}{}},
+		callMemory:    callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
+		pollMemory:    pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
+		accessMemory:  accessMemory{readLimiter: connection.NewReadLimiter()},
+		evidence:      newKnowledge(),
+	}
 }
 
 func (m *memories) forget(project types.NamespacedName) {
@@ -142,23 +179,23 @@ func (m *memories) forget(project types.NamespacedName) {
 }
 
 // sawLive notes that a version was read live: what the cache holds of older ones is not to be trusted.
-func (m *memory) sawLive(backup *v1alpha1.BackupSync) {
-	m.versionsMutex.Lock()
-	defer m.versionsMutex.Unlock()
+func (m *versionMemory) sawLive(backup *v1alpha1.BackupSync) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
 	m.minResourceVersions[backup.UID] = max(m.minResourceVersions[backup.UID], resourceVersion(backup))
 }
 
 // noteForeign notes that CBR has accepted a backup from a BackupSync of another project.
-func (m *memory) noteForeign(backupID string) {
-	m.versionsMutex.Lock()
-	defer m.versionsMutex.Unlock()
+func (m *versionMemory) noteForeign(backupID string) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
 	m.foreign[cbr.Fold(backupID)] = struct{}{}
 }
 
 // isForeign reports whether CBR has accepted a backup from a BackupSync of another project.
-func (m *memory) isForeign(backupID string) bool {
-	m.versionsMutex.Lock()
-	defer m.versionsMutex.Unlock()
+func (m *versionMemory) isForeign(backupID string) bool {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
 	_, foreign := m.foreign[cbr.Fold(backupID)]
 	return foreign
 }

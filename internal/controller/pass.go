@@ -26,20 +26,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/batch"
-	"backupsync.dev/operator/internal/cbr"
 )
 
-// pass is one look at a project and its backups, and what follows from it. Its steps hand their findings on in
-// its fields; the status of the project is computed once, at the end, from what they found.
+// pass is one look at a project and its backups, and what follows from it. Its steps, each of which lives in the file of its name, take
+// what the steps before have found, and return what they find.
 type pass struct {
-	*Reconciler
-	key    types.NamespacedName
-	log    logr.Logger
-	now    time.Time // when the pass began
-	memory *memory
+	step
+	*memory
+	observer *observer
+	writer   *writer
+}
 
-	// from load
+// step is what each step of a pass has: the process, what the pass is about, and when the next one is due.
+type step struct {
+	*Reconciler
+	*scope
+	*nextPass
+}
+
+// scope is what a pass is about, as load has found it. From then on it is read alone, but for the project, whose latest version the writer
+// puts there, and its claim.
+type scope struct {
+	key         types.NamespacedName
+	log         logr.Logger
+	now         time.Time            // when the pass began
 	project     *v1alpha1.CBRProject // nil if it does not exist
 	generation  int64                // of the project that the pass acts on
 	pending     []*v1alpha1.BackupSync
@@ -49,58 +59,93 @@ type pass struct {
 	fingerprint string                 // identifies what the project's spec says, and the latest request
 	claim       claim
 	outdated    string // how the CRDs are older than the operator, "" if they are not
-
-	// from connect
-	connected bool
-	cloud     *cbr.Client // nil if no call can be made
-
-	// from plan
-	plan    batch.Schedule
-	proven  time.Time // when the look at CBR began by which the plan is believed, zero without one
-	changes []change  // statuses to write with the report
-
-	// from report
-	request  string // the request at the project that the pass has met
-	expiring bool   // the credentials end soon
-
-	// from submit
-	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
-	cleared map[string][]string    // submissions that are over, with the backups that stay recorded
-	// accepted is when the first of the pass's calls was accepted, zero if none was.
-	accepted  time.Time
-	taskScope v1alpha1.TaskScope // as answers have shown it, "" if none has
-	polling   chan pollResult    // brings what CBR tells of the running tasks; nil until it is asked
-
-	requeueTime time.Time // when the next pass is due, zero for never
 }
 
-// run makes the steps of a pass, each of which lives in the file of its name.
+func (r *Reconciler) newPass(key types.NamespacedName, log logr.Logger, known *memory) *pass {
+	now := r.options.Clock.Now()
+	return newPassOf(step{r, &scope{key: key, log: log, now: now}, &nextPass{began: now}}, known)
+}
+
+func newPassOf(s step, known *memory) *pass {
+	connects := &access{step: s, accessMemory: &known.accessMemory, evidence: &known.evidence}
+	return &pass{step: s, memory: known,
+		observer: &observer{step: s, access: connects, pollMemory: &known.pollMemory},
+		writer: &writer{step: s, versionMemory: &known.versionMemory, reportMemory: &known.reportMemory,
+			handled: map[types.UID]struct{}{}, cleared: map[string][]string{}}}
+}
+
+// run makes the steps of a pass.
 func (p *pass) run(ctx context.Context) error {
-	steps := []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"load", p.load},
-		{"resolve", func(ctx context.Context) error { return p.protocol.resolve(p, ctx) }},
-		{"plan", p.planCalls},
-		{"preflight", p.preflight},
-		{"submit", p.submit},
-		{"poll", p.poll},
-		{"report", p.report},
+	if err := p.loader().load(ctx); err != nil {
+		return fmt.Errorf("load: %w", err)
 	}
-	for _, step := range steps {
-		if err := step.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
+	if err := p.protocol.resolve(p.resolver(), ctx); err != nil {
+		return fmt.Errorf("resolve: %w", err)
+	}
+	planned, err := p.planner().planCalls(ctx)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	checked, err := p.preflighter(planned).preflight(ctx)
+	if err != nil {
+		return fmt.Errorf("preflight: %w", err)
+	}
+	sent, err := p.submitter(checked).submit(ctx)
+	if err != nil {
+		return fmt.Errorf("submit: %w", err)
+	}
+	if err := p.poller(sent.polling).poll(ctx, sent.accepted); err != nil {
+		return fmt.Errorf("poll: %w", err)
+	}
+	if err := p.reporter(checked).report(ctx); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 	p.log.V(1).Info("Pass ended", "requeueAfter", p.result().RequeueAfter.String())
 	return nil
 }
 
-// requeueAt asks for another pass at a time, if none is due sooner.
-func (p *pass) requeueAt(at time.Time) {
-	p.requeueTime = earliest(p.requeueTime, at)
+func (p *pass) reader() *reader { return &reader{step: p.step, versionMemory: &p.versionMemory} }
+
+func (p *pass) loader() *loader { return &loader{step: p.step, reader: p.reader(), memory: p.memory} }
+
+func (p *pass) resolver() *resolver {
+	return &resolver{step: p.step, reader: p.reader(), observer: p.observer, writer: p.writer, planMemory: &p.planMemory, callMemory: &p.callMemory}
 }
+
+func (p *pass) planner() *planner {
+	return &planner{step: p.step, reader: p.reader(), observer: p.observer, writer: p.writer,
+		planMemory: &p.planMemory, callMemory: &p.callMemory, claimMemory: &p.claimMemory}
+}
+
+func (p *pass) preflighter(of plan) *preflighter {
+	checks := &preflighter{step: p.step, planner: p.planner(), versionMemory: &p.versionMemory}
+	checks.plan = of
+	return checks
+}
+
+func (p *pass) submitter(of plan) *submitter {
+	return &submitter{step: p.step, observer: p.observer, writer: p.writer, poller: p.poller(nil), planMemory: &p.planMemory, callMemory: &p.callMemory, plan: of}
+}
+
+func (p *pass) poller(underWay chan pollResult) *poller {
+	return &poller{step: p.step, observer: p.observer, writer: p.writer, pollMemory: &p.pollMemory, polling: underWay}
+}
+
+func (p *pass) reporter(of plan) *reporter {
+	return &reporter{step: p.step, observer: p.observer, writer: p.writer, planMemory: &p.planMemory, reportMemory: &p.reportMemory, memory: p.memory, plan: of}
+}
+
+// nextPass is when the next pass is due.
+type nextPass struct {
+	began time.Time // this one
+	at    time.Time // zero for never
+}
+
+// requeueAt asks for another pass at a time, if none is due sooner.
+func (n *nextPass) requeueAt(at time.Time) { n.at = earliest(n.at, at) }
+
+// requeueNow asks for another pass at once.
+func (n *nextPass) requeueNow() { n.requeueAt(n.began) }
 
 // earliest returns the earlier of two times, of which a zero one does not count.
 func earliest(a, b time.Time) time.Time {
@@ -110,15 +155,12 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// requeueNow asks for another pass at once.
-func (p *pass) requeueNow() { p.requeueAt(p.now) }
-
 // minRequeueAfter is the shortest time between passes: a RequeueAfter of 0 would mean none.
 const minRequeueAfter = time.Millisecond
 
 func (p *pass) result() reconcile.Result {
-	if p.requeueTime.IsZero() {
+	if p.at.IsZero() {
 		return reconcile.Result{}
 	}
-	return reconcile.Result{RequeueAfter: max(p.requeueTime.Sub(p.options.Clock.Now()), minRequeueAfter)}
+	return reconcile.Result{RequeueAfter: max(p.at.Sub(p.options.Clock.Now()), minRequeueAfter)}
 }

@@ -51,24 +51,34 @@ type pollResult struct {
 	stopped bool
 }
 
+// poller is the step poll: it follows the running tasks to their end.
+type poller struct {
+	step
+	*observer
+	*writer
+	*pollMemory
+	polling chan pollResult // brings what CBR tells of the running tasks; nil until it is asked
+}
+
 // pollDue reports whether the pass looks at the running tasks.
-func (p *pass) pollDue() bool {
-	return p.project != nil && p.outdated == "" && len(p.running) > 0 && !p.now.Before(p.memory.nextPoll)
+func (p *poller) pollDue() bool {
+	return p.project != nil && p.outdated == "" && len(p.running) > 0 && !p.now.Before(p.nextPoll)
 }
 
 // beginPoll looks at the running tasks, beside whatever else the pass does until it tracks them. It only reads CBR: what follows
 // from it is found out when nothing else goes on.
-func (p *pass) beginPoll(ctx context.Context) {
-	p.polling = make(chan pollResult, 1)
+func (p *poller) beginPoll(ctx context.Context) chan pollResult {
+	looked := make(chan pollResult, 1)
 	query, source := p.pollQuery(), p.cloud
 	go func() {
 		seen, err := evidence.Poll(ctx, source, query)
-		p.polling <- pollResult{questions: query.Questions, seen: seen, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
+		looked <- pollResult{questions: query.Questions, seen: seen, at: p.options.Clock.Now(), err: err, stopped: ctx.Err() != nil}
 	}()
+	return looked
 }
 
 // pollQuery asks about the tasks of all running backups.
-func (p *pass) pollQuery() evidence.PollQuery {
+func (p *poller) pollQuery() evidence.PollQuery {
 	since := p.now
 	questions := make([]evidence.Question, 0, len(p.running))
 	for _, backup := range p.running {
@@ -79,12 +89,12 @@ func (p *pass) pollQuery() evidence.PollQuery {
 			since = at.Time
 		}
 	}
-	return evidence.PollQuery{Began: p.now, Questions: questions, Pages: p.memory.evidence.pages, Narrowed: p.memory.evidence.narrowed,
-		Since: since.Add(-min(p.memory.taskLead+leadMargin, clockSkew))}
+	return evidence.PollQuery{Began: p.now, Questions: questions, Pages: p.evidence.pages, Narrowed: p.evidence.narrowed,
+		Since: since.Add(-min(p.taskLead+leadMargin, clockSkew))}
 }
 
 // poll looks at the running tasks when that is due, and writes what has ended.
-func (p *pass) poll(ctx context.Context) error {
+func (p *poller) poll(ctx context.Context, accepted time.Time) error {
 	if p.project == nil || p.outdated != "" {
 		return nil
 	}
@@ -96,27 +106,27 @@ func (p *pass) poll(ctx context.Context) error {
 		}
 		left = p.writeEnded(ctx, looked)
 	}
-	if !p.accepted.IsZero() {
-		due := p.accepted.Add(duration(p.project.Spec.Poll.Interval, defaultPollInterval))
-		if !left || due.Before(p.memory.nextPoll) {
-			p.memory.nextPoll = due
+	if !accepted.IsZero() {
+		due := accepted.Add(duration(p.project.Spec.Poll.Interval, defaultPollInterval))
+		if !left || due.Before(p.nextPoll) {
+			p.nextPoll = due
 		}
 		left = true
 	}
 	if left {
-		p.requeueAt(p.memory.nextPoll)
+		p.requeueAt(p.nextPoll)
 	}
 	return nil
 }
 
 // awaitPoll returns what CBR tells of the running tasks, nil if it cannot be asked.
-func (p *pass) awaitPoll(ctx context.Context) (*pollResult, error) {
-	closed := p.memory.health.Reads.Open(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
+func (p *poller) awaitPoll(ctx context.Context) (*pollResult, error) {
+	closed := p.health.Reads.Open(p.options.Clock.Now()) // by a read of this pass, which has then asked for another
 	if p.polling == nil {
 		if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
 			return nil, err
 		}
-		p.beginPoll(ctx)
+		p.polling = p.beginPoll(ctx)
 	}
 	looked := <-p.polling
 	switch {
@@ -130,7 +140,7 @@ func (p *pass) awaitPoll(ctx context.Context) (*pollResult, error) {
 }
 
 // writeEnded writes what a look has shown, and says whether tasks are left to look at.
-func (p *pass) writeEnded(ctx context.Context, looked *pollResult) bool {
+func (p *poller) writeEnded(ctx context.Context, looked *pollResult) bool {
 	changes := p.endings(looked)
 	written, unwritten := p.write(ctx, changes)
 	for _, backup := range written {
@@ -140,12 +150,12 @@ func (p *pass) writeEnded(ctx context.Context, looked *pollResult) bool {
 	for _, change := range changes {
 		p.handle(change.backup)
 	}
-	p.memory.nextPoll = looked.at.Add(p.pollInterval())
+	p.nextPoll = looked.at.Add(p.pollInterval())
 	return len(p.running) > len(changes) || len(unwritten) > 0
 }
 
 // pollInterval grows with the age of the youngest running task: what has run for an hour is not over in seconds.
-func (p *pass) pollInterval() time.Duration {
+func (p *poller) pollInterval() time.Duration {
 	youngest := slowestPoll * pollAgeShare
 	for _, backup := range p.running {
 		if at := backup.Status.SubmittedTime; at != nil {
@@ -156,12 +166,12 @@ func (p *pass) pollInterval() time.Duration {
 }
 
 // endings returns what follows for BackupSyncs whose tasks have ended.
-func (p *pass) endings(looked *pollResult) []change {
+func (p *poller) endings(looked *pollResult) []change {
 	byTask := map[string][]*v1alpha1.BackupSync{} // a task may be that of several backups
 	for _, backup := range p.running {
 		byTask[backup.Status.OperationLogID] = append(byTask[backup.Status.OperationLogID], backup)
 	}
-	p.memory.learnLead(byTask, looked.seen.Tasks.Task)
+	p.learnLead(byTask, looked.seen.Tasks.Task)
 	judge := evidence.NewJudge(looked.seen, p.known())
 	var ended []change
 	for i, backup := range p.running {
@@ -169,15 +179,15 @@ func (p *pass) endings(looked *pollResult) []change {
 		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
 			ended = append(ended, next)
 			// What became of its call is known; what was seen of CBR before that is not believed of this backup any more.
-			p.memory.evidence.settled[cbr.Fold(backup.Spec.BackupID)] = looked.at
+			p.evidence.settled[cbr.Fold(backup.Spec.BackupID)] = looked.at
 		}
 	}
-	p.memory.forgetEnded(byTask)
+	p.forgetEnded(byTask)
 	return ended
 }
 
 // followed is the change to a running BackupSync by what a look shows of its task and its backup; false if there is none.
-func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict, shared bool) (change, bool) {
+func (p *poller) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict, shared bool) (change, bool) {
 	id := backup.Status.OperationLogID
 	task, shown := look.Tasks.Task(id)
 	question := evidence.Question{BackupID: backup.Spec.BackupID, TaskID: id}
@@ -204,7 +214,7 @@ func (p *pass) followed(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 
 // lostTask is followed for a task that CBR does not know. A backup that is not there either may still be on its way: it fails only
 // after poll.overdueAfter.
-func (p *pass) lostTask(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict) (change, bool) {
+func (p *poller) lostTask(backup *v1alpha1.BackupSync, look *evidence.Look, verdict evidence.Verdict) (change, bool) {
 	switch {
 	case verdict.Kind == evidence.Stored:
 		return p.ended(backup, backupsync.Kept(nil)), true
@@ -218,26 +228,26 @@ func (p *pass) lostTask(backup *v1alpha1.BackupSync, look *evidence.Look, verdic
 }
 
 // settledSinceEnd reports whether CBR shows by now what a task has left that has ended.
-func (p *pass) settledSinceEnd(task string) bool {
-	since, known := p.memory.ended[task]
+func (p *poller) settledSinceEnd(task string) bool {
+	since, known := p.endSeen[task]
 	if !known {
 		since = p.now
-		p.memory.ended[task] = since
+		p.endSeen[task] = since
 	}
 	return p.now.Sub(since) >= p.options.endSettles()
 }
 
 // forgetEnded forgets when tasks have ended that are not followed any more.
-func (m *memory) forgetEnded(running map[string][]*v1alpha1.BackupSync) {
-	for id := range m.ended {
+func (m *pollMemory) forgetEnded(running map[string][]*v1alpha1.BackupSync) {
+	for id := range m.endSeen {
 		if running[id] == nil {
-			delete(m.ended, id)
+			delete(m.endSeen, id)
 		}
 	}
 }
 
 // broken is the change to a running backup that CBR holds, and cannot restore.
-func (p *pass) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus, end *backupsync.Ending) change {
+func (p *poller) broken(backup *v1alpha1.BackupSync, held cbr.BackupStatus, end *backupsync.Ending) change {
 	now := metav1.NewTime(p.options.Clock.Now())
 	return whileRunning(backup, func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		return backupsync.Unusable(version, held, "", "", end, now)
@@ -257,7 +267,7 @@ func whileRunning(backup *v1alpha1.BackupSync, become func(*v1alpha1.BackupSync)
 
 // learnLead notes how much earlier than this process CBR dates a task, at most. Tasks that were found rather than started
 // tell nothing. It keeps lists short: whatever was imported in the last minutes is in a list that begins minutes earlier.
-func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, shown func(id string) (cbr.OperationLog, bool)) {
+func (m *pollMemory) learnLead(running map[string][]*v1alpha1.BackupSync, shown func(id string) (cbr.OperationLog, bool)) {
 	lead, learnt := time.Duration(0), false
 	for id, backups := range running {
 		task, found := shown(id)
@@ -276,7 +286,7 @@ func (m *memory) learnLead(running map[string][]*v1alpha1.BackupSync, shown func
 }
 
 // ended is the change to a running backup by the end of its import.
-func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change {
+func (p *poller) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change {
 	now, limit := metav1.NewTime(p.options.Clock.Now()), p.retryLimit()
 	return whileRunning(backup, func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		return backupsync.Finished(version, end, limit, now)
@@ -284,27 +294,27 @@ func (p *pass) ended(backup *v1alpha1.BackupSync, end backupsync.Ending) change 
 }
 
 // runs reports whether the import of a running backup takes that long already.
-func (p *pass) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
+func (s *scope) runs(backup *v1alpha1.BackupSync, long time.Duration) bool {
 	at := backup.Status.SubmittedTime
-	return at != nil && p.now.Sub(at.Time) >= long
+	return at != nil && s.now.Sub(at.Time) >= long
 }
 
-func (p *pass) overdueAfter() time.Duration {
-	return duration(p.project.Spec.Poll.OverdueAfter, defaultOverdueAfter)
+func (s *scope) overdueAfter() time.Duration {
+	return duration(s.project.Spec.Poll.OverdueAfter, defaultOverdueAfter)
 }
 
-func (p *pass) retryLimit() int32 {
-	if limit := p.project.Spec.Retry.Limit; limit != nil {
+func (s *scope) retryLimit() int32 {
+	if limit := s.project.Spec.Retry.Limit; limit != nil {
 		return *limit
 	}
 	return defaultRetryLimit
 }
 
 // emitEvents emits an event for each BackupSync that has become something that has one.
-func (p *pass) emitEvents(changed []*v1alpha1.BackupSync) {
+func (w *writer) emitEvents(changed []*v1alpha1.BackupSync) {
 	for _, backup := range changed {
 		if told, has := backupEvent(backup); has {
-			p.emit(told)
+			w.emit(told)
 		}
 	}
 }

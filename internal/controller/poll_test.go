@@ -56,7 +56,7 @@ func TestLearnLead(t *testing.T) {
 			undated.Status.SubmittedTime = nil
 			known := map[string][]*v1alpha1.BackupSync{
 				"one": {runningBackup()}, "two": {runningBackup()}, "three": {runningBackup()}, "undated": {undated}}
-			m := &memory{taskLead: before}
+			m := &pollMemory{taskLead: before}
 			m.learnLead(known, func(id string) (cbr.OperationLog, bool) {
 				if task := test.tasks[id]; task != nil {
 					return *task, true
@@ -86,11 +86,11 @@ func TestLookBesideCalls(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			p := &pass{Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}},
-				log: logr.Discard(), now: noon.Time, memory: &memory{}, polling: make(chan pollResult, 1)}
+			p := passAt(&Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}},
+				scope{log: logr.Discard(), now: noon.Time}, newMemory()).poller(make(chan pollResult, 1))
 			p.polling <- pollResult{seen: &evidence.Look{}, at: noon.Time, err: test.ofLook, stopped: test.stopped}
 			if test.ofRead != nil {
-				p.memory.health.Failed(connection.ReadRequest, test.ofRead, noon.Time)
+				p.health.Failed(connection.ReadRequest, test.ofRead, noon.Time)
 			}
 			looked, err := p.awaitPoll(t.Context())
 			g.Expect(err).NotTo(HaveOccurred(), "what was submitted is still to be cleared")
@@ -99,8 +99,8 @@ func TestLookBesideCalls(t *testing.T) {
 			} else {
 				g.Expect(looked).To(BeNil())
 			}
-			g.Expect(p.memory.health.Reads.Failures).To(Equal(test.failures))
-			g.Expect(p.memory.health.Reads.Open(noon.Time)).To(Equal(test.failures > 0))
+			g.Expect(p.health.Reads.Failures).To(Equal(test.failures))
+			g.Expect(p.health.Reads.Open(noon.Time)).To(Equal(test.failures > 0))
 		})
 	}
 }

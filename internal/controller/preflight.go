@@ -27,21 +27,28 @@ import (
 	"backupsync.dev/operator/internal/connection"
 )
 
+// preflighter is the step preflight: it leaves in the plan what is certain to be sent by nobody else, and unknown to CBR.
+type preflighter struct {
+	step
+	*planner
+	*versionMemory
+}
+
 // preflight makes sure of what is planned: it asks the API server (refreshCandidates) and CBR (lookup). It does both at the same time,
 // as a successor has to begin with both, and neither needs what the other learns: what counts is that the project
 // was read before, and is recorded in after.
-func (p *pass) preflight(ctx context.Context) error {
+func (p *preflighter) preflight(ctx context.Context) (plan, error) {
 	if len(p.plan.Calls) == 0 {
-		return nil
+		return p.plan, nil
 	}
 	if ready, err := p.connect(ctx, connection.SyncRequest); !ready { // nothing will be sent
 		p.plan.Calls, p.plan.More = nil, false
-		return err
+		return p.plan, err
 	}
 	p.limitPlan()
 	wanted := p.lookedUp()
 	if ready, err := p.mayLook(ctx); err != nil {
-		return err
+		return p.plan, err
 	} else if !ready && len(wanted) > 0 {
 		p.drop(wanted)
 		wanted, p.plan.More = nil, false
@@ -54,19 +61,19 @@ func (p *pass) preflight(ctx context.Context) error {
 		return nil
 	})
 	if err := group.Wait(); err != nil {
-		return err
+		return p.plan, err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return p.plan, ctx.Err()
 	}
 	p.concludeLookup(ctx, checked)
 	p.deferForeign(wanted)
-	return nil
+	return p.plan, nil
 }
 
 // mayLook reports whether CBR may be looked at before backups are sent.
-func (p *pass) mayLook(ctx context.Context) (bool, error) {
-	if from := p.memory.health.CompleteFrom; from.After(p.now) {
+func (p *preflighter) mayLook(ctx context.Context) (bool, error) {
+	if from := p.health.CompleteFrom; from.After(p.now) {
 		p.requeueAt(from)
 		return false, nil
 	}
@@ -75,7 +82,7 @@ func (p *pass) mayLook(ctx context.Context) (bool, error) {
 
 // deferForeign takes out of the plan what the live reads have shown to be accepted from another project: the next pass looks it
 // up in CBR.
-func (p *pass) deferForeign(wanted []*v1alpha1.BackupSync) {
+func (p *preflighter) deferForeign(wanted []*v1alpha1.BackupSync) {
 	asked := foldedIDs(wanted)
 	p.plan.Calls = withoutMembers(p.plan.Calls, func(member batch.Candidate) bool {
 		_, looked := asked[cbr.Fold(member.Spec.BackupID)]

@@ -377,7 +377,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 			r.protocol.clear = func(r *batchRun, call submission, _ []string) { r.clear(call, nil) }
 		},
 		"3: trust in the traces of another": func(r *Reconciler) {
-			r.protocol.refresh = func(*pass, context.Context) error { return nil }
+			r.protocol.refresh = func(*preflighter, context.Context) error { return nil }
 		},
 		"4: a record struck without a look": func(r *Reconciler) { r.protocol.resolve = forgetRecords },
 	} {
@@ -416,28 +416,28 @@ func shrunk(t *testing.T, script []move, alter func(*Reconciler)) []move {
 }
 
 // recordAnyway is record without rule 1: a conflict is overcome by reading the project again.
-func recordAnyway(p *pass, ctx context.Context, calls [][]batch.Candidate) ([]submission, error) { //nolint:revive // as a method expression
+func recordAnyway(s *submitter, ctx context.Context, calls [][]batch.Candidate) ([]submission, error) { //nolint:revive // as a method expression
 	for {
-		submissions, err := p.record(ctx, calls)
+		submissions, err := s.record(ctx, calls)
 		if !errors.Is(err, errConflict) {
 			return submissions, err
 		}
 		current := &v1alpha1.CBRProject{}
-		if err := p.live.Get(ctx, p.key, current); err != nil {
+		if err := s.live.Get(ctx, s.key, current); err != nil {
 			return nil, err
 		}
-		p.setProject(current)
+		s.setProject(current)
 	}
 }
 
 // forgetRecords is recovery without rule 4: what became of a recorded call is of no interest.
-func forgetRecords(p *pass, _ context.Context) error { //nolint:revive // as a method expression
-	if p.project == nil {
+func forgetRecords(r *resolver, _ context.Context) error { //nolint:revive // as a method expression
+	if r.project == nil {
 		return nil
 	}
-	for _, submission := range p.project.Status.Journal.Submissions {
-		p.cleared[submission.ID] = nil
-		p.requeueNow()
+	for _, submission := range r.project.Status.Journal.Submissions {
+		r.cleared[submission.ID] = nil
+		r.requeueNow()
 	}
 	return nil
 }

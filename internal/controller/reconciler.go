@@ -155,11 +155,11 @@ type Reconciler struct {
 // protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
 // numbers in docs/never-twice.md, and the claim. They are variables for tests alone, which show that each of them is needed.
 type protocol struct {
-	record  func(*pass, context.Context, [][]batch.Candidate) ([]submission, error) // 1
-	clear   func(*batchRun, submission, []string)                                   // 2
-	refresh func(*pass, context.Context) error                                      // 3
-	resolve func(*pass, context.Context) error                                      // 4
-	mayCall func(*pass, context.Context) (bool, error)                              // claim.go
+	record  func(*submitter, context.Context, [][]batch.Candidate) ([]submission, error) // 1
+	clear   func(*batchRun, submission, []string)                                        // 2
+	refresh func(*preflighter, context.Context) error                                    // 3
+	resolve func(*resolver, context.Context) error                                       // 4
+	mayCall func(*planner, context.Context) (bool, error)                                // claim.go
 }
 
 // Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease
@@ -204,8 +204,8 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 		live:    live,
 		events:  recorder,
 		options: options,
-		protocol: protocol{record: (*pass).record, clear: (*batchRun).clear, refresh: (*pass).refreshCandidates,
-			resolve: (*pass).resolveSubmissions, mayCall: (*pass).mayCall},
+		protocol: protocol{record: (*submitter).record, clear: (*batchRun).clear, refresh: (*preflighter).refreshCandidates,
+			resolve: (*resolver).resolveSubmissions, mayCall: (*planner).mayCall},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		counts:   newStateCounts(),
 		salt:     []byte(rand.Text()),
@@ -221,15 +221,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	r.passes.Add(1)
 	defer r.passes.Done()
-	p := &pass{
-		Reconciler: r,
-		key:        request.NamespacedName,
-		log:        log.FromContext(ctx),
-		now:        r.options.Clock.Now(),
-		memory:     r.memories.of(request.NamespacedName),
-		handled:    map[types.UID]struct{}{},
-		cleared:    map[string][]string{},
-	}
+	p := r.newPass(request.NamespacedName, log.FromContext(ctx), r.memories.of(request.NamespacedName))
 	err := p.run(ctx)
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote
 		p.log.V(1).Info("Pass ended", "cause", err.Error())

@@ -34,7 +34,7 @@ import (
 
 // refreshCandidates reads live those planned backups whose cached version may have been overtaken by another process, and
 // takes the ones out of the plan that may no longer be sent.
-func (p *pass) refreshCandidates(ctx context.Context) error {
+func (p *preflighter) refreshCandidates(ctx context.Context) error {
 	var stale []batch.Candidate
 	for _, call := range p.plan.Calls {
 		for _, member := range call {
@@ -62,13 +62,13 @@ func (p *pass) refreshCandidates(ctx context.Context) error {
 // process is the project's last writer, what it sees of versions newer than that is all there is: any other process
 // would have had to write the project before it made a call. Where backups are not looked up in CBR, and each namespace has a cache
 // of its own, that says nothing of what the BackupSyncs of other projects show: they are read with each candidate.
-func (p *pass) maybeStale(backup *v1alpha1.BackupSync) bool {
-	if p.memory.ownedSince == 0 || p.options.manyCaches() && !p.looksUp() {
+func (p *preflighter) maybeStale(backup *v1alpha1.BackupSync) bool {
+	if p.ownedSince == 0 || p.options.manyCaches() && !p.looksUp() {
 		return true
 	}
 	version := resourceVersion(backup)
-	current, verified := p.memory.minResourceVersions[backup.UID]
-	return verified && version < current || !verified && version <= p.memory.ownedSince
+	current, verified := p.minResourceVersions[backup.UID]
+	return verified && version < current || !verified && version <= p.ownedSince
 }
 
 // refreshed puts the current versions into calls, without those that are nil: they are deleted or must not be sent.
@@ -94,7 +94,7 @@ func refreshed(calls [][]batch.Candidate, current map[types.UID]*v1alpha1.Backup
 }
 
 // readLive reads candidates one by one. Those that may not be sent are nil in the result.
-func (p *pass) readLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+func (p *preflighter) readLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(stale))
 	var mutex sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
@@ -113,7 +113,7 @@ func (p *pass) readLive(ctx context.Context, stale []batch.Candidate) (map[types
 
 // readCandidate reads a candidate from the API server, if it is still there. Without a look at CBR before the call its duplicates
 // are read with it: the cache may not show one that another process has submitted.
-func (p *pass) readCandidate(ctx context.Context, member batch.Candidate) ([]*v1alpha1.BackupSync, error) {
+func (p *preflighter) readCandidate(ctx context.Context, member batch.Candidate) ([]*v1alpha1.BackupSync, error) {
 	if !p.looksUp() {
 		return p.syncsForBackupLive(ctx, member.Spec.BackupID)
 	}
@@ -123,29 +123,29 @@ func (p *pass) readCandidate(ctx context.Context, member batch.Candidate) ([]*v1
 	} else if err != nil {
 		return nil, fmt.Errorf("get BackupSync %s: %w", member.Name, err)
 	}
-	p.memory.sawLive(fresh)
+	p.sawLive(fresh)
 	return []*v1alpha1.BackupSync{fresh}, nil
 }
 
 // syncsForBackupLive is syncsForBackup on the API server.
-func (p *pass) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
+func (r *reader) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1alpha1.BackupSync, error) {
 	var all []v1alpha1.BackupSync
-	for _, namespace := range p.options.Namespaces {
+	for _, namespace := range r.options.Namespaces {
 		var found v1alpha1.BackupSyncList
-		if err := p.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.backupID": backupID}); err != nil {
+		if err := r.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.backupID": backupID}); err != nil {
 			return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
 		}
 		all = append(all, found.Items...)
 	}
-	own := p.own(backupID, all)
+	own := r.own(backupID, all)
 	for _, backup := range own {
-		p.memory.sawLive(backup)
+		r.sawLive(backup)
 	}
 	return own, nil
 }
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.
-func (p *pass) sendableOf(member batch.Candidate, duplicates []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+func (p *preflighter) sendableOf(member batch.Candidate, duplicates []*v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	if fresh := backupsync.Owner(duplicates); fresh != nil && fresh.UID == member.UID && p.sendable(fresh) {
 		return fresh
 	}
@@ -163,13 +163,13 @@ var maxSingleReads = 50
 
 // listIsCheaper reports whether all BackupSyncs of the project are sooner listed than those that may be stale read one by one: those
 // of this pass, and the other pending ones, which the same list serves.
-func (p *pass) listIsCheaper(stale int) bool {
+func (p *preflighter) listIsCheaper(stale int) bool {
 	return stale > maxSingleReads && len(p.pending)*liveListShare > int(p.counts.counts(p.key).Total)
 }
 
 // listLive is readLive by a list of all BackupSyncs of the project, which makes later passes trust the cache for all that
 // are pending.
-func (p *pass) listLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
+func (p *preflighter) listLive(ctx context.Context, stale []batch.Candidate) (map[types.UID]*v1alpha1.BackupSync, error) {
 	duplicates := make(map[string][]*v1alpha1.BackupSync, len(stale)) // by backup id
 	for _, member := range stale {
 		duplicates[cbr.Fold(member.Spec.BackupID)] = nil
@@ -181,12 +181,12 @@ func (p *pass) listLive(ctx context.Context, stale []batch.Candidate) (map[types
 	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
 		if projectKey(fresh) != p.key {
 			if _, asked := duplicates[cbr.Fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
-				p.memory.noteForeign(fresh.Spec.BackupID)
+				p.noteForeign(fresh.Spec.BackupID)
 			}
 			return
 		}
 		if _, pending := known[fresh.UID]; pending {
-			p.memory.sawLive(fresh)
+			p.sawLive(fresh)
 		}
 		if _, asked := duplicates[cbr.Fold(fresh.Spec.BackupID)]; asked {
 			duplicates[cbr.Fold(fresh.Spec.BackupID)] = append(duplicates[cbr.Fold(fresh.Spec.BackupID)], fresh.DeepCopy()) // not the whole page
@@ -201,7 +201,7 @@ func (p *pass) listLive(ctx context.Context, stale []batch.Candidate) (map[types
 
 // eachLive calls a function with each BackupSync of the project on the API server. Where backups are not looked up in CBR it
 // goes through those of other projects as well: see claim.go.
-func (p *pass) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) error {
+func (p *preflighter) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) error {
 	if p.looksUp() {
 		return p.eachLiveIn(ctx, p.key.Namespace, see, client.MatchingFields{"spec.projectRef.name": p.key.Name})
 	}
@@ -213,7 +213,7 @@ func (p *pass) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) err
 	return nil
 }
 
-func (p *pass) eachLiveIn(ctx context.Context, namespace string, see func(*v1alpha1.BackupSync), options ...client.ListOption) error {
+func (p *preflighter) eachLiveIn(ctx context.Context, namespace string, see func(*v1alpha1.BackupSync), options ...client.ListOption) error {
 	for next := ""; ; {
 		var page v1alpha1.BackupSyncList
 		if err := p.live.List(ctx, &page, append(options, client.InNamespace(namespace), client.Limit(livePageSize), client.Continue(next))...); err != nil {
@@ -229,7 +229,7 @@ func (p *pass) eachLiveIn(ctx context.Context, namespace string, see func(*v1alp
 }
 
 // sendable reports whether a fresh version of a candidate may still be sent as far as it alone is concerned.
-func (p *pass) sendable(backup *v1alpha1.BackupSync) bool {
+func (p *preflighter) sendable(backup *v1alpha1.BackupSync) bool {
 	why, until := p.holds(backup)
 	p.requeueAt(until)
 	return why == notHeld

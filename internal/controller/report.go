@@ -49,65 +49,78 @@ const (
 	maxWaitingWrites = 1000
 )
 
+// reporter is the step report: it writes what the pass has found, and clears what is over.
+type reporter struct {
+	step
+	*observer
+	*writer
+	*planMemory
+	*reportMemory
+	memory   *memory
+	plan     plan
+	request  string // the request at the project that the pass has met
+	expiring bool   // the credentials end soon
+}
+
 // report writes what the pass has found: the backups that wait for another reason than before, and the project.
-func (p *pass) report(ctx context.Context) error {
-	if p.checksConnection() {
-		if _, err := p.reach(ctx); err != nil {
+func (r *reporter) report(ctx context.Context) error {
+	if r.checksConnection() {
+		if _, err := r.reach(ctx); err != nil {
 			return err
 		}
 	}
-	if err := p.probeReads(ctx); err != nil {
+	if err := r.probeReads(ctx); err != nil {
 		return err
 	}
-	if len(p.cleared) > 0 { // whatever happens to the process: these are over
-		detached, cancel := p.detach(ctx)
+	if len(r.cleared) > 0 { // whatever happens to the process: these are over
+		detached, cancel := r.detach(ctx)
 		defer cancel()
 		ctx = detached
 	}
-	p.dropLook()
-	p.expiring = p.expiresSoon()
-	p.awaitRenewal()
-	p.forgetFailure()
-	failure := p.retryStalled(ctx) // whatever comes of it: records that are over are cleared
-	if err := p.reportProject(ctx); err != nil || failure != nil {
+	r.dropLook()
+	r.expiring = r.expiresSoon()
+	r.awaitRenewal()
+	r.forgetFailure()
+	failure := r.retryStalled(ctx) // whatever comes of it: records that are over are cleared
+	if err := r.reportProject(ctx); err != nil || failure != nil {
 		return errors.Join(failure, err)
 	}
-	if err := p.reportBackups(ctx); err != nil {
+	if err := r.reportBackups(ctx); err != nil {
 		return err
 	}
-	return p.releaseProject(ctx)
+	return r.releaseProject(ctx)
 }
 
 // probeReads asks CBR for something when look-ups have failed and none is due: what the status says of it may be over.
-func (p *pass) probeReads(ctx context.Context) error {
-	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || p.memory.health.Reads.Failures == 0 {
+func (r *reporter) probeReads(ctx context.Context) error {
+	if r.project == nil || r.outdated != "" || r.project.Spec.Suspend || r.health.Reads.Failures == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
+	if ready, err := r.connect(ctx, connection.ReadRequest); !ready {
 		return err
 	}
-	_, err := p.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize})
-	if ctx.Err() == nil && p.noteRead(err, "Look-ups still fail", 1) {
-		p.requeueNow() // what has waited for them
+	_, err := r.cloud.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize})
+	if ctx.Err() == nil && r.noteRead(err, "Look-ups still fail", 1) {
+		r.requeueNow() // what has waited for them
 	}
 	return nil
 }
 
 // forgetFailure forgets that sync calls have failed when there is none to make that could show that they still do: nothing is known
 // to be wrong then. Refused credentials concern reads too.
-func (p *pass) forgetFailure() {
-	calls := &p.memory.health.Calls
-	if p.project == nil || len(p.pending)+len(p.project.Status.Journal.Submissions) > 0 {
+func (a *access) forgetFailure() {
+	calls := &a.health.Calls
+	if a.project == nil || len(a.pending)+len(a.project.Status.Journal.Submissions) > 0 {
 		return
 	}
-	if p.memory.health.RefusedKind == connection.SyncRequest {
-		p.memory.health.Doubt = connection.Status{}
+	if a.health.RefusedKind == connection.SyncRequest {
+		a.health.Doubt = connection.Status{}
 	}
 	if calls.Failures == 0 || calls.Class == cbr.Credentials {
 		return
 	}
-	if calls.Open(p.now) {
-		p.requeueAt(calls.OpenUntil)
+	if calls.Open(a.now) {
+		a.requeueAt(calls.OpenUntil)
 		return
 	}
 	*calls = connection.Circuit{}
@@ -115,76 +128,76 @@ func (p *pass) forgetFailure() {
 
 // checksConnection reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
 // are now, or what was wrong with them may be right by now.
-func (p *pass) checksConnection() bool {
+func (a *access) checksConnection() bool {
 	switch {
-	case p.project == nil || p.outdated != "":
+	case a.project == nil || a.outdated != "":
 		return false
-	case p.project.Spec.Suspend:
-		return p.checksExpiry()
+	case a.project.Spec.Suspend:
+		return a.checksExpiry()
 	}
-	return p.memory.health.Fingerprint != p.fingerprint || !p.memory.health.RecheckAt.IsZero() || p.checksExpiry() || p.renewsIdle()
+	return a.health.Fingerprint != a.fingerprint || !a.health.RecheckAt.IsZero() || a.checksExpiry() || a.renewsIdle()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
-func (p *pass) retryStalled(ctx context.Context) error {
-	if p.project == nil || p.outdated != "" {
+func (r *reporter) retryStalled(ctx context.Context) error {
+	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	request := backupsync.RequestOf(p.project)
-	if request == "" || request == p.project.Status.LastHandledRequest {
+	request := backupsync.RequestOf(r.project)
+	if request == "" || request == r.project.Status.LastHandledRequest {
 		return nil
 	}
 	var backups v1alpha1.BackupSyncList
-	if err := p.client.List(ctx, &backups, client.InNamespace(p.key.Namespace),
-		client.MatchingFields{indexStalled: p.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.client.List(ctx, &backups, client.InNamespace(r.key.Namespace),
+		client.MatchingFields{indexStalled: r.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the stalled BackupSyncs: %w", err)
 	}
 	changes := make([]change, 0, len(backups.Items))
-	now := metav1.NewTime(p.now)
+	now := metav1.NewTime(r.now)
 	for i := range backups.Items {
-		if _, handled := p.handled[backups.Items[i].UID]; !handled { // else the pass has just tried it
+		if _, handled := r.handled[backups.Items[i].UID]; !handled { // else the pass has just tried it
 			changes = append(changes, change{backup: &backups.Items[i], lasting: true,
 				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsync.Requeued(version, now) }})
 		}
 	}
-	written, unwritten := p.write(ctx, changes)
+	written, unwritten := r.write(ctx, changes)
 	if len(unwritten) > 0 {
 		return fmt.Errorf("%d of %d stalled BackupSyncs could not be requeued", len(unwritten), len(changes))
 	}
 	if len(written) > 0 {
-		p.requeueNow()
+		r.requeueNow()
 	}
-	p.request = request
+	r.request = request
 	return nil
 }
 
 // reportBackups writes what has changed about those of which nothing was written yet: why they wait, and edits and requests
 // that are to be acknowledged.
-func (p *pass) reportBackups(ctx context.Context) error {
-	if p.outdated != "" { // what is written would not be kept
+func (r *reporter) reportBackups(ctx context.Context) error {
+	if r.outdated != "" { // what is written would not be kept
 		return nil
 	}
-	changes := p.changes
-	now := metav1.NewTime(p.now)
-	for _, backup := range slices.Concat(p.pending, p.rest, p.running) {
-		if _, handled := p.handled[backup.UID]; handled {
+	changes := r.plan.duplicates
+	now := metav1.NewTime(r.now)
+	for _, backup := range slices.Concat(r.pending, r.rest, r.running) {
+		if _, handled := r.handled[backup.UID]; handled {
 			continue
 		}
-		p.handle(backup) // one may be in two of the lists
-		if next := p.waitingStatus(backup, now); next != nil {
+		r.handle(backup) // one may be in two of the lists
+		if next := r.waitingStatus(backup, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
 	}
 	if len(changes) > maxWaitingWrites {
 		changes = changes[:maxWaitingWrites]
-		p.requeueNow()
+		r.requeueNow()
 	}
 	before := make(map[types.UID]string, len(changes))
 	for _, change := range changes {
 		before[change.backup.UID] = readyOf(change.backup.Status.Conditions).Reason
 	}
-	written, unwritten := p.write(ctx, changes)
-	p.emitEvents(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
+	written, unwritten := r.write(ctx, changes)
+	r.emitEvents(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
 		return before[backup.UID] == readyOf(backup.Status.Conditions).Reason
 	}))
 	if len(unwritten) > 0 {
@@ -194,10 +207,10 @@ func (p *pass) reportBackups(ctx context.Context) error {
 }
 
 // waitingStatus returns a BackupSync as one whose status says what is known of it, nil if it does.
-func (p *pass) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
-	given := p.circumstances(backup)
+func (r *reporter) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+	given := r.circumstances(backup)
 	switch {
-	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && p.project != nil:
+	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && r.project != nil:
 		return nil // whether it still is one is found out when its turn to be sent comes
 	case backupsync.IsDuplicate(backup), backupsync.StateOf(backup) == backupsync.Pending:
 		return backupsync.Waiting(backup, given, now)
@@ -209,41 +222,41 @@ func (p *pass) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *v1al
 }
 
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
-func (p *pass) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
-	_, recorded := p.recorded[cbr.Fold(backup.Spec.BackupID)]
+func (o *observer) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
+	_, recorded := o.recorded[cbr.Fold(backup.Spec.BackupID)]
 	var wait pause // what is suspended waits for a person alone
 	if !backup.Spec.Suspend {
-		wait = p.memory.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
+		wait = o.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	}
-	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: p.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
+	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: o.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}
-	if p.project != nil {
-		given.Overdue = p.runs(backup, p.overdueAfter())
-	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(p.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
+	if o.project != nil {
+		given.Overdue = o.runs(backup, o.overdueAfter())
+	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(o.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
 		given.ProjectMissing = false
-		p.requeueAt(soon)
+		o.requeueAt(soon)
 	}
 	return given
 }
 
 // reportProject writes the project's status if it has changed.
-func (p *pass) reportProject(ctx context.Context) error {
-	if p.project == nil {
-		p.memories.forget(p.key)
+func (r *reporter) reportProject(ctx context.Context) error {
+	if r.project == nil {
+		r.memories.forget(r.key)
 		return nil
 	}
-	next := p.projectStatus(p.project)
-	if p.sameForNow(next) {
+	next := r.projectStatus(r.project)
+	if r.sameForNow(next) {
 		return nil
 	}
-	before, expiring := readyOf(p.project.Status.Conditions).Reason,
-		meta.IsStatusConditionTrue(p.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring)
+	before, expiring := readyOf(r.project.Status.Conditions).Reason,
+		meta.IsStatusConditionTrue(r.project.Status.Conditions, v1alpha1.ConditionCredentialsExpiring)
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		project := p.project.DeepCopy()
-		project.Status = *p.projectStatus(project)
-		err := p.writeProject(ctx, project)
+		project := r.project.DeepCopy()
+		project.Status = *r.projectStatus(project)
+		err := r.writeProject(ctx, project)
 		if apierrors.IsConflict(err) { // usually an edit: what is over is cleared from the version of now
-			return p.reread(ctx, err)
+			return r.reread(ctx, err)
 		}
 		return err
 	})
@@ -251,14 +264,14 @@ func (p *pass) reportProject(ctx context.Context) error {
 		return nil
 	}
 	if errors.Is(err, errCRDsOutdated) { // what could be kept says so
-		p.foundOutdated(err)
+		r.foundOutdated(err)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("update the status of the CBRProject: %w", err)
 	}
-	p.announce(before)
-	p.announceExpiry(expiring)
+	r.announce(before)
+	r.announceExpiry(expiring)
 	return nil
 }
 
@@ -271,77 +284,77 @@ func readyOf(conditions []metav1.Condition) metav1.Condition {
 }
 
 // announce emits an event when the project's Ready has another reason than before.
-func (p *pass) announce(before string) {
-	if ready := readyOf(p.project.Status.Conditions); ready.Reason != before {
-		p.log.V(1).Info("Project changed", "before", before, "reason", ready.Reason, "message", ready.Message)
-		p.emit(projectEvent(p.project))
+func (r *reporter) announce(before string) {
+	if ready := readyOf(r.project.Status.Conditions); ready.Reason != before {
+		r.log.V(1).Info("Project changed", "before", before, "reason", ready.Reason, "message", ready.Message)
+		r.emit(projectEvent(r.project))
 	}
 }
 
 // reread takes the current version of the project for another try, and returns the conflict that made it needed.
-func (p *pass) reread(ctx context.Context, conflict error) error {
+func (r *reporter) reread(ctx context.Context, conflict error) error {
 	project := &v1alpha1.CBRProject{}
-	if err := p.live.Get(ctx, p.key, project); err != nil {
+	if err := r.live.Get(ctx, r.key, project); err != nil {
 		return err
 	}
-	if project.Generation != p.project.Generation {
-		p.requeueNow() // the conditions speak of the edited spec only after another pass
+	if project.Generation != r.project.Generation {
+		r.requeueNow() // the conditions speak of the edited spec only after another pass
 	}
-	if project.Status.Journal.WriterID != p.options.Identity {
-		p.memory.lostOwnership()
-		p.memory.evidence.inherit(&project.Status.Journal, p.options.Clock.Now(), p.options.settlesWithin()) // it is written again
+	if project.Status.Journal.WriterID != r.options.Identity {
+		r.memory.lostOwnership()
+		r.evidence.inherit(&project.Status.Journal, r.options.Clock.Now(), r.options.settlesWithin()) // it is written again
 	}
-	p.setProject(project)
+	r.setProject(project)
 	return conflict
 }
 
 // sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago.
-func (p *pass) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
-	current := p.project.Status
+func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
+	current := r.project.Status
 	if equality.Semantic.DeepEqual(&current, next) {
-		p.memory.countsDue = time.Time{}
+		r.countsDue = time.Time{}
 		return true
 	}
 	current.Backups = next.Backups
 	if !equality.Semantic.DeepEqual(&current, next) {
 		return false
 	}
-	if p.memory.countsDue.IsZero() {
-		p.memory.countsDue = p.now.Add(countsDelay)
+	if r.countsDue.IsZero() {
+		r.countsDue = r.now.Add(countsDelay)
 	}
-	if p.memory.countsDue.After(p.now) {
-		p.requeueAt(p.memory.countsDue)
+	if r.countsDue.After(r.now) {
+		r.requeueAt(r.countsDue)
 		return true
 	}
-	call := p.plan.RequeueAt // of which planCalls has taken care
-	return !call.IsZero() && !call.After(p.memory.countsDue.Add(countsPatience))
+	call := r.plan.RequeueAt // of which planCalls has taken care
+	return !call.IsZero() && !call.After(r.countsDue.Add(countsPatience))
 }
 
 // projectStatus computes the status that follows from the pass for a version of the project.
-func (p *pass) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectStatus {
+func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectStatus {
 	status := project.Status.DeepCopy()
-	now := p.options.Clock.Now()
-	reason, message, set := p.projectVerdict()
-	if reason != "" && project.Generation == p.generation {
+	now := r.options.Clock.Now()
+	reason, message, set := r.projectVerdict()
+	if reason != "" && project.Generation == r.generation {
 		status.ObservedGeneration = project.Generation
 		status.Conditions = set.Apply(&project.ObjectMeta, status.Conditions, reason, message, metav1.NewTime(now))
-		p.applyExpiring(project, &status.Conditions, metav1.NewTime(now))
+		r.applyExpiring(project, &status.Conditions, metav1.NewTime(now))
 	}
-	status.CredentialsExpiryTime = p.expiryTime(status.CredentialsExpiryTime)
-	counts := p.counts.counts(p.key)
+	status.CredentialsExpiryTime = r.expiryTime(status.CredentialsExpiryTime)
+	counts := r.counts.counts(r.key)
 	status.Backups = &counts
-	if p.request != "" {
-		status.LastHandledRequest = p.request
+	if r.request != "" {
+		status.LastHandledRequest = r.request
 	}
 	journal := &status.Journal
-	journal.TaskScope = learnt(journal.TaskScope, p.taskScope)
-	journal.RefusedSecret = p.refusedSecret(journal.RefusedSecret)
-	if len(p.cleared) > 0 {
-		journal.Submissions = withoutCleared(journal.Submissions, p.cleared)
-		journal.RecentCalls = p.memory.rateWindow.Merge(&p.memory.inheritedWindow).Counts(now)
-		journal.Settling, journal.Unclaimed = p.memory.evidence.settling(now), p.memory.evidence.unclaimed.text()
+	journal.TaskScope = learnt(journal.TaskScope, r.taskScope)
+	journal.RefusedSecret = r.refusedSecret(journal.RefusedSecret)
+	if len(r.cleared) > 0 {
+		journal.Submissions = withoutCleared(journal.Submissions, r.cleared)
+		journal.RecentCalls = r.rateWindow.Merge(&r.inheritedWindow).Counts(now)
+		journal.Settling, journal.Unclaimed = r.evidence.settling(now), r.evidence.unclaimed.text()
 	}
-	p.applyClaim(journal)
+	r.applyClaim(journal)
 	return status
 }
 
@@ -364,18 +377,18 @@ var projectSets = map[string]backupsync.ConditionSet{
 }
 
 // projectVerdict returns the reason and message of the project's Ready, and what goes with it.
-func (p *pass) projectVerdict() (reason, message string, set backupsync.ConditionSet) {
-	known := p.memory.health.Status()
+func (r *reporter) projectVerdict() (reason, message string, set backupsync.ConditionSet) {
+	known := r.health.Status()
 	reason, message = known.Reason, known.Message
 	passing, lasting := false, known.Stalled
-	switch takesOver := p.claim.from.After(p.now); {
-	case p.outdated != "":
-		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+p.outdated+". "+applyCRDs
-	case p.project.Spec.Suspend:
+	switch takesOver := r.claim.from.After(r.now); {
+	case r.outdated != "":
+		reason, message = v1alpha1.ReasonCRDsOutdated, "Nothing is sent: "+r.outdated+". "+applyCRDs
+	case r.project.Spec.Suspend:
 		reason, message = v1alpha1.ReasonSuspended, "spec.suspend is set: no new sync calls are made. Running tasks are followed to their end."
-	case p.claim.rival != nil || takesOver:
-		reason, message = v1alpha1.ReasonProjectInUse, p.inUseMessage()
-		passing = p.claim.rival == nil || !olderProject(p.claim.rival, p.project)
+	case r.claim.rival != nil || takesOver:
+		reason, message = v1alpha1.ReasonProjectInUse, r.inUseMessage()
+		passing = r.claim.rival == nil || !olderProject(r.claim.rival, r.project)
 	}
 	set = projectSets[reason]
 	switch {

@@ -117,7 +117,7 @@ func TestKstatusOfAnEndpointThatIsUnavailable(t *testing.T) {
 	for stalls, want := range map[bool]status.Status{true: status.FailedStatus, false: status.InProgressStatus} {
 		project := newProject()
 		known := connection.Health{Obstacle: connection.Status{Reason: v1alpha1.ReasonEndpointUnavailable, Message: "It is so.", Stalled: stalls}}
-		p := &pass{memory: &memory{health: known}, project: project}
+		p := reporterAt(&known, project)
 		reason, message, set := p.projectVerdict()
 		project.Status.Conditions = set.Apply(&project.ObjectMeta, nil, reason, message, noon)
 		g.Expect(kstatusOf(t, project)).To(Equal(want))
@@ -130,7 +130,7 @@ func TestVerdictOnASuspendedProject(t *testing.T) {
 	for reason := range projectSets {
 		project := newProject(func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true })
 		known := connection.Health{Obstacle: connection.Status{Reason: reason, Message: "It is so.", Stalled: true}}
-		p := &pass{memory: &memory{health: known}, project: project}
+		p := reporterAt(&known, project)
 		verdict, message, set := p.projectVerdict()
 		g.Expect(verdict).To(Equal(v1alpha1.ReasonSuspended))
 		g.Expect(message).To(ContainSubstring("spec.suspend"))

@@ -35,14 +35,11 @@ import (
 func TestRecentCallsKeepWhatAnotherProcessHasLeft(t *testing.T) {
 	g := NewWithT(t)
 	first := v1alpha1.Journal{RecentCalls: windowOf(-5, -4, -3, -2).Counts(noon.Time)}
-	second := &memory{rateWindow: *windowOf(-1), inheritedWindow: batch.RestoreRateWindow(&first, noon.Time, time.Minute, time.Minute)}
-	p := &pass{
-		Reconciler: &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, counts: newStateCounts()},
-		key:        defaultProject,
-		memory:     second,
-		cleared:    map[string][]string{"the call of the second process": nil},
-		project:    newProject(),
-	}
+	second := newMemory()
+	second.rateWindow, second.inheritedWindow = *windowOf(-1), batch.RestoreRateWindow(&first, noon.Time, time.Minute, time.Minute)
+	process := &Reconciler{options: Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}, counts: newStateCounts()}
+	p := passAt(process, scope{key: defaultProject, project: newProject()}, second).reporter(plan{})
+	p.cleared["the call of the second process"] = nil
 	written := p.projectStatus(p.project)
 	third := batch.RestoreRateWindow(&written.Journal, noon.Time, time.Minute, time.Minute)
 	g.Expect(third.Available(noon.Time, 10)).To(Equal(5), "of 10 calls a minute 5 were made")
@@ -62,8 +59,8 @@ func TestARecordedCallCountsAsLongAsItCanBeUnderWay(t *testing.T) {
 		p.Status.Journal.Submissions = []v1alpha1.Submission{{ID: "a", StartTime: microTime(started), Items: []v1alpha1.SubmittedItem{{BackupID: "b"}}}}
 	})
 	cluster := fake.NewClientBuilder().WithScheme(scheme).WithObjects(project).Build()
-	p := &pass{Reconciler: &Reconciler{client: cluster, live: cluster, options: options}, key: defaultProject, now: noon.Time, memory: &memory{}}
-	g.Expect(p.loadProject(t.Context())).To(Succeed())
-	g.Expect(p.memory.inheritedWindow.Available(noon.Time, 10)).To(Equal(9))
-	g.Expect(p.memory.inheritedWindow.Available(seconds(1), 10)).To(Equal(10))
+	p := passAt(&Reconciler{client: cluster, live: cluster, options: options}, scope{key: defaultProject, now: noon.Time}, newMemory())
+	g.Expect(p.loader().loadProject(t.Context())).To(Succeed())
+	g.Expect(p.inheritedWindow.Available(noon.Time, 10)).To(Equal(9))
+	g.Expect(p.inheritedWindow.Available(seconds(1), 10)).To(Equal(10))
 }

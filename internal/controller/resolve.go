@@ -39,43 +39,53 @@ import (
 // the answer was lost, or it was a refusal that does not prove that nothing was taken. This file finds out what
 // became of it. Until that is known, its backups are not sent again.
 
+// resolver is the step resolve.
+type resolver struct {
+	step
+	*reader
+	*observer
+	*writer
+	*planMemory
+	*callMemory
+}
+
 // resolveSubmissions looks up the recorded submissions that have settled, writes what CBR shows of their
 // backups, and clears those of which CBR has certainly never heard.
-func (p *pass) resolveSubmissions(ctx context.Context) error {
-	if p.project == nil || p.outdated != "" {
+func (r *resolver) resolveSubmissions(ctx context.Context) error {
+	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	settled := p.settledSubmissions()
+	settled := r.settledSubmissions()
 	if len(settled) == 0 {
 		return nil
 	}
-	if ready, err := p.connect(ctx, connection.ReadRequest); !ready {
+	if ready, err := r.connect(ctx, connection.ReadRequest); !ready {
 		return err
 	}
-	lost, err := p.lostBackups(ctx, settled)
+	lost, err := r.lostBackups(ctx, settled)
 	if err != nil {
 		return err
 	}
 	open := make([][]openItem, len(settled))
 	var questions []evidence.Question
 	for i, submission := range settled {
-		open[i] = p.openItems(submission, lost)
+		open[i] = r.openItems(submission, lost)
 		for _, item := range open[i] {
 			questions = append(questions, item.question)
 		}
 	}
-	query := p.query(questions, nil)
-	look, err := evidence.Collect(ctx, p.cloud, query)
+	query := r.query(questions, nil)
+	look, err := evidence.Collect(ctx, r.cloud, query)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !p.noteRead(err, "Recorded submissions could not be looked up", len(settled)) {
+	if !r.noteRead(err, "Recorded submissions could not be looked up", len(settled)) {
 		return nil
 	}
-	p.remember(look)
-	judge := p.judge(look, query.Known)
+	r.remember(look)
+	judge := r.judge(look, query.Known)
 	for i, submission := range settled {
-		p.conclude(ctx, submission, open[i], look, judge)
+		r.conclude(ctx, submission, open[i], look, judge)
 	}
 	return nil
 }
@@ -83,30 +93,30 @@ func (p *pass) resolveSubmissions(ctx context.Context) error {
 // settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now; and asks for a pass
 // when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later than it was
 // seen here: the clocks of two machines are not compared.
-func (p *pass) settledSubmissions() []v1alpha1.Submission {
+func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 	var settled []v1alpha1.Submission
 	var first, soon time.Time // when the first of them had settled, and when the next has
-	recorded := make(map[string]struct{}, len(p.project.Status.Journal.Submissions))
-	for _, submission := range p.project.Status.Journal.Submissions {
+	recorded := make(map[string]struct{}, len(r.project.Status.Journal.Submissions))
+	for _, submission := range r.project.Status.Journal.Submissions {
 		recorded[submission.ID] = struct{}{}
-		from, known := p.memory.settles[submission.ID]
+		from, known := r.settledAt[submission.ID]
 		if !known {
-			from = p.now.Add(p.options.settlesWithin())
-			p.memory.settles[submission.ID] = from
+			from = r.now.Add(r.options.settlesWithin())
+			r.settledAt[submission.ID] = from
 		}
-		if again := p.memory.lookUpFrom[submission.ID]; again.After(from) {
+		if again := r.lookUpFrom[submission.ID]; again.After(from) {
 			from = again
 		}
-		if from.After(p.now) {
+		if from.After(r.now) {
 			soon = earliest(soon, from)
 			continue
 		}
 		first = earliest(first, from)
 		settled = append(settled, submission)
 	}
-	p.memory.forgetSubmissions(recorded)
-	p.requeueAt(soon)
-	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, p.options.SettleTime/10) {
+	r.forgetSubmissions(recorded)
+	r.requeueAt(soon)
+	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, r.options.SettleTime/10) {
 		return nil // one look serves them all, and what is pending again goes in the same calls
 	}
 	return settled
@@ -116,10 +126,10 @@ func (p *pass) settledSubmissions() []v1alpha1.Submission {
 const resolveTogether = 2 * time.Second
 
 // forgetSubmissions forgets what was known of submissions that are not recorded any more.
-func (m *memory) forgetSubmissions(recorded map[string]struct{}) {
-	for id := range m.settles {
+func (m *callMemory) forgetSubmissions(recorded map[string]struct{}) {
+	for id := range m.settledAt {
 		if _, is := recorded[id]; !is {
-			delete(m.settles, id)
+			delete(m.settledAt, id)
 			delete(m.lookUpFrom, id)
 			delete(m.refusals, id)
 		}
@@ -128,22 +138,22 @@ func (m *memory) forgetSubmissions(recorded map[string]struct{}) {
 
 // lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
 // some may have been created again since: that makes no difference to what CBR has.
-func (p *pass) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
-	lost, unseen, err := p.cachedBackups(ctx, submissions)
+func (r *resolver) lostBackups(ctx context.Context, submissions []v1alpha1.Submission) (map[string]*v1alpha1.BackupSync, error) {
+	lost, unseen, err := r.cachedBackups(ctx, submissions)
 	if err != nil {
 		return nil, err
 	}
-	return lost, p.findUnseen(ctx, unseen, lost)
+	return lost, r.findUnseen(ctx, unseen, lost)
 }
 
 // cachedBackups is lostBackups as far as the cache shows, with the ids of which it shows no BackupSync.
-func (p *pass) cachedBackups(ctx context.Context, submissions []v1alpha1.Submission) (
+func (r *resolver) cachedBackups(ctx context.Context, submissions []v1alpha1.Submission) (
 	lost map[string]*v1alpha1.BackupSync, unseen []string, err error) {
 	lost = map[string]*v1alpha1.BackupSync{}
 	for _, submission := range submissions {
 		for _, item := range submission.Items {
 			id := item.BackupID
-			duplicates, err := p.syncsForBackup(ctx, id)
+			duplicates, err := r.syncsForBackup(ctx, id)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -157,13 +167,13 @@ func (p *pass) cachedBackups(ctx context.Context, submissions []v1alpha1.Submiss
 
 // findUnseen adds BackupSyncs that the cache does not show. It may lag behind the creation of one that another process has
 // submitted, and if that one were taken for deleted its record would go without an outcome.
-func (p *pass) findUnseen(ctx context.Context, unseen []string, lost map[string]*v1alpha1.BackupSync) error {
+func (r *resolver) findUnseen(ctx context.Context, unseen []string, lost map[string]*v1alpha1.BackupSync) error {
 	var mutex sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(p.options.StatusWriters)
+	group.SetLimit(r.options.StatusWriters)
 	for _, id := range unseen {
 		group.Go(func() error {
-			duplicates, err := p.syncsForBackupLive(ctx, id)
+			duplicates, err := r.syncsForBackupLive(ctx, id)
 			mutex.Lock()
 			defer mutex.Unlock()
 			lost[id] = backupsync.Owner(duplicates)
@@ -181,7 +191,7 @@ type openItem struct {
 }
 
 // openItems returns the backups of a submission of which the outcome is not written yet.
-func (p *pass) openItems(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []openItem {
+func (r *resolver) openItems(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []openItem {
 	call := &evidence.Call{}
 	for _, item := range submission.Items {
 		call.Items = append(call.Items, item.BackupID)
@@ -190,7 +200,7 @@ func (p *pass) openItems(submission v1alpha1.Submission, lost map[string]*v1alph
 	items := make([]openItem, 0, len(left))
 	for _, item := range left {
 		open := openItem{SubmittedItem: item, backup: lost[item.BackupID],
-			question: evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: p.memory.settles[submission.ID]}}
+			question: evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: r.settledAt[submission.ID]}}
 		if open.backup != nil {
 			open.question.ResourceID = open.backup.Spec.ResourceID
 		}
@@ -215,8 +225,8 @@ func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupS
 }
 
 // conclude writes what was found of the backups of a submission, and clears what is settled by it.
-func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
-	detached, cancel := p.detach(ctx)
+func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
+	detached, cancel := r.detach(ctx)
 	defer cancel()
 	var changes []change
 	var absent []batch.Member
@@ -230,28 +240,28 @@ func (p *pass) conclude(ctx context.Context, submission v1alpha1.Submission, ite
 		case undecided(verdict, item.PreviousOperationLogID):
 			open = append(open, item.BackupID)
 		case item.backup == nil: // there is nothing to write; if it is applied again, it is looked up
-			p.memory.evidence.unclaimed.add(markOf(item.BackupID))
+			r.evidence.unclaimed.add(markOf(item.BackupID))
 		default:
-			changes = append(changes, p.resolved(item.backup, item.Hash, submission.StartTime.Time, verdict))
+			changes = append(changes, r.resolved(item.backup, item.Hash, submission.StartTime.Time, verdict))
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
-		p.memory.health.Succeeded(connection.SyncRequest)
+		r.health.Succeeded(connection.SyncRequest)
 	}
-	changes = append(changes, p.blameMembers(submission, absent)...)
+	changes = append(changes, r.blameMembers(submission, absent)...)
 	if len(absent) > 0 {
-		p.requeueNow() // they are pending again once the record is cleared
+		r.requeueNow() // they are pending again once the record is cleared
 	}
-	written, unwritten := p.write(detached, changes)
+	written, unwritten := r.write(detached, changes)
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
 	for _, change := range changes {
-		p.handle(change.backup)
+		r.handle(change.backup)
 	}
-	p.clearLater(submission, open)
-	p.emitEvents(written)
-	p.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
+	r.clearLater(submission, open)
+	r.emitEvents(written)
+	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
 }
 
@@ -269,9 +279,9 @@ func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Ver
 }
 
 // resolved is the change to a BackupSync whose backup a call has brought to CBR.
-func (p *pass) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
-	now, started := metav1.NewTime(p.options.Clock.Now()), metav1.NewTime(sent)
-	p.memory.bisection.Resolved(backup.Spec.BackupID)
+func (r *resolver) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
+	now, started := metav1.NewTime(r.options.Clock.Now()), metav1.NewTime(sent)
+	r.bisection.Resolved(backup.Spec.BackupID)
 	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		status := &version.Status
 		foundBefore := status.Outcome == v1alpha1.OutcomeAlreadyImported && status.OperationLogID == "" // by another process, of this call
@@ -284,7 +294,7 @@ func (p *pass) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time
 		return backupsync.Stored(version, verdict.Task, hash, now)
 	}
 	if verdict.Kind == evidence.InProgress {
-		p.scheduleNow()
+		r.scheduleNow()
 		become = func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 			return backupsync.Followed(version, verdict.Task, hash, started, now)
 		}
@@ -295,14 +305,14 @@ func (p *pass) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time
 // blameMembers draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:
 // the backup of a call with no other is rejected, several come under bisection. A refusal of an item that the manifest does
 // not declare any more says nothing of the one that it declares now.
-func (p *pass) blameMembers(call v1alpha1.Submission, absent []batch.Member) []change {
-	refused, known := p.memory.refusals[call.ID]
+func (r *resolver) blameMembers(call v1alpha1.Submission, absent []batch.Member) []change {
+	refused, known := r.refusals[call.ID]
 	if !known || len(absent) == 0 {
 		return nil
 	}
-	alone, bisection := refused.members == 1, &p.memory.bisection
+	alone, bisection := refused.members == 1, &r.bisection
 	if errors.Is(refused.err, errLeftOut) {
-		p.slowDown(absent)
+		r.slowDown(absent)
 	}
 	blamed := blamesItem(refused.err)
 	if !blamed && !bisection.CallFailed(absent, alone, refused.through) {
@@ -310,30 +320,30 @@ func (p *pass) blameMembers(call v1alpha1.Submission, absent []batch.Member) []c
 	}
 	switch bisection.CallRefused(absent, alone, blamed, refused.through, codeOf(refused.err)) {
 	case batch.Common:
-		if now := p.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !p.memory.health.Calls.Open(now) {
-			p.memory.health.RefuseAll(refused.err, now)
+		if now := r.options.Clock.Now(); cbr.ClassOf(refused.err) == cbr.Rejected && !r.health.Calls.Open(now) {
+			r.health.RefuseAll(refused.err, now)
 		}
 		return nil
 	case batch.Isolated:
-		return []change{p.rejects(absent[0], refused.err)}
+		return []change{r.rejects(absent[0], refused.err)}
 	default:
 		return nil
 	}
 }
 
 // slowDown has backups wait that CBR has left out of its answers: such an answer is no failure of the project, which would wait.
-func (p *pass) slowDown(absent []batch.Member) {
-	now := p.options.Clock.Now()
+func (r *resolver) slowDown(absent []batch.Member) {
+	now := r.options.Clock.Now()
 	for _, item := range absent {
-		failed := p.memory.bisection.Failures[cbr.Fold(item.Spec.BackupID)].Count
-		p.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(connection.FailureWait, connection.FailureMaxWait, failed+1))})
+		failed := r.bisection.Failures[cbr.Fold(item.Spec.BackupID)].Count
+		r.pauses(item.BackupSync, pause{since: now, until: now.Add(backupsync.Backoff(connection.FailureWait, connection.FailureMaxWait, failed+1))})
 	}
 }
 
 // rejects is the change to the BackupSync that is to blame for the refusal of a call with no other.
-func (p *pass) rejects(only batch.Member, err error) change {
-	now, limit, said := metav1.NewTime(p.options.Clock.Now()), p.retryLimit(), connection.Describe(err)
-	refusals := p.memory.bisection.Failures[cbr.Fold(only.Spec.BackupID)].Alone
+func (r *resolver) rejects(only batch.Member, err error) change {
+	now, limit, said := metav1.NewTime(r.options.Clock.Now()), r.retryLimit(), connection.Describe(err)
+	refusals := r.bisection.Failures[cbr.Fold(only.Spec.BackupID)].Alone
 	if cbr.ClassOf(err) == cbr.Transient {
 		limit = math.MaxInt32 // CBR says itself that it is to be tried again
 	}
@@ -365,17 +375,17 @@ func codeOf(err error) string {
 }
 
 // clearLater notes that a submission is over but for the backups that stay open, which are looked at again.
-func (p *pass) clearLater(submission v1alpha1.Submission, open []string) {
-	p.cleared[submission.ID] = open
+func (r *resolver) clearLater(submission v1alpha1.Submission, open []string) {
+	r.cleared[submission.ID] = open
 	if len(open) == 0 {
 		return
 	}
-	p.memory.lookUpFrom[submission.ID] = p.now.Add(p.askAgain(p.now.Sub(p.memory.settles[submission.ID])))
-	p.requeueAt(p.memory.lookUpFrom[submission.ID])
+	r.lookUpFrom[submission.ID] = r.now.Add(r.askAgain(r.now.Sub(r.settledAt[submission.ID])))
+	r.requeueAt(r.lookUpFrom[submission.ID])
 }
 
 // scheduleNow lets the next pass look at the running tasks.
-func (p *pass) scheduleNow() {
-	p.memory.nextPoll = time.Time{}
-	p.requeueNow()
+func (o *observer) scheduleNow() {
+	o.nextPoll = time.Time{}
+	o.requeueNow()
 }

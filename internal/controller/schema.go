@@ -223,17 +223,17 @@ func unselectable(schema *fieldSchema, kind string) []string {
 }
 
 // checkSchema finds out whether the CRDs are older than the operator.
-func (p *pass) checkSchema(ctx context.Context) error {
-	err := p.options.Schema.Check(ctx, p.now)
+func (l *loader) checkSchema(ctx context.Context) error {
+	err := l.options.Schema.Check(ctx, l.now)
 	if errors.Is(err, errCRDsOutdated) {
-		p.foundOutdated(err)
+		l.foundOutdated(err)
 		return nil
 	}
 	return err
 }
 
 // foundOutdated notes that the CRDs are older than the operator.
-func (p *pass) foundOutdated(err error) {
-	p.outdated = err.Error()
-	p.requeueAt(p.now.Add(schemaRecheck))
+func (s *step) foundOutdated(err error) {
+	s.outdated = err.Error()
+	s.requeueAt(s.now.Add(schemaRecheck))
 }

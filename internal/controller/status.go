@@ -38,6 +38,15 @@ import (
 // of the project. Each carries the resource version that it was decided on as a precondition: a process that
 // was halted, or whose cache lags, must not put an old state over a newer one.
 
+// writer writes statuses, and keeps account of what a pass has written.
+type writer struct {
+	step
+	*versionMemory
+	*reportMemory
+	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
+	cleared map[string][]string    // submissions that are over, with the backups that stay recorded
+}
+
 // change is a status to write.
 type change struct {
 	// backup is the version that the change was decided on.
@@ -106,19 +115,19 @@ func optional(text string) *string {
 
 // write writes changes, several at a time. It returns the BackupSyncs as they were written, and those of which what
 // was to be told could not be. One that is gone needs no status.
-func (p *pass) write(ctx context.Context, changes []change) (written, unwritten []*v1alpha1.BackupSync) {
+func (w *writer) write(ctx context.Context, changes []change) (written, unwritten []*v1alpha1.BackupSync) {
 	var group sync.WaitGroup
 	var mutex sync.Mutex
 	for _, next := range changes {
-		p.writers <- struct{}{}
+		w.writers <- struct{}{}
 		group.Go(func() {
-			defer func() { <-p.writers }()
-			result, err := p.writeChange(ctx, next)
+			defer func() { <-w.writers }()
+			result, err := w.writeChange(ctx, next)
 			mutex.Lock()
 			defer mutex.Unlock()
 			switch {
 			case err != nil:
-				p.log.Error(err, "Status of a BackupSync could not be written", "backupSync", next.backup.Name)
+				w.log.Error(err, "Status of a BackupSync could not be written", "backupSync", next.backup.Name)
 				unwritten = append(unwritten, next.backup)
 			case result != nil:
 				written = append(written, result)
@@ -133,14 +142,14 @@ func (p *pass) write(ctx context.Context, changes []change) (written, unwritten 
 const maxChangeTries = 10
 
 // writeChange writes a change, and returns the version that was written: nil if there was nothing to write.
-func (p *pass) writeChange(ctx context.Context, next change) (*v1alpha1.BackupSync, error) {
+func (w *writer) writeChange(ctx context.Context, next change) (*v1alpha1.BackupSync, error) {
 	current := next.backup
 	for range maxChangeTries {
 		target := next.become(current)
 		if target == nil {
 			return nil, nil
 		}
-		written, err := p.writeBackup(ctx, target)
+		written, err := w.writeBackup(ctx, target)
 		if err == nil || !apierrors.IsConflict(err) {
 			return written, client.IgnoreNotFound(err)
 		}
@@ -148,10 +157,10 @@ func (p *pass) writeChange(ctx context.Context, next change) (*v1alpha1.BackupSy
 			return nil, nil
 		}
 		current = &v1alpha1.BackupSync{}
-		if err := p.live.Get(ctx, client.ObjectKeyFromObject(next.backup), current); err != nil {
+		if err := w.live.Get(ctx, client.ObjectKeyFromObject(next.backup), current); err != nil {
 			return nil, client.IgnoreNotFound(err)
 		}
-		p.memory.sawLive(current) // a write of ours may have had its effect without an answer: the cache does not wait for it
+		w.sawLive(current) // a write of ours may have had its effect without an answer: the cache does not wait for it
 		if current.Spec.BackupID != next.backup.Spec.BackupID || current.Spec.ProjectRef != next.backup.Spec.ProjectRef {
 			return nil, nil // another one of the same name
 		}
@@ -162,7 +171,7 @@ func (p *pass) writeChange(ctx context.Context, next change) (*v1alpha1.BackupSy
 // writeRetries bridges a hiccup of the API server, so that an answer of CBR does not have to be looked up again.
 var writeRetries = wait.Backoff{Steps: 6, Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Cap: 5 * time.Second}
 
-func (p *pass) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+func (w *writer) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
 	patch, err := patchOf(backup)
 	if err != nil {
 		return nil, fmt.Errorf("encode the status: %w", err)
@@ -170,16 +179,16 @@ func (p *pass) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (*v
 	written := &v1alpha1.BackupSync{} // what is absent in an answer would stay as it was
 	err = retry.OnError(writeRetries, mayPass(ctx), func() error {
 		written = &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Namespace: backup.Namespace, Name: backup.Name}}
-		return p.client.Status().Patch(ctx, written, patch)
+		return w.client.Status().Patch(ctx, written, patch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("patch the status: %w", err)
 	}
 	if !kept(&written.Status, &backup.Status) {
-		p.options.Schema.Doubt()
+		w.options.Schema.Doubt()
 		return nil, errPruned
 	}
-	p.counts.wrote(written)
+	w.counts.wrote(written)
 	return written, nil
 }
 
@@ -210,8 +219,8 @@ type finalizersPatch struct {
 }
 
 // writeFinalizers writes the project's finalizers, with its resource version as a precondition.
-func (p *pass) writeFinalizers(ctx context.Context, change func(client.Object, string) bool) error {
-	project := p.project.DeepCopy()
+func (w *writer) writeFinalizers(ctx context.Context, change func(client.Object, string) bool) error {
+	project := w.project.DeepCopy()
 	if !change(project, Finalizer) {
 		return nil
 	}
@@ -221,39 +230,39 @@ func (p *pass) writeFinalizers(ctx context.Context, change func(client.Object, s
 	if err != nil {
 		return fmt.Errorf("encode the finalizers: %w", err)
 	}
-	if err := p.client.Patch(ctx, project, client.RawPatch(types.MergePatchType, data)); err != nil {
+	if err := w.client.Patch(ctx, project, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
-	p.setProject(project)
+	w.setProject(project)
 	return nil
 }
 
 // writeProject writes the status of the project as it is in the argument, with the resource version that the pass's project
 // was read with as a precondition, and takes the result as the project of the pass. It returns errPruned if the
 // answer lacks what was written.
-func (p *pass) writeProject(ctx context.Context, project *v1alpha1.CBRProject) error {
+func (w *writer) writeProject(ctx context.Context, project *v1alpha1.CBRProject) error {
 	before := project.Status.Journal.WriterID
-	project.Status.Journal.WriterID = p.options.Identity
-	p.applyClaim(&project.Status.Journal)
-	data, err := client.MergeFromWithOptions(p.project, client.MergeFromWithOptimisticLock{}).Data(project)
+	project.Status.Journal.WriterID = w.options.Identity
+	w.applyClaim(&project.Status.Journal)
+	data, err := client.MergeFromWithOptions(w.project, client.MergeFromWithOptimisticLock{}).Data(project)
 	if err != nil {
 		return fmt.Errorf("encode the status: %w", err)
 	}
-	written := &v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Namespace: p.key.Namespace, Name: p.key.Name}} // nothing stays as it was
-	if err := p.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, data)); err != nil {
+	written := &v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: w.key.Name}} // nothing stays as it was
+	if err := w.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
-	if before != p.options.Identity || p.memory.ownedSince == 0 {
-		p.memory.ownedSince = resourceVersion(written)
+	if before != w.options.Identity || w.ownedSince == 0 {
+		w.ownedSince = resourceVersion(written)
 	}
-	if p.claim.takeover {
-		p.claim.takeover = false
-		p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
+	if w.claim.takeover {
+		w.claim.takeover = false
+		w.cloudProjects.use(w.claim.cloudProject, w.project.UID)
 	}
-	p.memory.countsDue = time.Time{}
-	p.setProject(written)
+	w.countsDue = time.Time{}
+	w.setProject(written)
 	if !keptRecords(&written.Status.Journal, &project.Status.Journal) {
-		p.options.Schema.Doubt()
+		w.options.Schema.Doubt()
 		return errPruned
 	}
 	return nil

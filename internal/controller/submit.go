@@ -50,52 +50,72 @@ type submission struct {
 	members []batch.Candidate
 }
 
+// submitter is the step submit: it makes the planned calls.
+type submitter struct {
+	step
+	*observer
+	*writer
+	*poller
+	*planMemory
+	*callMemory
+	plan plan
+	sent sent
+}
+
+// sent is what has come of the calls.
+type sent struct {
+	// accepted is when the first of them was accepted, zero if none was.
+	accepted time.Time
+	// polling brings what CBR tells of the running tasks; nil until it is asked.
+	polling chan pollResult
+}
+
 // submit records the planned calls in the project's status, makes them, and writes what CBR answered. From the
 // record on it goes on through a shutdown or a loss of leadership, within a time of its own: a call that is
 // given up half way would have to be looked up later.
-func (p *pass) submit(ctx context.Context) error {
-	if len(p.plan.Calls) == 0 {
-		if p.plan.More && p.cloud != nil { // all of them were found in CBR; the next ones may not be
-			p.requeueNow()
+func (s *submitter) submit(ctx context.Context) (sent, error) {
+	if len(s.plan.Calls) == 0 {
+		if s.plan.More && s.cloud != nil { // all of them were found in CBR; the next ones may not be
+			s.requeueNow()
 		}
-		return nil
+		return s.sent, nil
 	}
-	if ready, err := p.connect(ctx, connection.SyncRequest); !ready {
-		return err
+	if ready, err := s.connect(ctx, connection.SyncRequest); !ready {
+		return s.sent, err
 	}
-	submissions, err := p.protocol.record(p, ctx, p.plan.Calls)
+	submissions, err := s.protocol.record(s, ctx, s.plan.Calls)
 	if errors.Is(err, errCRDsOutdated) { // the record was not kept: nothing is sent
-		p.foundOutdated(err)
-		return nil
+		s.foundOutdated(err)
+		return s.sent, nil
 	}
 	if err != nil {
-		return err
+		return s.sent, err
 	}
-	p.memory.called = true
-	p.cloudProjects.use(p.claim.cloudProject, p.project.UID)
-	if p.pollDue() && p.memory.health.Proven() { // CBR lists tasks while the API server writes
-		p.beginPoll(ctx)
+	s.called = true
+	s.cloudProjects.use(s.claim.cloudProject, s.project.UID)
+	if s.pollDue() && s.health.Proven() { // CBR lists tasks while the API server writes
+		s.sent.polling = s.beginPoll(ctx)
 	}
-	p.makeCalls(ctx, submissions)
-	if p.plan.More && !p.memory.health.Calls.Open(p.options.Clock.Now()) {
-		p.requeueNow()
+	s.makeCalls(ctx, submissions)
+	if s.plan.More && !s.health.Calls.Open(s.options.Clock.Now()) {
+		s.requeueNow()
 	}
-	return nil
+	return s.sent, nil
 }
 
 // record writes the calls into the project's status before any of them is made. The resource version is a
 // precondition: if anyone has written the project since it was read, another controller perhaps, nothing is sent.
-func (p *pass) record(ctx context.Context, calls [][]batch.Candidate) ([]submission, error) {
-	if err := p.holdProject(ctx); err != nil {
+func (s *submitter) record(ctx context.Context, calls [][]batch.Candidate) ([]submission, error) {
+	if err := s.holdProject(ctx); err != nil {
 		return nil, asConflict(err)
 	}
 	submissions := make([]submission, 0, len(calls))
-	project := p.project.DeepCopy()
-	counts := p.counts.counts(p.key)
+	project := s.project.DeepCopy()
+	counts := s.counts.counts(s.key)
 	project.Status.Backups = &counts
 	for _, members := range calls {
 		call := submission{members: members, Submission: v1alpha1.Submission{
-			ID: uuid.NewString(), StartTime: metav1.NewMicroTime(p.options.Clock.Now()),
+			ID: uuid.NewString(), StartTime: metav1.NewMicroTime(s.options.Clock.Now()),
 		}}
 		for _, member := range members {
 			call.Items = append(call.Items, v1alpha1.SubmittedItem{BackupID: member.Spec.BackupID, Hash: backupsync.Hash(&member.Spec),
@@ -104,7 +124,7 @@ func (p *pass) record(ctx context.Context, calls [][]batch.Candidate) ([]submiss
 		submissions = append(submissions, call)
 		project.Status.Journal.Submissions = append(project.Status.Journal.Submissions, call.Submission)
 	}
-	if err := p.writeProject(ctx, project); err != nil {
+	if err := s.writeProject(ctx, project); err != nil {
 		return nil, fmt.Errorf("record %d submissions: %w", len(calls), asConflict(err))
 	}
 	return submissions, nil
@@ -120,16 +140,16 @@ func asConflict(err error) error {
 
 // makeCalls makes the recorded calls. While it is not proven that calls go well, one goes first and alone: an
 // expired token or a dead endpoint should cost one call, not several.
-func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
-	detached, cancel := p.detach(ctx)
+func (s *submitter) makeCalls(ctx context.Context, submissions []submission) {
+	detached, cancel := s.detach(ctx)
 	defer cancel()
-	round := &batchRun{pass: p, stop: ctx}
-	if !p.memory.health.Proven() {
+	round := &batchRun{submitter: s, stop: ctx}
+	if !s.health.Proven() {
 		round.call(detached, submissions[0])
 		submissions = submissions[1:]
 	}
 	var group errgroup.Group
-	group.SetLimit(int(max(p.project.Spec.Limits.ConcurrentSyncCalls, 1)))
+	group.SetLimit(int(max(s.project.Spec.Limits.ConcurrentSyncCalls, 1)))
 	for _, call := range submissions {
 		group.Go(func() error {
 			round.call(detached, call)
@@ -140,13 +160,13 @@ func (p *pass) makeCalls(ctx context.Context, submissions []submission) {
 }
 
 // detach returns a context for a call and the writes that follow it, which a shutdown does not cancel.
-func (p *pass) detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), p.options.BeginTimeout+p.options.CallTimeout+p.options.WriteTimeout)
+func (r *Reconciler) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), r.options.BeginTimeout+r.options.CallTimeout+r.options.WriteTimeout)
 }
 
 // batchRun is the calls of one pass, of which several are under way at the same time.
 type batchRun struct {
-	*pass
+	*submitter
 	stop  context.Context // no call is begun after it has ended
 	mutex sync.Mutex      // guards the pass's memory, cleared and sent
 	abort bool            // a failure concerns all calls
@@ -191,38 +211,38 @@ func (r *batchRun) aborted(call submission) bool {
 func (r *batchRun) requeueNow() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if calls, now := &r.memory.health.Calls, r.options.Clock.Now(); calls.Open(now) {
-		r.requeueAt(r.memory.health.RequeueAt(calls, now))
+	if calls, now := &r.health.Calls, r.options.Clock.Now(); calls.Open(now) {
+		r.requeueAt(r.health.RequeueAt(calls, now))
 		return
 	}
-	r.pass.requeueNow()
+	r.submitter.requeueNow()
 }
 
 // noteCall counts the call and what it tells of the project's access. An answer that names none of the backups tells nothing.
 func (r *batchRun) noteCall(call submission, err error, ended time.Time, taken bool) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.memory.rateWindow.CallEnded(ended, 1)
+	r.rateWindow.CallEnded(ended, 1)
 	observeSubmission(len(call.members), err)
 	if taken {
-		r.memory.bisection.CallAccepted()
+		r.bisection.CallAccepted()
 	}
 	switch {
 	case r.abort: // the calls under way then tell no more about the project than the first failure did
 		return
 	case taken:
-		r.memory.health.Succeeded(connection.SyncRequest)
+		r.health.Succeeded(connection.SyncRequest)
 		return
 	case err == nil:
 		return
 	}
-	if r.memory.renews(connection.SyncRequest, err) {
+	if r.renews(connection.SyncRequest, err) {
 		r.abort = true
 		r.requeueAt(ended.Add(renewalWait))
 		return
 	}
 	if !r.blamesMembers(call, err) {
-		r.abort = r.memory.health.Failed(connection.SyncRequest, err, ended) || r.isCommonRefusal(err, ended)
+		r.abort = r.health.Failed(connection.SyncRequest, err, ended) || r.isCommonRefusal(err, ended)
 	}
 }
 
@@ -233,20 +253,20 @@ func (r *batchRun) blamesMembers(call submission, err error) bool {
 	if !errors.As(err, &failure) || !failure.MayBlameItem() {
 		return false
 	}
-	if failure.Class == cbr.Permission && r.memory.health.Calls.Proven && r.memory.bisection.Denials == 0 {
-		r.memory.bisection.Denials++
+	if failure.Class == cbr.Permission && r.health.Calls.Proven && r.bisection.Denials == 0 {
+		r.bisection.Denials++
 		return true
 	}
-	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.memory.bisection.AcceptedSince(item.BackupID) })
+	return !slices.ContainsFunc(call.Items, func(item v1alpha1.SubmittedItem) bool { return !r.bisection.AcceptedSince(item.BackupID) })
 }
 
 // isCommonRefusal reports whether a refusal is one of those that no item is to blame for.
 func (r *batchRun) isCommonRefusal(err error, ended time.Time) bool {
-	code := r.memory.bisection.CommonCode
+	code := r.bisection.CommonCode
 	if code == "" || code != codeOf(err) {
 		return false
 	}
-	r.memory.health.RefuseAll(err, ended)
+	r.health.RefuseAll(err, ended)
 	return true
 }
 
@@ -278,7 +298,7 @@ func (r *batchRun) rememberRefusal(call submission, err error, ended time.Time) 
 
 // doubts notes a failure for which an item of a call may be to blame.
 func (r *batchRun) doubts(call submission, err error) {
-	r.memory.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.memory.bisection.Accepted}
+	r.refusals[call.ID] = refusal{err: err, members: len(call.Items), through: r.bisection.Accepted}
 }
 
 // settledAfter is when a failed call has settled. An answer of CBR's own is the end of the call, and so is a refusal by the gateway.
@@ -296,8 +316,8 @@ func (r *batchRun) settledAfter(call submission, failure *cbr.Error, ended time.
 
 // settles notes when a call has settled. CBR may have its backups from now on.
 func (r *batchRun) settles(call submission, at time.Time) {
-	r.memory.settles[call.ID] = at
-	r.memory.evidence.carried(call.Items, at)
+	r.settledAt[call.ID] = at
+	r.evidence.carried(call.Items, at)
 }
 
 // callAccepted writes what CBR has accepted. What it left out, and what could not be written, stays recorded.
@@ -351,7 +371,7 @@ func (r *batchRun) learn(call submission, operations map[string]string, now time
 	defer r.mutex.Unlock()
 	for operation, owner := range owners {
 		owner.Whole = whole
-		r.memory.evidence.tasks[operation] = namedTask{owner: owner, needed: now}
+		r.evidence.tasks[operation] = namedTask{owner: owner, needed: now}
 	}
 	r.taskScope = learnt(r.taskScope, scopeOf(owners, answered, whole))
 	r.settles(call, now.Add(r.options.SettleTime))
@@ -389,10 +409,10 @@ func (r *batchRun) submitted(accepted []change, now time.Time) {
 	defer r.mutex.Unlock()
 	for _, change := range accepted {
 		r.handle(change.backup)
-		r.memory.bisection.Resolved(change.backup.Spec.BackupID)
+		r.bisection.Resolved(change.backup.Spec.BackupID)
 	}
-	if r.accepted.IsZero() {
-		r.accepted = now
+	if r.sent.accepted.IsZero() {
+		r.sent.accepted = now
 	}
 }
 

@@ -24,7 +24,6 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/connection"
 )
@@ -32,7 +31,9 @@ import (
 // roundAt is a round of calls whose answers all come at noon.
 func roundAt(known connection.Health) *batchRun {
 	options := Options{Clock: clocktesting.NewFakePassiveClock(noon.Time)}
-	return &batchRun{pass: &pass{Reconciler: &Reconciler{options: options}, now: noon.Time, memory: &memory{health: known, bisection: batch.NewBisection()}}}
+	remembered := newMemory()
+	remembered.health = known
+	return &batchRun{submitter: passAt(&Reconciler{options: options}, scope{now: noon.Time}, remembered).submitter(plan{})}
 }
 
 // Four calls that are under way when CBR begins to refuse are refused by one and the same fact: it says nothing of
@@ -43,7 +44,7 @@ func TestCallsThatAreRefusedTogetherCountOnce(t *testing.T) {
 	for range 4 {
 		calls.noteCall(submission{}, failure(cbr.Throttled), noon.Time, false)
 	}
-	g.Expect(calls.memory.health.Calls.OpenUntil.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
+	g.Expect(calls.health.Calls.OpenUntil.Sub(noon.Time)).To(BeNumerically("<=", 72*time.Second), "a minute and jitter, as after the first refusal")
 }
 
 // The good answer to a call that was sent before CBR refused another one does not say that more calls are welcome.
@@ -52,6 +53,6 @@ func TestAGoodAnswerThatComesLateDoesNotEndAPause(t *testing.T) {
 	calls := roundAt(connection.Health{Calls: connection.Circuit{Proven: true}})
 	calls.noteCall(submission{}, failure(cbr.Throttled), noon.Time, false)
 	calls.noteCall(submission{}, nil, noon.Time, true)
-	g.Expect(calls.memory.health.Calls.Open(noon.Add(59 * time.Second))).To(BeTrue())
-	g.Expect(calls.memory.health.Status().Reason).To(Equal(v1alpha1.ReasonThrottled))
+	g.Expect(calls.health.Calls.Open(noon.Add(59 * time.Second))).To(BeTrue())
+	g.Expect(calls.health.Status().Reason).To(Equal(v1alpha1.ReasonThrottled))
 }

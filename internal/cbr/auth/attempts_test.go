@@ -116,7 +116,7 @@ func (m *lockModel) finish() {
 		counted.failures = append(counted.failures, m.clock.Now())
 	}
 	switch {
-	case lost && !(m.rules.standing && each.proven()): // of a key that was right before, what is lost is not counted
+	case lost && (!m.rules.standing || !each.proven()): // of a key that was right before, what is lost is not counted
 		each.user.end(unclear, nil)
 	case good:
 		each.user.end(taken, nil)
