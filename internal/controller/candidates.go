@@ -334,8 +334,3 @@ func (p *planner) duplicate(backup, owner *v1alpha1.BackupSync) {
 	}
 	p.handle(backup)
 }
-
-// handle notes that the pass has dealt with a backup's status.
-func (w *writer) handle(backup *v1alpha1.BackupSync) {
-	w.handled[backup.UID] = struct{}{}
-}

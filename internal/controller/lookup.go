@@ -237,8 +237,7 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) {
 	p.plan.proven = checked.look.Began
 	p.plan.Calls = p.withoutHandled(p.plan.Calls)
 	if len(changes) > 0 {
-		written, _ := p.write(ctx, changes) // what cannot be written stays pending, and is found again
-		p.emitEvents(written)
+		p.apply(ctx, changes) // what cannot be written stays pending, and is found again
 		p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
 	}
 }

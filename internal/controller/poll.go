@@ -142,14 +142,7 @@ func (p *poller) awaitPoll(ctx context.Context) (*pollResult, error) {
 // writeEnded writes what a look has shown, and says whether tasks are left to look at.
 func (p *poller) writeEnded(ctx context.Context, looked *pollResult) bool {
 	changes := p.endings(looked)
-	written, unwritten := p.write(ctx, changes)
-	for _, backup := range written {
-		observeImport(backup)
-	}
-	p.emitEvents(written)
-	for _, change := range changes {
-		p.handle(change.backup)
-	}
+	_, unwritten := p.apply(ctx, changes)
 	p.nextPoll = looked.at.Add(p.pollInterval())
 	return len(p.running) > len(changes) || len(unwritten) > 0
 }
@@ -308,13 +301,4 @@ func (s *scope) retryLimit() int32 {
 		return *limit
 	}
 	return defaultRetryLimit
-}
-
-// emitEvents emits an event for each BackupSync that has become something that has one.
-func (w *writer) emitEvents(changed []*v1alpha1.BackupSync) {
-	for _, backup := range changed {
-		if told, has := backupEvent(backup); has {
-			w.emit(told)
-		}
-	}
 }

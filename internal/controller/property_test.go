@@ -374,7 +374,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 	for name, alter := range map[string]func(*Reconciler){
 		"1: a record without its precondition": func(r *Reconciler) { r.protocol.record = recordAnyway },
 		"2: a strike before the outcome is written": func(r *Reconciler) {
-			r.protocol.clear = func(r *batchRun, call submission, _ []string) { r.clear(call, nil) }
+			r.protocol.clear = func(w *writer, submission string, _ []string) { w.clear(submission, nil) }
 		},
 		"3: trust in the traces of another": func(r *Reconciler) {
 			r.protocol.refresh = func(*preflighter, context.Context) error { return nil }
@@ -436,7 +436,7 @@ func forgetRecords(r *resolver, _ context.Context) error { //nolint:revive // as
 		return nil
 	}
 	for _, submission := range r.project.Status.Journal.Submissions {
-		r.cleared[submission.ID] = nil
+		r.clear(submission.ID, nil)
 		r.requeueNow()
 	}
 	return nil

@@ -156,7 +156,7 @@ type Reconciler struct {
 // numbers in docs/never-twice.md, and the claim. They are variables for tests alone, which show that each of them is needed.
 type protocol struct {
 	record  func(*submitter, context.Context, [][]batch.Candidate) ([]submission, error) // 1
-	clear   func(*batchRun, submission, []string)                                        // 2
+	clear   func(*writer, string, []string)                                              // 2
 	refresh func(*preflighter, context.Context) error                                    // 3
 	resolve func(*resolver, context.Context) error                                       // 4
 	mayCall func(*planner, context.Context) (bool, error)                                // claim.go
@@ -204,7 +204,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 		live:    live,
 		events:  recorder,
 		options: options,
-		protocol: protocol{record: (*submitter).record, clear: (*batchRun).clear, refresh: (*preflighter).refreshCandidates,
+		protocol: protocol{record: (*submitter).record, clear: (*writer).clear, refresh: (*preflighter).refreshCandidates,
 			resolve: (*resolver).resolveSubmissions, mayCall: (*planner).mayCall},
 		memories: memories{byProject: map[types.NamespacedName]*memory{}},
 		counts:   newStateCounts(),

@@ -27,7 +27,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -155,16 +154,18 @@ func (r *reporter) retryStalled(ctx context.Context) error {
 	changes := make([]change, 0, len(backups.Items))
 	now := metav1.NewTime(r.now)
 	for i := range backups.Items {
-		if _, handled := r.handled[backups.Items[i].UID]; !handled { // else the pass has just tried it
-			changes = append(changes, change{backup: &backups.Items[i], lasting: true,
+		backup := &backups.Items[i]
+		_, handled := r.handled[backup.UID]
+		if !handled && backupsync.Requeued(backup, now) != nil { // else the pass has just tried it, or there is nothing to try
+			changes = append(changes, change{backup: backup, lasting: true,
 				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsync.Requeued(version, now) }})
 		}
 	}
-	written, unwritten := r.write(ctx, changes)
+	written, unwritten := r.apply(ctx, changes)
 	if len(unwritten) > 0 {
 		return fmt.Errorf("%d of %d stalled BackupSyncs could not be requeued", len(unwritten), len(changes))
 	}
-	if len(written) > 0 {
+	if written > 0 {
 		r.requeueNow()
 	}
 	r.request = request
@@ -192,14 +193,10 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 		changes = changes[:maxWaitingWrites]
 		r.requeueNow()
 	}
-	before := make(map[types.UID]string, len(changes))
-	for _, change := range changes {
-		before[change.backup.UID] = readyOf(change.backup.Status.Conditions).Reason
+	for i := range changes {
+		changes[i].repeats = true
 	}
-	written, unwritten := r.write(ctx, changes)
-	r.emitEvents(slices.DeleteFunc(written, func(backup *v1alpha1.BackupSync) bool { // an edit that changes nothing is no event
-		return before[backup.UID] == readyOf(backup.Status.Conditions).Reason
-	}))
+	_, unwritten := r.apply(ctx, changes)
 	if len(unwritten) > 0 {
 		return fmt.Errorf("the status of %d of %d waiting BackupSyncs could not be written", len(unwritten), len(changes))
 	}

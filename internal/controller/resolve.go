@@ -252,15 +252,11 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	if len(absent) > 0 {
 		r.requeueNow() // they are pending again once the record is cleared
 	}
-	written, unwritten := r.write(detached, changes)
+	_, unwritten := r.apply(detached, changes)
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
-	for _, change := range changes {
-		r.handle(change.backup)
-	}
 	r.clearLater(submission, open)
-	r.emitEvents(written)
 	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
 }
@@ -376,7 +372,7 @@ func codeOf(err error) string {
 
 // clearLater notes that a submission is over but for the backups that stay open, which are looked at again.
 func (r *resolver) clearLater(submission v1alpha1.Submission, open []string) {
-	r.cleared[submission.ID] = open
+	r.clear(submission.ID, open)
 	if len(open) == 0 {
 		return
 	}

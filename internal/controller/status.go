@@ -21,7 +21,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,21 +37,14 @@ import (
 // of the project. Each carries the resource version that it was decided on as a precondition: a process that
 // was halted, or whose cache lags, must not put an old state over a newer one.
 
-// writer writes statuses, and keeps account of what a pass has written.
-type writer struct {
-	step
-	*versionMemory
-	*reportMemory
-	handled map[types.UID]struct{} // backups whose status the pass has written or is about to
-	cleared map[string][]string    // submissions that are over, with the backups that stay recorded
-}
-
 // change is a status to write.
 type change struct {
 	// backup is the version that the change was decided on.
 	backup *v1alpha1.BackupSync
 	// become returns what a version of it becomes, nil if there is nothing (more) to write.
 	become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync
+	// repeats says that the status may tell what it has told before: an edit that changes nothing is no event.
+	repeats bool
 	// lasting says that become is as right for a newer version, as it tells what CBR has said. Other changes lapse
 	// when the BackupSync has changed: the next pass decides again.
 	lasting bool
@@ -111,31 +103,6 @@ func optional(text string) *string {
 		return nil
 	}
 	return &text
-}
-
-// write writes changes, several at a time. It returns the BackupSyncs as they were written, and those of which what
-// was to be told could not be. One that is gone needs no status.
-func (w *writer) write(ctx context.Context, changes []change) (written, unwritten []*v1alpha1.BackupSync) {
-	var group sync.WaitGroup
-	var mutex sync.Mutex
-	for _, next := range changes {
-		w.writers <- struct{}{}
-		group.Go(func() {
-			defer func() { <-w.writers }()
-			result, err := w.writeChange(ctx, next)
-			mutex.Lock()
-			defer mutex.Unlock()
-			switch {
-			case err != nil:
-				w.log.Error(err, "Status of a BackupSync could not be written", "backupSync", next.backup.Name)
-				unwritten = append(unwritten, next.backup)
-			case result != nil:
-				written = append(written, result)
-			}
-		})
-	}
-	group.Wait()
-	return written, unwritten
 }
 
 // maxChangeTries bounds how often a lasting change follows newer versions of its BackupSync.

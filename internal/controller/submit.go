@@ -175,7 +175,7 @@ type batchRun struct {
 // call makes one call, unless one before has failed in a way that concerns all, and notes what came of it.
 func (r *batchRun) call(ctx context.Context, call submission) {
 	if r.aborted(call) {
-		r.clear(call, nil) // never sent
+		r.clear(call.ID, nil) // never sent
 		r.requeueNow()
 		return
 	}
@@ -287,7 +287,7 @@ func (r *batchRun) callRefused(call submission, err error, ended time.Time) {
 func (r *batchRun) rememberRefusal(call submission, err error, ended time.Time) {
 	var failure *cbr.Error
 	if errors.As(err, &failure) && failure.Untouched {
-		r.cleared[call.ID] = nil
+		r.clear(call.ID, nil)
 		return
 	}
 	r.settles(call, r.settledAfter(call, failure, ended))
@@ -340,12 +340,12 @@ func (r *batchRun) callAccepted(ctx context.Context, call submission, operations
 	if len(open) > 0 {
 		r.leftOut(call)
 	}
-	_, unwritten := r.write(ctx, changes)
+	_, unwritten := r.apply(ctx, changes)
 	r.submitted(changes, now.Time)
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
-	r.protocol.clear(r, call, open)
+	r.protocol.clear(r.writer, call.ID, open)
 	r.log.Info("Submitted backups", "submission", call.ID, "backups", len(changes), "unanswered", len(open))
 }
 
@@ -396,19 +396,11 @@ func scopeOf(owners map[string]evidence.Owner, answered int, whole bool) v1alpha
 	}
 }
 
-// clear notes that a submission is over, but for the backups that stay open.
-func (r *batchRun) clear(call submission, open []string) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.cleared[call.ID] = open
-}
-
 // submitted notes what was accepted, and when.
 func (r *batchRun) submitted(accepted []change, now time.Time) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for _, change := range accepted {
-		r.handle(change.backup)
 		r.bisection.Resolved(change.backup.Spec.BackupID)
 	}
 	if r.sent.accepted.IsZero() {
