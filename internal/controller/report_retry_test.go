@@ -221,31 +221,31 @@ var _ = Describe("Poisoned backups", func() {
 		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", halvings(10, 50, culprits)))
 		Eventually(w.current(ctx)).Should(HaveField("Status.Journal.Submissions", BeEmpty()))
 	},
-		Entry("7 of 500", func(number int) bool { return number%71 == 3 }, 7),
-		Entry("one in every call", func(number int) bool { return number%50 == 17 }, 10),
+		Entry("7 of 500", SpecPriority(1), func(number int) bool { return number%71 == 3 }, 7),
+		Entry("one in every call", SpecPriority(1), func(number int) bool { return number%50 == 17 }, 10),
 	)
 })
 
 var _ = Describe("A token that expires", func() {
-	It("writes one status of the project and none of 2,000 backups, and a new one imports them all", func(ctx context.Context) {
+	It("writes one status of the project and none of 1,000 backups, and a new one imports them all", SpecPriority(1), func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 		w.cloud.SetTokens("renewed-token")
 		w.setProjectSuspended(ctx, true) // so that all are pending at once
-		w.applyBackups(ctx, 2000)
-		Eventually(w.current(ctx)).Should(HaveField("Status.Backups.Pending", BeEquivalentTo(2000)))
+		w.applyBackups(ctx, 1000)
+		Eventually(w.current(ctx)).Should(HaveField("Status.Backups.Pending", BeEquivalentTo(1000)))
 		writes, calls := total(w.requests.matching("PATCH", "/cbrprojects/default/status")), len(w.cloud.Ledger())
 		w.setProjectSuspended(ctx, false)
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonCredentialsRejected)))
-		w.expectUntouched(ctx, 2000)
+		w.expectUntouched(ctx, 1000)
 		Expect(total(w.requests.matching("PATCH", "/cbrprojects/default/status"))-writes).To(Equal(1), "writes of the CBRProject")
 		Expect(len(w.cloud.Ledger())-calls).To(BeNumerically("<=", 3), "calls with the rejected token")
 		w.replaceToken(ctx, "renewed-token")
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2000}))
+		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
 		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", 42))
-		w.expectEachAcceptedOnce(ctx, 2000)
+		w.expectEachAcceptedOnce(ctx, 1000)
 	})
 })
 

@@ -21,6 +21,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -282,13 +284,12 @@ func (a *Attempts) makeRoom(now time.Time) {
 	if len(a.secrets) < maxRemembered {
 		return
 	}
-	var oldest Digest
-	for each, record := range a.secrets {
-		if known := a.secrets[oldest]; record.underWay == 0 && (known == nil || record.usedAt.Before(known.usedAt)) {
-			oldest = each
+	byAge := slices.SortedFunc(maps.Keys(a.secrets), func(x, y Digest) int { return a.secrets[x].usedAt.Compare(a.secrets[y].usedAt) })
+	for _, old := range byAge[:len(byAge)/4] { // room for many: this looks at all
+		if a.secrets[old].underWay == 0 {
+			delete(a.secrets, old)
 		}
 	}
-	delete(a.secrets, oldest)
 	for name, row := range a.rows {
 		if row.allUnderWay() == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
 			delete(a.rows, name)
