@@ -135,6 +135,14 @@ type Journal struct {
 	// +optional
 	RefusedSecret string `json:"refusedSecret,omitempty"`
 
+	// credentialFailures is when requests of the user of the credentials, or with their key, have failed in the last minutes, so that
+	// another process makes no more of them than lock neither. It is absent if none has.
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	CredentialFailures []metav1.MicroTime `json:"credentialFailures,omitempty"`
+
 	// submissions are the sync calls whose outcome is not yet written to all of their BackupSyncs.
 	// None of their backups is sent again before it is known what became of them.
 	// +listType=map

@@ -349,6 +349,13 @@ func (in *Journal) DeepCopyInto(out *Journal) {
 		in, out := &in.TakeoverTime, &out.TakeoverTime
 		*out = (*in).DeepCopy()
 	}
+	if in.CredentialFailures != nil {
+		in, out := &in.CredentialFailures, &out.CredentialFailures
+		*out = make([]v1.MicroTime, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.Submissions != nil {
 		in, out := &in.Submissions, &out.Submissions
 		*out = make([]Submission, len(*in))

@@ -133,7 +133,7 @@ func Read(credentials *v1alpha1.Credentials, secret *corev1.Secret) (*Contents, 
 		key := each.keyIn(credentials)
 		value, found := secret.Data[key]
 		if !found && !each.optional {
-			return nil, problem(nil, "The Secret %s has no key %q. Put %s there.", secret.Name, key, each.holds)
+			return nil, problem(nil, "The Secret %s has no key %q. Put %s there, or name the right key in secretRef.keys.", secret.Name, key, each.holds)
 		}
 		contents.parts = append(contents.parts, part{each.name, key, value})
 	}
@@ -184,8 +184,9 @@ type Surroundings struct {
 	Hidden func() []string
 	// Attempts are those of all projects of the process.
 	Attempts *auth.Attempts
-	// RefusedBefore says that another process has seen the same contents refused, Again that a person wants them tried once more.
-	RefusedBefore, Again bool
+	// Before is what other processes have seen of the same contents, Again says that a person wants them tried once more.
+	Before auth.History
+	Again  bool
 }
 
 // NewCredential makes the credentials of a type of what a Secret holds. An error says, as a sentence, what is wrong with that,
@@ -226,7 +227,7 @@ func (c *Contents) accessKey(with Surroundings) (Credential, error) {
 	access, secret, temporary := c.part(accessPart), c.part(secretPart), c.part(temporaryPart)
 	key, err := auth.NewAccessKey(auth.AccessKeyConfig{Access: access.value, Secret: secret.value, SecurityToken: temporary.value,
 		ProjectID: with.ProjectID, Expires: expires, Clock: with.Clock,
-		Attempts: with.Attempts, Endpoint: with.Endpoint, RefusedBefore: with.RefusedBefore, Again: with.Again})
+		Attempts: with.Attempts, Endpoint: with.Endpoint, Before: with.Before, Again: with.Again})
 	if err != nil {
 		return nil, c.unusable("", err)
 	}
@@ -238,7 +239,7 @@ func (c *Contents) password(with Surroundings) (Credential, error) {
 		IAMEndpoint: with.IAMEndpoint, ProjectID: with.ProjectID,
 		DomainName: c.part(domainPart).value, Username: c.part(usernamePart).value, Password: c.part(passwordPart).value,
 		Transport: with.Transport, Timeout: with.Timeout, UserAgent: with.UserAgent, Clock: with.Clock, Changed: with.Changed,
-		Hidden: with.Hidden, Attempts: with.Attempts, RefusedBefore: with.RefusedBefore, Again: with.Again})
+		Hidden: with.Hidden, Attempts: with.Attempts, Before: with.Before, Again: with.Again})
 	if err != nil {
 		return nil, c.unusable("", err)
 	}

@@ -156,7 +156,7 @@ func TestMissingKeys(t *testing.T) {
 				delete(secret.Data, missing)
 				_, err := Read(credentialsOf(kind), secret)
 				wantSentence(t, err, allParts()...)
-				NewWithT(t).Expect(err).To(MatchError(And(HavePrefix(`The Secret cbr has no key "`+missing+`". Put `), HaveSuffix(" there."))))
+				NewWithT(t).Expect(err).To(MatchError(And(HavePrefix(`The Secret cbr has no key "`+missing+`". Put `), HaveSuffix(" there, or name the right key in secretRef.keys."))))
 			})
 		}
 		t.Run(string(kind)+" of an empty Secret", func(t *testing.T) {

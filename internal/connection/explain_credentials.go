@@ -46,7 +46,7 @@ var (
 	restsFromFailures = Explanation{v1alpha1.ReasonThrottled,
 		"The operator asks IAM for no token for at most 15 minutes: %s. It is asked again by itself.", ""}
 	refusedElsewhere = Explanation{v1alpha1.ReasonCredentialsRejected,
-		"IAM refused the same name and password to another CBRProject (%s). Correct the Secret. As wrong passwords lock an account, they are tried for this project " +
+		"IAM refused the same name and password for another project (%s). Correct the Secret. As wrong passwords lock an account, they are tried for this one " +
 			"only after 20 minutes.", tryLogin}
 	freshRefused = Explanation{v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses credentials that were fetched just before (%s). It is tried again, ever more rarely; check spec.projectID and the rights of the user.", ""}
@@ -97,7 +97,7 @@ var tokenRejected = Explanation{v1alpha1.ReasonCredentialsRejected,
 var rejections = map[v1alpha1.CredentialsType]Explanation{
 	v1alpha1.CredentialsToken: tokenRejected,
 	v1alpha1.CredentialsAccessKey: {v1alpha1.ReasonCredentialsRejected,
-		"CBR refuses the access key (%s). Check that the keys in the Secret belong together and are active. Tried again as they are after 5 minutes, later every hour.", ""},
+		"CBR refuses the access key (%s). Are the keys in the Secret active, and of one pair, with securityToken if temporary? Tried again after 5 minutes, later every hour.", ""},
 	v1alpha1.CredentialsPassword: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the user (%s). Check the user, the account and spec.projectID. It is tried again every hour, and when the Secret changes.", ""},
 	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,

@@ -288,6 +288,9 @@ func (h *Health) rejectedWait(err error) time.Duration {
 	switch {
 	case skewOf(err) != 0:
 		wait = clockWait
+	case errors.Is(err, auth.ErrKeyLocked):
+		failure, _ := errors.AsType[*cbr.Error](err)
+		return failure.RetryAfter
 	case h.CredentialsType == v1alpha1.CredentialsAccessKey:
 		wait = lockedWait
 	}

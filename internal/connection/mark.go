@@ -17,10 +17,12 @@ limitations under the License.
 package connection
 
 import (
+	"bytes"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 )
 
@@ -32,17 +34,17 @@ const (
 	markIterations = 100_000
 )
 
-// NewMark returns a mark of the contents.
-func (c *Contents) NewMark() string {
+// NewMark returns a mark of the contents, as used for a scope: a project at an endpoint, of which another may take what one refuses.
+func (c *Contents) NewMark(scope string) string {
 	salt := make([]byte, markSaltBytes)
 	_, _ = rand.Read(salt) // never fails
-	return c.markWith(hex.EncodeToString(salt))
+	return c.markWith(hex.EncodeToString(salt), scope)
 }
 
-// Fits reports whether a mark is one of these contents, as far as it tells.
-func (c *Contents) Fits(mark string) bool {
+// Fits reports whether a mark is one of these contents for a scope, as far as it tells.
+func (c *Contents) Fits(mark, scope string) bool {
 	salt, _, found := strings.Cut(strings.TrimPrefix(mark, c.markKind()), "-")
-	return found && c.Concerns(mark) && len(salt) <= 2*markSaltBytes && c.markWith(salt) == mark
+	return found && c.Concerns(mark) && len(salt) <= 2*markSaltBytes && c.markWith(salt, scope) == mark
 }
 
 // Concerns reports whether a mark is one of the same type of credentials: what becomes of these tells nothing of others.
@@ -50,10 +52,22 @@ func (c *Contents) Concerns(mark string) bool { return strings.HasPrefix(mark, c
 
 func (c *Contents) markKind() string { return string(c.kind) + "-" }
 
-func (c *Contents) markWith(salt string) string {
-	sum, err := pbkdf2.Key(sha256.New, string(c.Bytes()), []byte(salt), markIterations, sha256.Size)
+func (c *Contents) markWith(salt, scope string) string {
+	sum, err := pbkdf2.Key(sha256.New, fmt.Sprintf("%s%d:%s", c.secret(), len(scope), scope), []byte(salt), markIterations, sha256.Size)
 	if err != nil { // where only approved lengths of salts are: without a mark the next process tries once
 		return ""
 	}
 	return c.markKind() + salt + "-" + hex.EncodeToString(sum[:markBytes])
+}
+
+// secret is what is tried: the parts without line ends around them, which change nothing, and without what is not sent.
+func (c *Contents) secret() []byte {
+	var all []byte
+	for _, each := range c.parts {
+		if each.name != expiresPart.name {
+			value := bytes.TrimRight(each.value, "\r\n")
+			all = fmt.Appendf(all, "%d:%s", len(value), value)
+		}
+	}
+	return all
 }

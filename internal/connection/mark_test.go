@@ -34,16 +34,22 @@ func TestAMarkFitsItsContentsAlone(t *testing.T) {
 		}
 		return contents
 	}
-	mark := of("one", "1").NewMark()
-	if !of("one", "2").Fits(mark) {
+	mark := of("one", "1").NewMark("here")
+	if !of("one", "2").Fits(mark, "here") {
 		t.Error("a Secret that was written again with the same content is another one")
 	}
-	if of("one", "1").NewMark() == mark {
+	if !of("one\r\n", "2").Fits(mark, "here") {
+		t.Error("a line end at the end makes it another one")
+	}
+	if of("one", "1").Fits(mark, "there") {
+		t.Error("it fits another scope")
+	}
+	if of("one", "1").NewMark("here") == mark {
 		t.Error("two marks can be compared")
 	}
 	fitting := 0
 	for _, other := range []string{"two", "three", "four"} {
-		if of(other, "1").Fits(mark) {
+		if of(other, "1").Fits(mark, "here") {
 			fitting++
 		}
 	}
@@ -52,11 +58,11 @@ func TestAMarkFitsItsContentsAlone(t *testing.T) {
 	}
 	key, err := Read(&v1alpha1.Credentials{Type: v1alpha1.CredentialsAccessKey, SecretRef: v1alpha1.SecretReference{Keys: v1alpha1.SecretKeys{SecretKey: v1alpha1.TokenKey}}},
 		&corev1.Secret{Data: map[string][]byte{v1alpha1.AccessKeyKey: []byte("one"), v1alpha1.TokenKey: []byte("one")}})
-	if err != nil || key.Concerns(mark) || !key.Concerns(key.NewMark()) || !of("one", "1").Concerns(mark) || of("one", "1").Concerns("") {
+	if err != nil || key.Concerns(mark) || !key.Concerns(key.NewMark("here")) || !of("one", "1").Concerns(mark) || of("one", "1").Concerns("") {
 		t.Errorf("a mark tells not of which type of credentials it is: %v", err)
 	}
 	for _, text := range []string{"", "-", "x", "1234", "Token", "Token-", "Token--", mark + "0", mark[:len(mark)-1], "-" + mark} {
-		if of("one", "1").Fits(text) {
+		if of("one", "1").Fits(text, "here") {
 			t.Errorf("%q is taken for a mark", text)
 		}
 	}

@@ -115,7 +115,7 @@ func (a *access) connectWithContent(ctx context.Context) (bool, error) {
 		a.requeueAt(known.RecheckAt)
 		return false, nil
 	}
-	content.hash = content.hashWith(a.salt, &a.project.Spec)
+	content.identify(a.salt, &a.project.Spec)
 	if known.ContentFingerprint != content.hash {
 		*known = connection.Health{Fingerprint: a.fingerprint, ContentFingerprint: content.hash}
 	}
@@ -135,6 +135,9 @@ func (a *access) connectWithContent(ctx context.Context) (bool, error) {
 		known.RecheckAt = a.now.Add(connection.ContentWait)
 		a.requeueAt(known.RecheckAt)
 	}
+	if content.before, err = a.historyOf(ctx, content); err != nil {
+		return false, err
+	}
 	return a.dial(content), nil
 }
 
@@ -142,14 +145,17 @@ func (a *access) connectWithContent(ctx context.Context) (bool, error) {
 type content struct {
 	credentials *connection.Contents
 	caBundle    string
+	before      auth.History // what other processes have seen of the credentials
 	hash        string
+	identity    string // as hash, but of the credentials alone
 }
 
-// hashWith identifies the content, and what of the spec goes with it, for this process alone.
-func (c *content) hashWith(salt []byte, spec *v1alpha1.CBRProjectSpec) string {
-	digest := auth.NewDigest(salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.EndpointOf(spec)),
-		[]byte(connection.IAMEndpointOf(spec)), c.credentials.Bytes(), []byte(c.caBundle))
-	return hex.EncodeToString(digest[:])
+// identify sets the hashes that tell the content, and what of the spec goes with it, from others, for this process alone.
+func (c *content) identify(salt []byte, spec *v1alpha1.CBRProjectSpec) {
+	credentials := auth.NewDigest(salt, []byte(spec.Credentials.Type), []byte(spec.ProjectID), []byte(connection.EndpointOf(spec)),
+		[]byte(connection.IAMEndpointOf(spec)), c.credentials.Bytes())
+	all := auth.NewDigest(salt, credentials[:], []byte(c.caBundle))
+	c.identity, c.hash = hex.EncodeToString(credentials[:]), hex.EncodeToString(all[:])
 }
 
 // resumes ends the messages about what is read again by itself.

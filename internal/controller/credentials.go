@@ -17,15 +17,18 @@ limitations under the License.
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -50,7 +53,7 @@ const (
 // heldCredential is a credential with what it was made of.
 type heldCredential struct {
 	connection.Credential        // nil if there is none
-	hash                  string // of its content
+	hash, identity        string // of its content
 	contents              *connection.Contents
 	mark                  string    // of the contents, in the journal, if they were refused
 	request               string    // at the project, when it was made
@@ -144,7 +147,10 @@ func (a *access) credentialOf(with *content, transport http.RoundTripper) (conne
 			a.requeueAt(a.health.RecheckAt)
 			return nil, false
 		}
-		a.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, request: backupsync.RequestOf(a.project)}, a.now)
+		if held.identity == with.identity { // it is the way to CBR and IAM that has changed
+			adopt(made, held.Credential)
+		}
+		a.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, identity: with.identity, request: backupsync.RequestOf(a.project)}, a.now)
 	case again:
 		held.Retry()
 		held.request = backupsync.RequestOf(a.project)
@@ -168,10 +174,22 @@ func (a *access) credentialOf(with *content, transport http.RoundTripper) (conne
 	return held.Credential, true
 }
 
+// adopt has a credential take over the token that another one of the same content holds.
+func adopt(next, before connection.Credential) {
+	if to, is := next.(*auth.Password); is {
+		if from, same := before.(*auth.Password); same {
+			to.Adopt(from)
+		}
+	}
+}
+
 // rememberedCredential is one that is not tried again for a while, or at all, as it is when it was refused: failures lock it.
 type rememberedCredential interface {
-	// WasRefused reports whether it was refused for the project, and not taken since.
+	// WasRefused reports whether it was refused for the project, and not taken since; WasTaken that it was taken, and not refused since.
 	WasRefused() bool
+	WasTaken() bool
+	// Failures is when requests of the same user, or with the same key, have failed of late.
+	Failures() []time.Time
 }
 
 // wasRefused reports whether the credentials are not to be tried as they are, as they were refused.
@@ -188,7 +206,7 @@ func (a *access) asksForAnotherTry() bool {
 	if held.Credential == nil { // the first time that this process makes them
 		return request != "" && request != a.project.Status.LastHandledRequest
 	}
-	return request != held.request && held.retryHelps()
+	return request != "" && request != held.request && held.retryHelps()
 }
 
 // retryHelps reports whether it makes a difference that a person asks for another try: the credentials were refused, or there are none
@@ -206,33 +224,101 @@ func (a *access) newCredential(with *content, transport http.RoundTripper, again
 	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !a.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
-	mark := a.project.Status.Journal.RefusedSecret
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
 		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
 		Timeout: a.options.CallTimeout, UserAgent: a.options.UserAgent, Clock: a.options.Clock,
 		Changed:  func() { a.requeue(a.key) },
 		Hidden:   a.former.secrets,
-		Attempts: a.attempts, RefusedBefore: mark != "" && with.credentials.Fits(mark), Again: again,
+		Attempts: a.attempts, Before: with.before, Again: again,
 	})
+}
+
+// maxFailures is the limit of status.journal.credentialFailures.
+const maxFailures = 8
+
+// credentialScope is what the credentials of a project are used for: another project, or the same at another place, may be to blame for a refusal.
+func credentialScope(spec *v1alpha1.CBRProjectSpec) string {
+	return strings.Join([]string{spec.ProjectID, connection.EndpointOf(spec), connection.IAMEndpointOf(spec)}, " ")
+}
+
+// historyOf is what other processes have left of a content in the journals: of this project, and of others that were refused it.
+// It is not asked for again while the same credential is held.
+func (a *access) historyOf(ctx context.Context, with *content) (before auth.History, _ error) {
+	contents, kind := with.credentials, a.project.Spec.Credentials.Type
+	known := a.credential.Credential != nil && a.credential.hash == with.hash
+	if known || kind != v1alpha1.CredentialsPassword && kind != v1alpha1.CredentialsAccessKey {
+		return before, nil
+	}
+	own := &a.project.Status
+	before.Refused = contents.Fits(own.Journal.RefusedSecret, credentialScope(&a.project.Spec))
+	before.Failures = timesOf(own.Journal.CredentialFailures)
+	if before.Refused || readyOf(own.Conditions).Reason == v1alpha1.ReasonUsable { // the others' failures are known, or need not matter
+		return before, nil
+	}
+	var others v1alpha1.CBRProjectList
+	if err := a.client.List(ctx, &others, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		return before, fmt.Errorf("list the CBRProjects: %w", err)
+	}
+	looked := 0
+	for i := range others.Items {
+		other := &others.Items[i]
+		mark := other.Status.Journal.RefusedSecret
+		if mark == "" || other.UID == a.project.UID || !contents.Concerns(mark) || looked == maxMarksRead {
+			continue
+		}
+		looked++ // it takes some time
+		if contents.Fits(mark, credentialScope(&other.Spec)) {
+			before.Elsewhere = true
+			before.Failures = append(before.Failures, timesOf(other.Status.Journal.CredentialFailures)...)
+		}
+	}
+	return before, nil
+}
+
+// maxMarksRead bounds how many marks of other projects are compared, some 20 ms each.
+const maxMarksRead = 50
+
+func timesOf(written []metav1.MicroTime) []time.Time {
+	times := make([]time.Time, len(written))
+	for i := range written {
+		times[i] = written[i].Time
+	}
+	return times
 }
 
 // refusedSecret is status.journal.refusedSecret for what is known of the credentials.
 func (a *access) refusedSecret(before string) string {
-	switch held := &a.credential; {
-	case held.Credential == nil:
-		return before // nothing was read yet, or nothing is there to be tried
-	case held.wasRefused():
+	held := &a.credential
+	remembered, is := held.Credential.(rememberedCredential)
+	switch {
+	case !is:
+		return before // nothing is there to be tried, or that of another type, which may be in use again
+	case remembered.WasRefused():
 		if held.mark == "" { // once: it takes some time
-			if held.mark = before; before == "" || !held.contents.Fits(before) {
-				held.mark = held.contents.NewMark()
+			if held.mark = before; !held.contents.Fits(before, credentialScope(&a.project.Spec)) {
+				held.mark = held.contents.NewMark(credentialScope(&a.project.Spec))
 			}
 		}
 		return held.mark
-	case held.contents != nil && held.contents.Concerns(before):
-		return "" // others of the type were taken, or will tell
+	case remembered.WasTaken() && held.contents.Concerns(before):
+		return ""
 	default:
-		return before // of another type, which may be in use again
+		return before
 	}
+}
+
+// credentialFailures is status.journal.credentialFailures for what is known of the credentials.
+func (a *access) credentialFailures(before []metav1.MicroTime) []metav1.MicroTime {
+	remembered, is := a.credential.Credential.(rememberedCredential)
+	if !is {
+		return before
+	}
+	failures := remembered.Failures()
+	var written []metav1.MicroTime
+	for _, at := range failures[max(0, len(failures)-maxFailures):] {
+		written = append(written, metav1.NewMicroTime(at.UTC().Truncate(time.Microsecond)))
+	}
+	return written
 }
 
 // AnyNamespace stands for all of Options.PodIdentityNamespaces.
@@ -279,7 +365,7 @@ func (a *access) expiryTime(before *metav1.Time) *metav1.Time {
 // warnAt is from when credentials are told to end soon, the zero time if they are not: their end is not known, or they are renewed.
 // One that is not renewed any more, as that was refused, is told at once.
 func (h *heldCredential) warnAt() time.Time {
-	if h.Credential == nil || h.Expiry().IsZero() || h.Renews() && !h.wasRefused() {
+	if h.Credential == nil || h.Expiry().IsZero() || h.Renews() && !h.renewalRefused() {
 		return time.Time{}
 	}
 	end := h.Expiry()
@@ -287,6 +373,12 @@ func (h *heldCredential) warnAt() time.Time {
 		return h.checkedAt
 	}
 	return end.Add(-max(end.Sub(h.contents.WrittenAt), 0) / lastPart)
+}
+
+// renewalRefused reports whether the credentials are not renewed as they were refused: for good, or until more refusals lock nothing.
+func (h *heldCredential) renewalRefused() bool {
+	renewing, is := h.Credential.(auth.Renewing)
+	return h.wasRefused() || is && errors.Is(renewing.State().Err, auth.ErrManyFailures)
 }
 
 // expiresSoon reports whether the credentials end soon. A pass is due when they do, and then, to see whether they were replaced.

@@ -121,8 +121,9 @@ func TestATokenThatWasReplacedLongAgoIsNotTold(t *testing.T) {
 func TestACredentialIsMadeAnewForAnotherEndpoint(t *testing.T) {
 	hash := func(endpoint string) string {
 		with := &content{credentials: &connection.Contents{}}
-		return with.hashWith([]byte("salt"), &v1alpha1.CBRProjectSpec{Endpoint: endpoint, ProjectID: "p",
+		with.identify([]byte("salt"), &v1alpha1.CBRProjectSpec{Endpoint: endpoint, ProjectID: "p",
 			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsAccessKey}})
+		return with.identity + with.hash
 	}
 	if hash("https://cbr.one.example.com") == hash("https://cbr.two.example.com") {
 		t.Error("an access key that is made for one endpoint is held for another")

@@ -87,7 +87,7 @@ func TestARefusedAccessKeyRests(t *testing.T) {
 	wrong := map[string]string{v1alpha1.SecretKeyKey: strings.Repeat("wr0ng", 8)}
 	withCredentials(t, v1alpha1.CredentialsAccessKey, wrong, 3, func(c *tenant) {
 		c.becomes(time.Minute, v1alpha1.ReasonCredentialsRejected)
-		c.says("CBR refuses the access key", "Tried again as they are after 5 minutes, later every hour")
+		c.says("CBR refuses the access key", "Tried again after 5 minutes, later every hour")
 		c.want("calls", len(c.cloud.Ledger()), 1, 1)
 		c.goOn(4*time.Minute + 50*time.Second)
 		c.request(kindProject, firstProject)

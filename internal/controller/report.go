@@ -346,6 +346,7 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, r.taskScope)
 	journal.RefusedSecret = r.refusedSecret(journal.RefusedSecret)
+	journal.CredentialFailures = r.credentialFailures(journal.CredentialFailures)
 	if len(r.cleared) > 0 {
 		journal.Submissions = withoutCleared(journal.Submissions, r.cleared)
 		journal.RecentCalls = r.rateWindow.Merge(&r.inheritedWindow).Counts(now)

@@ -150,10 +150,13 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 func (c cachedClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
-	requirement := selected.FieldSelector.Requirements()[0]
-	if projects, ok := list.(*v1alpha1.CBRProjectList); ok {
-		return c.listProjects(ctx, projects, requirement.Value)
+	if projects, ok := list.(*v1alpha1.CBRProjectList); ok && selected.FieldSelector == nil {
+		return c.listProjects(ctx, projects, func(client.Object) bool { return true })
+	} else if ok {
+		cloudProject := selected.FieldSelector.Requirements()[0].Value
+		return c.listProjects(ctx, projects, func(object client.Object) bool { return slices.Contains(cloudProjectKeys(object), cloudProject) })
 	}
+	requirement := selected.FieldSelector.Requirements()[0]
 	kind := gateCache
 	if requirement.Field == indexActive {
 		kind = gateRead
@@ -183,8 +186,8 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	return nil
 }
 
-// listProjects reads the projects of a cloud project from the cache.
-func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjectList, cloudProject string) error {
+// listProjects reads projects from the cache.
+func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjectList, wanted func(client.Object) bool) error {
 	if err := c.actor.request(ctx, "cache: list "+kindProject, gateCache); err != nil {
 		return err
 	}
@@ -192,7 +195,7 @@ func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjec
 	defer c.actor.reading.Unlock()
 	for _, part := range c.actor.world.partsOf(kindProject) {
 		for _, object := range c.actor.caches[part].objects {
-			if slices.Contains(cloudProjectKeys(object), cloudProject) {
+			if wanted(object) {
 				list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
 			}
 		}

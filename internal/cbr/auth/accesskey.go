@@ -48,8 +48,9 @@ type AccessKeyConfig struct {
 	Attempts *Attempts
 	// Endpoint is where the requests go; it matters to Attempts alone, as another may take a key that this one refuses.
 	Endpoint string
-	// RefusedBefore says that another process has seen the same key refused, Again that a person wants it tried once more.
-	RefusedBefore, Again bool
+	// Before is what other processes have seen of the same, Again says that a person wants another try.
+	Before History
+	Again  bool
 }
 
 // Format keeps the keys out of logs and messages.
@@ -105,7 +106,7 @@ func NewAccessKey(config AccessKeyConfig) (*AccessKey, error) {
 	}
 	if config.Attempts != nil {
 		key.user = config.Attempts.key(key.access.open(), key.secret.open(), key.session.open(), config.Endpoint, config.ProjectID)
-		key.user.prepare(config.RefusedBefore, config.Again)
+		key.user.prepare(config.Before, config.Again)
 	}
 	return key, nil
 }
@@ -173,30 +174,33 @@ func (k *AccessKey) sign(request *http.Request, body []byte) error {
 // Ended implements cbr.Judged. A clock that is off (0303) is not the key's fault.
 func (k *AccessKey) Ended(failure *cbr.Error) {
 	switch {
-	case failure == nil || failure.StatusCode == http.StatusOK && failure.Class != cbr.Foreign:
+	case failure == nil: // an answer that cannot be read may be anybody's
 		k.end(taken, nil)
 	case failure.Class == cbr.Credentials && failure.StatusCode != 0 && !failure.BlamesClock():
 		k.end(wrong, failure)
-	case hidesRefusal(failure):
-		k.end(unclear, nil)
 	default:
 		k.end(neither, nil)
 	}
 }
 
-// hidesRefusal reports whether the cloud may have refused the signature although nobody says so: no answer has arrived, or one that
-// something on the way has made.
-func hidesRefusal(failure *cbr.Error) bool {
-	return failure.StatusCode == 0 && !failure.Untouched || failure.Class == cbr.Foreign || failure.Class == cbr.Transient && failure.StatusCode != 0 && failure.Code == ""
-}
-
 // WasRefused reports whether the key was refused for this project, and not taken since.
 func (k *AccessKey) WasRefused() bool { return k.user != nil && k.user.wasRefused() }
+
+// WasTaken reports whether the key was taken for this project, and not refused since.
+func (k *AccessKey) WasTaken() bool { return k.user != nil && k.user.wasTaken() }
+
+// Failures is when requests with the key were refused of late: too many lock it.
+func (k *AccessKey) Failures() []time.Time {
+	if k.user == nil {
+		return nil
+	}
+	return k.user.failures()
+}
 
 // Retry has a key that was refused tried once more, as soon as that does not lock it.
 func (k *AccessKey) Retry() {
 	if k.user != nil {
-		k.user.prepare(false, true)
+		k.user.prepare(History{}, true)
 	}
 }
 

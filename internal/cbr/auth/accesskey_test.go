@@ -229,48 +229,20 @@ func FuzzNewAccessKey(f *testing.F) {
 	})
 }
 
-// The gateway refuses each signature, and nobody says so: after five the key would be locked.
-func TestAKeyWhoseRefusalsAreLostRests(t *testing.T) {
-	for name, c := range map[string]struct {
-		lost cbr.Error
-		rest bool
-	}{
-		"no answer":                 {cbr.Error{Class: cbr.Unknown}, true},
-		"a page of a proxy":         {cbr.Error{Class: cbr.Foreign, StatusCode: http.StatusOK}, true},
-		"a gateway timeout":         {cbr.Error{Class: cbr.Transient, StatusCode: http.StatusGatewayTimeout}, true},
-		"no connection":             {cbr.Error{Class: cbr.Transient, Untouched: true}, false},
-		"an error of CBR's own":     {cbr.Error{Class: cbr.Transient, StatusCode: http.StatusInternalServerError, Code: "BackupService.9999"}, false},
-		"a request CBR finds wrong": {cbr.Error{Class: cbr.Rejected, StatusCode: http.StatusBadRequest, Code: "BackupService.6100"}, false},
-	} {
-		for _, proven := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, ", taken before: ", proven), func(t *testing.T) {
-				clock := clocktesting.NewFakePassiveClock(signedAt)
-				key := newKey(t, auth.AccessKeyConfig{Access: []byte(accessKey), Secret: []byte(secretKey), Clock: clock, Attempts: auth.NewAttempts(clock)})
-				authorize := func() error {
-					request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://cbr.example.com", nil)
-					return key.Authorize(t.Context(), request, nil)
-				}
-				if proven {
-					if err := authorize(); err != nil {
-						t.Fatal(err)
-					}
-					key.Ended(nil)
-				}
-				sent := 0
-				for range 10 {
-					if authorize() == nil {
-						key.Ended(&c.lost)
-						sent++
-					}
-				}
-				if want := map[bool]int{true: 4, false: 10}[c.rest && !proven]; sent != want {
-					t.Errorf("%d requests were signed, want %d", sent, want)
-				}
-				if err := authorize(); c.rest && !proven && !errors.Is(err, auth.ErrKeyRests) {
-					t.Errorf("got %v, want ErrKeyRests", err)
-				}
-			})
+// What is no answer of the cloud says nothing of a key: that it was refused is not forgotten for it.
+func TestAnAnswerThatCannotBeReadTakesNoKey(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(signedAt)
+	key := newKey(t, auth.AccessKeyConfig{Access: []byte(accessKey), Secret: []byte(secretKey), Clock: clock, Attempts: auth.NewAttempts(clock)})
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://cbr.example.com", nil)
+	for _, failure := range []*cbr.Error{{Class: cbr.Credentials, Code: "APIGW.0301", StatusCode: 401}, {Class: cbr.Transient, StatusCode: http.StatusOK}} {
+		if err := key.Authorize(t.Context(), request, nil); err != nil {
+			t.Fatal(err)
 		}
+		key.Ended(failure)
+		clock.SetTime(clock.Now().Add(5 * time.Minute))
+	}
+	if !key.WasRefused() || key.WasTaken() {
+		t.Error("a page with status 200 stands for a key that was taken")
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -202,6 +201,9 @@ func (u *user) try(now time.Time) (began bool, why *pause) {
 		free = min(free, 1-secret.underWay, u.rules.unproven-len(row.failures)-all)
 	case row.underWay[u.endpoint] == 0: // an endpoint that hangs takes no turns of another
 		free = 1
+		if !u.rules.standing {
+			free = min(free, u.rules.most-len(row.failures)-all)
+		}
 	}
 	if free <= 0 {
 		return false, nil
@@ -242,7 +244,8 @@ func (u *user) pause(secret *secretRecord, scope *verdict, row *row, now time.Ti
 var (
 	// ErrRefusedElsewhere is why a password is not sent that IAM has refused to another project. It may be that one's own fault.
 	ErrRefusedElsewhere = errors.New("IAM has refused them to another project")
-	errRefusedBefore    = errors.New("they were refused before the operator started")
+	// ErrRefusedBefore is why a password is not sent, or a key not used, that this process has not tried.
+	ErrRefusedBefore = errors.New("they were refused before the operator started")
 	// ErrManyFailures is why a password is not sent for some minutes, whether or not it is right: others of the same user were wrong, or
 	// answers were lost.
 	ErrManyFailures = errors.New("requests for this user have failed several times in 15 minutes, and more could lock the account")
@@ -325,10 +328,7 @@ func (u *user) end(how result, failure *cbr.Error) {
 		u.refuse(secret, scope, failure, now)
 		row.failures = append(row.failures, now)
 	case unclear:
-		// An endpoint of keys that does not answer must not hold up the same key elsewhere, if that is known to be right.
-		if !u.rules.standing || !u.proven(secret, scope) {
-			row.failures = append(row.failures, now)
-		}
+		row.failures = append(row.failures, now)
 	case neither:
 	}
 	close(u.ended)
@@ -350,18 +350,62 @@ func (u *user) wasRefused() bool {
 	return scope.refused()
 }
 
-// prepare notes, before the first attempt, what is known from elsewhere: that another process has been refused this, and that a
-// person wants it tried once more. What keeps from a lock stays.
-func (u *user) prepare(refusedBefore, again bool) {
+// History is what other processes have seen of credentials.
+type History struct {
+	// Refused says that the same were refused for the same scope, Elsewhere that they were for another one.
+	Refused, Elsewhere bool
+	// Failures is when requests of the same user, or with the same key, have failed of late.
+	Failures []time.Time
+}
+
+// prepare takes in what other processes have seen, and that a person wants another try.
+func (u *user) prepare(before History, again bool) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
 	now := u.clock.Now()
-	secret, scope, _ := u.records(now)
+	secret, scope, row := u.records(now)
+	row.inherit(before.Failures, now, u.rules.window)
+	failure := &cbr.Error{Class: cbr.Credentials, Untouched: true, Err: ErrRefusedBefore}
 	switch {
-	case again:
+	case before.Refused && scope.takenAt.IsZero() && !scope.refused(): // it may be the fault of this scope alone
+		scope.refuse(failure, now, u.rules.rest)
+	case before.Elsewhere && secret.takenAt.IsZero() && !secret.refused():
+		secret.refuse(failure, now, u.rules.rest)
+	}
+	if again {
 		scope.retry(now, u.rules.restAnyway)
 		secret.retry(now, u.rules.restAnyway)
-	case refusedBefore && scope.takenAt.IsZero() && !scope.refused(): // it may be the fault of this scope alone
-		scope.refuse(&cbr.Error{Class: cbr.Credentials, Untouched: true, Err: fmt.Errorf("%w: %w", ErrPasswordRefused, errRefusedBefore)}, now, u.rules.rest)
 	}
+}
+
+// sameFailure is how far two records of one failure may be apart: they are written in microseconds.
+const sameFailure = time.Microsecond
+
+// inherit adds failures that are not known yet. Clocks of machines differ: what is later than now is now.
+func (r *row) inherit(failures []time.Time, now time.Time, window time.Duration) {
+	for _, at := range failures {
+		if at.After(now) {
+			at = now
+		}
+		if now.Sub(at) < window && !slices.ContainsFunc(r.failures, func(known time.Time) bool { return known.Sub(at).Abs() <= sameFailure }) {
+			r.failures = append(r.failures, at)
+		}
+	}
+	slices.SortFunc(r.failures, time.Time.Compare)
+}
+
+// failures is when requests of the user, or with the key, have failed of late.
+func (u *user) failures() []time.Time {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	_, _, row := u.records(u.clock.Now())
+	return slices.Clone(row.failures)
+}
+
+// wasTaken reports whether the latest that is known of the scope is that it was taken.
+func (u *user) wasTaken() bool {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	_, scope, _ := u.records(u.clock.Now())
+	return scope.stands()
 }

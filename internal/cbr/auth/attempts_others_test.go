@@ -69,8 +69,8 @@ func TestEachProjectKeepsItsRefusalAtARestart(t *testing.T) {
 		return attempts.login("iam", &login{domain: "d", user: "u", password: "p", project: project})
 	}
 	first, second := of("1"), of("2")
-	first.prepare(true, false)
-	second.prepare(true, false)
+	first.prepare(History{Refused: true}, false)
+	second.prepare(History{Refused: true}, false)
 	if !second.wasRefused() {
 		t.Error("status.journal.refusedSecret of the second is cleared by the first status that is written")
 	}

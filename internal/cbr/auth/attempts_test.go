@@ -85,10 +85,10 @@ func (m *lockModel) try() {
 	if rapid.Bool().Draw(m.rt, "likely") {
 		name, secret = 0, 0
 	}
-	tried := &user{Attempts: m.attempts, rules: m.rules, endpoint: "one", scope: fmt.Sprint(scope),
+	tried := &user{Attempts: m.attempts, rules: m.rules, endpoint: m.endpoint(), scope: fmt.Sprint(scope),
 		secret: m.attempts.digest("s", fmt.Sprint(name, secret)), name: m.attempts.digest("n", fmt.Sprint(name))}
 	if rapid.IntRange(0, 20).Draw(m.rt, "again") == 0 {
-		tried.prepare(false, true)
+		tried.prepare(History{}, true)
 	}
 	_, verdict, _ := tried.records(m.clock.Now())
 	proven := verdict.stands()
@@ -99,6 +99,14 @@ func (m *lockModel) try() {
 	if proven && why != nil && why.wait > max(m.rules.window, m.rules.rest) {
 		m.rt.Fatalf("what was taken waits for %s", why.wait)
 	}
+}
+
+// endpoint is one of those that a password may be sent to. Those of keys take turns of each other only as long as the key is good.
+func (m *lockModel) endpoint() string {
+	if m.rules != &loginRules {
+		return "one"
+	}
+	return fmt.Sprint(rapid.IntRange(0, 5).Draw(m.rt, "endpoint"))
 }
 
 func (m *lockModel) finish() {
@@ -116,7 +124,7 @@ func (m *lockModel) finish() {
 		counted.failures = append(counted.failures, m.clock.Now())
 	}
 	switch {
-	case lost && (!m.rules.standing || !each.proven()): // of a key that was right before, what is lost is not counted
+	case lost && m.rules == &loginRules:
 		each.user.end(unclear, nil)
 	case good:
 		each.user.end(taken, nil)
@@ -126,11 +134,6 @@ func (m *lockModel) finish() {
 	if lately := counted.lately(m.clock.Now(), m.rules.window); lately > m.bears {
 		m.rt.Fatalf("%s: the cloud counts %d failures", m.clock.Now().Sub(attemptsBegin), lately)
 	}
-}
-
-func (u underWay) proven() bool {
-	secret, scope, _ := u.user.records(u.user.clock.Now())
-	return u.user.proven(secret, scope)
 }
 
 // Whatever is tried by whom, and however it ends, the cloud never counts so many failures that it locks; and who has been taken before

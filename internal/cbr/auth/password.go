@@ -65,8 +65,9 @@ type PasswordConfig struct {
 	Hidden func() []string
 	// Attempts are those of all who may use the same password, with those that it was refused: a new one if nil.
 	Attempts *Attempts
-	// RefusedBefore says that IAM has refused the same password to another process, Again that a person wants it tried once more.
-	RefusedBefore, Again bool
+	// Before is what other processes have seen of the same, Again says that a person wants another try.
+	Before History
+	Again  bool
 }
 
 var errNoTransport = errors.New("there is no transport to ask IAM with")
@@ -111,7 +112,7 @@ func NewPassword(config PasswordConfig) (*Password, error) {
 	}
 	source := &tokenSource{login: login, clock: config.Clock, hidden: config.Hidden, user: config.Attempts.login(endpoint.Host, login),
 		service: newService(OperationCreateToken, endpoint.String(), config.UserAgent, config.Timeout, config.Transport)}
-	source.user.prepare(config.RefusedBefore, config.Again)
+	source.user.prepare(config.Before, config.Again)
 	return &Password{source: source, renewer: newRenewer(renewal{operation: OperationCreateToken, fetch: source.fetchInTurn,
 		static: login.secrets, clock: config.Clock, changed: config.Changed})}, nil
 }
@@ -122,9 +123,18 @@ func (p *Password) Names() []string { return p.source.login.names() }
 // WasRefused reports whether IAM has refused the password for this project, and not taken it since.
 func (p *Password) WasRefused() bool { return p.source.user.wasRefused() }
 
+// WasTaken reports whether IAM has taken the password for this project, and not refused it since.
+func (p *Password) WasTaken() bool { return p.source.user.wasTaken() }
+
+// Failures is when requests to IAM for the user have failed of late: too many lock the account.
+func (p *Password) Failures() []time.Time { return p.source.user.failures() }
+
+// Adopt takes over the token of one that was made of the same name and password for the same project, as long as it is valid.
+func (p *Password) Adopt(other *Password) { p.adopt(other.renewer) }
+
 // Retry has a password that IAM has refused sent once more. What is there stays in use.
 func (p *Password) Retry() {
-	p.source.user.prepare(false, true)
+	p.source.user.prepare(History{}, true)
 	p.renewer.Retry()
 }
 
@@ -265,7 +275,7 @@ func (p *pause) setback() *setback {
 	failure := *p.Error
 	failure.RetryAfter = p.wait
 	paused := &setback{pace: refusedPace, paused: true, Error: &failure}
-	if failure.Class == cbr.Credentials {
+	if failure.Class == cbr.Credentials && !errors.Is(failure.Err, ErrRefusedElsewhere) { // that one is tried after a rest
 		paused.how = wrong
 	}
 	return paused

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,6 +144,7 @@ type renewer struct {
 	failures int        // of fetches, in a row
 	refusals int        // by CBR of what was fetched just before, in a row
 	failed   *cbr.Error // see State.Err
+	retried  bool       // a person has asked for the fetch that is due, so that what it ends with is told
 	refused  bool       // the latest fetch was refused, or would have been: it takes a person, or another project, to change that
 }
 
@@ -252,8 +254,21 @@ func (r *renewer) Retry() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if !r.fetching {
-		r.failures, r.refusals, r.refused, r.due = 0, 0, false, r.clock.Now()
+		r.failures, r.refusals, r.refused, r.due, r.retried = 0, 0, false, r.clock.Now(), true
 	}
+}
+
+// adopt takes over what another one holds that was made of the same, so that a valid credential is not fetched anew.
+func (r *renewer) adopt(other *renewer) {
+	other.mutex.Lock()
+	current, former, due := other.current, slices.Clone(other.former), other.due
+	other.mutex.Unlock()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.fetching || r.current != nil || !current.validAt(r.clock.Now()) {
+		return
+	}
+	r.current, r.former, r.due = current, former, due
 }
 
 // begin starts a fetch if one is due; the mutex is held.
@@ -297,7 +312,8 @@ func (r *renewer) drop() {
 
 // retryAfter takes note of a failure, the n-th in a row, and of when to fetch again; the mutex is held.
 func (r *renewer) retryAfter(failed *setback, n int) {
-	if !failed.paused || r.failed == nil || failed.Class == cbr.Credentials {
+	if !failed.paused || r.failed == nil || failed.Class == cbr.Credentials || r.retried {
+		r.retried = false
 		r.failed, r.refused = failed.Error, failed.how == wrong
 	}
 	if failed.how == unclear && n > 1 {
