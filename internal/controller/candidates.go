@@ -53,7 +53,7 @@ func duration(value *metav1.Duration, fallback time.Duration) time.Duration {
 type planner struct {
 	step
 	*reader
-	*observer
+	*cloudView
 	*writer
 	*planMemory
 	*callMemory

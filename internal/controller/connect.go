@@ -35,10 +35,10 @@ import (
 	"backupsync.dev/operator/internal/connection"
 )
 
-// access is the way to CBR: endpoint, credentials, and how requests have gone.
-type access struct {
+// connector is the way to CBR: endpoint, credentials, and how requests have gone.
+type connector struct {
 	step
-	*accessMemory
+	*connectionMemory
 	evidence  *knowledge // which speaks of what is reached
 	connected bool
 	cloud     *cbr.Client // nil if no call can be made
@@ -46,57 +46,57 @@ type access struct {
 
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
 // in the way goes into what is known of the project's access; only failures of the API server are errors.
-func (a *access) connect(ctx context.Context, kind connection.RequestKind) (bool, error) {
-	if ready, err := a.reach(ctx); !ready {
+func (c *connector) connect(ctx context.Context, kind connection.RequestKind) (bool, error) {
+	if ready, err := c.reach(ctx); !ready {
 		return false, err
 	}
-	this, _ := a.health.Circuits(kind)
-	if this.Open(a.options.Clock.Now()) {
-		a.requeueAt(a.health.RequeueAt(this, a.options.Clock.Now()))
-		a.log.V(1).Info("No requests of a kind are made", "kind", kind, "until", this.OpenUntil, "reason", this.Reason)
+	this, _ := c.health.Circuits(kind)
+	if this.Open(c.options.Clock.Now()) {
+		c.requeueAt(c.health.RequeueAt(this, c.options.Clock.Now()))
+		c.log.V(1).Info("No requests of a kind are made", "kind", kind, "until", this.OpenUntil, "reason", this.Reason)
 		return false, nil
 	}
 	return true, nil
 }
 
 // reach makes the client of the project's calls, at most once a pass, and reports whether there is one.
-func (a *access) reach(ctx context.Context) (bool, error) {
-	if a.connected {
-		return a.cloud != nil, nil
+func (c *connector) reach(ctx context.Context) (bool, error) {
+	if c.connected {
+		return c.cloud != nil, nil
 	}
-	a.connected = true
-	if a.target != a.claim.cloudProject {
-		a.target = a.claim.cloudProject
-		before := *a.evidence
-		*a.evidence = newKnowledge()
-		a.evidence.keepCalls(&before) // it may turn back
+	c.connected = true
+	if c.target != c.claim.cloudProject {
+		c.target = c.claim.cloudProject
+		before := *c.evidence
+		*c.evidence = newKnowledge()
+		c.evidence.keepCalls(&before) // it may turn back
 	}
-	known := &a.health
-	if known.Fingerprint != a.fingerprint {
-		*known = connection.Health{Fingerprint: a.fingerprint}
+	known := &c.health
+	if known.Fingerprint != c.fingerprint {
+		*known = connection.Health{Fingerprint: c.fingerprint}
 	}
-	if known.Waits(a.now) && !a.checksExpiry() {
-		a.requeueAt(known.RequeueAt(&known.Reads, a.now))
-		a.requeueAt(known.RequeueAt(&known.Calls, a.now))
-		a.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", a.at)
+	if known.Waits(c.now) && !c.checksExpiry() {
+		c.requeueAt(known.RequeueAt(&known.Reads, c.now))
+		c.requeueAt(known.RequeueAt(&known.Calls, c.now))
+		c.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", c.at)
 		return false, nil
 	}
-	if problem := a.forbidden(); problem != "" {
+	if problem := c.forbidden(); problem != "" {
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, problem)
 		return false, nil
 	}
-	return a.connectWithContent(ctx)
+	return c.connectWithContent(ctx)
 }
 
 // forbidden says to which endpoint of the project nothing may be sent, "" if there is none.
-func (a *access) forbidden() string {
-	spec := &a.project.Spec
+func (c *connector) forbidden() string {
+	spec := &c.project.Spec
 	endpoint, iam := connection.EndpointOf(spec), connection.IAMEndpointOf(spec)
 	const format = "The operator may not send credentials to %s. Correct %s, or have the host added to the operator's flag --allowed-endpoints."
 	switch {
-	case !a.options.AllowedEndpoints.Allow(endpoint):
+	case !c.options.AllowedEndpoints.Allow(endpoint):
 		return fmt.Sprintf(format, backupsync.Quote(endpoint), "spec.endpoint or spec.region")
-	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !a.options.AllowedEndpoints.AllowIAM(iam):
+	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !c.options.AllowedEndpoints.AllowIAM(iam):
 		return fmt.Sprintf(format, backupsync.Quote(iam), "spec.iamEndpoint or spec.region")
 	default:
 		return ""
@@ -105,40 +105,40 @@ func (a *access) forbidden() string {
 
 // connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
 // get Secrets, and neither list nor watch them.
-func (a *access) connectWithContent(ctx context.Context) (bool, error) {
-	known := &a.health
-	content, err := a.readContent(ctx)
+func (c *connector) connectWithContent(ctx context.Context) (bool, error) {
+	known := &c.health
+	content, err := c.readContent(ctx)
 	if err != nil {
 		return false, err
 	}
 	if content == nil {
-		a.requeueAt(known.RecheckAt)
+		c.requeueAt(known.RecheckAt)
 		return false, nil
 	}
-	content.identify(a.salt, &a.project.Spec)
+	content.identify(c.salt, &c.project.Spec)
 	if known.ContentFingerprint != content.hash {
-		*known = connection.Health{Fingerprint: a.fingerprint, ContentFingerprint: content.hash}
+		*known = connection.Health{Fingerprint: c.fingerprint, ContentFingerprint: content.hash}
 	}
-	if a.asksForAnotherTry() {
+	if c.asksForAnotherTry() {
 		known.Reads.OpenUntil, known.Calls.OpenUntil = time.Time{}, time.Time{}
 	}
-	if known.Open(a.now) { // refused, and still the same
-		a.credential.checkedAt, known.RecheckAt = a.now, time.Time{}
+	if known.Open(c.now) { // refused, and still the same
+		c.credential.checkedAt, known.RecheckAt = c.now, time.Time{}
 		if known.CredentialsRefused() {
-			known.RecheckAt = a.now.Add(connection.ContentWait)
-			a.requeueAt(known.RecheckAt)
+			known.RecheckAt = c.now.Add(connection.ContentWait)
+			c.requeueAt(known.RecheckAt)
 		}
 		return false, nil
 	}
 	known.RecheckAt = time.Time{}
 	if known.CredentialsRefused() { // until a call has gone well
-		known.RecheckAt = a.now.Add(connection.ContentWait)
-		a.requeueAt(known.RecheckAt)
+		known.RecheckAt = c.now.Add(connection.ContentWait)
+		c.requeueAt(known.RecheckAt)
 	}
-	if content.before, err = a.historyOf(ctx, content); err != nil {
+	if content.before, err = c.historyOf(ctx, content); err != nil {
 		return false, err
 	}
-	return a.dial(content), nil
+	return c.dial(content), nil
 }
 
 // content is what the project's references lead to.
@@ -165,28 +165,28 @@ const resumes = " Imports resume automatically once this is fixed."
 func resumable(message string) string { return connection.Fitting(message, resumes) }
 
 // lacks notes that there are no credentials that can be used, and why.
-func (a *access) lacks(why string) {
-	a.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), a.now)
-	a.holdCredential(nil, a.now)
+func (c *connector) lacks(why string) {
+	c.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(why), c.now)
+	c.holdCredential(nil, c.now)
 }
 
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
-func (a *access) readContent(ctx context.Context) (*content, error) {
-	credentials, problem, err := a.readCredentials(ctx)
+func (c *connector) readContent(ctx context.Context) (*content, error) {
+	credentials, problem, err := c.readCredentials(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if problem != "" {
-		a.lacks(problem)
+		c.lacks(problem)
 		return nil, nil
 	}
 	read := &content{credentials: credentials}
-	if reference := a.project.Spec.CABundleRef; reference.Name != "" {
-		if read.caBundle, problem, err = a.readCABundle(ctx, reference); err != nil {
+	if reference := c.project.Spec.CABundleRef; reference.Name != "" {
+		if read.caBundle, problem, err = c.readCABundle(ctx, reference); err != nil {
 			return nil, err
 		}
 		if problem != "" {
-			a.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), a.now)
+			c.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), c.now)
 			return nil, nil
 		}
 	}
@@ -194,8 +194,8 @@ func (a *access) readContent(ctx context.Context) (*content, error) {
 }
 
 // readCredentials reads what the credentials are made of, or what is wrong with that.
-func (a *access) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
-	credentials := &a.project.Spec.Credentials
+func (c *connector) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
+	credentials := &c.project.Spec.Credentials
 	name := credentials.SecretRef.Name
 	switch {
 	case !connection.Known(credentials.Type): // a later version knows it: it must not be taken for a token
@@ -205,7 +205,7 @@ func (a *access) readCredentials(ctx context.Context) (read *connection.Contents
 		return read, "", err
 	}
 	var secret corev1.Secret
-	switch err := a.live.Get(ctx, a.beside(name), &secret); {
+	switch err := c.live.Get(ctx, c.beside(name), &secret); {
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Sprintf("The Secret %s does not exist in this namespace. Create it with %s.", name, connection.Wanted(credentials)), nil
 	case apierrors.IsForbidden(err):
@@ -221,16 +221,16 @@ func (a *access) readCredentials(ctx context.Context) (read *connection.Contents
 }
 
 // readCABundle returns the CA certificates that the project refers to, or what is wrong with the reference.
-func (a *access) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
+func (c *connector) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
 	what := fmt.Sprintf("%s %s", reference.Kind, reference.Name)
 	data := map[string][]byte{}
 	if reference.Kind == v1alpha1.CABundleSecret {
 		var secret corev1.Secret
-		err = a.live.Get(ctx, a.beside(reference.Name), &secret)
+		err = c.live.Get(ctx, c.beside(reference.Name), &secret)
 		data = secret.Data
 	} else {
 		var config corev1.ConfigMap
-		err = a.live.Get(ctx, a.beside(reference.Name), &config)
+		err = c.live.Get(ctx, c.beside(reference.Name), &config)
 		data[reference.Key] = append([]byte(config.Data[reference.Key]), config.BinaryData[reference.Key]...)
 	}
 	switch {
@@ -247,20 +247,20 @@ func (a *access) readCABundle(ctx context.Context, reference v1alpha1.CABundleRe
 }
 
 // beside returns the key of an object of the project's own namespace.
-func (a *access) beside(name string) client.ObjectKey {
-	return types.NamespacedName{Namespace: a.key.Namespace, Name: name}
+func (c *connector) beside(name string) client.ObjectKey {
+	return types.NamespacedName{Namespace: c.key.Namespace, Name: name}
 }
 
 // dial makes the client, if the credentials are there. Nothing is sent to CBR yet.
-func (a *access) dial(with *content) bool {
-	known, spec := &a.health, &a.project.Spec
-	transport, err := a.options.Transports.For(with.caBundle)
+func (c *connector) dial(with *content) bool {
+	known, spec := &c.health, &c.project.Spec
+	transport, err := c.options.Transports.For(with.caBundle)
 	if errors.Is(err, cbr.ErrInvalidCABundle) {
-		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, a.now)
-		a.requeueAt(known.RecheckAt)
+		known.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, "What spec.caBundleRef names holds no certificate in PEM that can be read."+resumes, c.now)
+		c.requeueAt(known.RecheckAt)
 		return false
 	}
-	credential, ready := a.credentialOf(with, transport)
+	credential, ready := c.credentialOf(with, transport)
 	if !ready {
 		return false
 	}
@@ -269,21 +269,21 @@ func (a *access) dial(with *content) bool {
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
 		Credential:          credential,
-		Hidden:              a.hiddenBeside(credential),
+		Hidden:              c.hiddenBeside(credential),
 		Transport:           transport,
-		Timeout:             a.options.CallTimeout,
-		UserAgent:           a.options.UserAgent,
-		Pace:                a.readLimiter.Wait,
+		Timeout:             c.options.CallTimeout,
+		UserAgent:           c.options.UserAgent,
+		Pace:                c.readLimiter.Wait,
 		Observe: func(call cbr.Call) {
 			observeCall(call)
-			a.readLimiter.Observe(call)
+			c.readLimiter.Observe(call)
 		},
 	})
 	if err != nil { // the CRD lets no such value through
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false
 	}
-	a.cloud = made
+	c.cloud = made
 	known.SetUsable()
 	return true
 }

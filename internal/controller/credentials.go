@@ -102,17 +102,17 @@ func (f *formerCredentials) secrets() (all []string) {
 }
 
 // hiddenBeside returns what must not be seen of what CBR says besides the secrets of a credential.
-func (a *access) hiddenBeside(credential connection.Credential) func() []string {
+func (c *connector) hiddenBeside(credential connection.Credential) func() []string {
 	var names []string
 	if named, is := credential.(interface{ Names() []string }); is {
 		names = slices.DeleteFunc(slices.Clone(named.Names()), func(name string) bool { return len(name) < shortestName })
 	}
-	former := &a.former
+	former := &c.former
 	return func() []string { return append(former.secrets(), names...) }
 }
 
 // holdCredential keeps a credential in place of the one before, whose fetches end. Nil keeps none.
-func (m *accessMemory) holdCredential(next *heldCredential, now time.Time) {
+func (m *connectionMemory) holdCredential(next *heldCredential, now time.Time) {
 	if fetching, closes := m.credential.Credential.(interface{ Close() }); closes {
 		fetching.Close()
 	}
@@ -127,7 +127,7 @@ func (m *accessMemory) holdCredential(next *heldCredential, now time.Time) {
 
 // renews reports whether the failure of a request of a kind will be over when the credentials are renewed, which is under way: it
 // tells nothing of CBR.
-func (m *accessMemory) renews(kind connection.RequestKind, err error) bool {
+func (m *connectionMemory) renews(kind connection.RequestKind, err error) bool {
 	helps := m.credential.Credential != nil && m.credential.Renews() && auth.RenewalHelps(err)
 	if helps && cbr.ClassOf(err) == cbr.Credentials {
 		m.health.RefusedKind = kind
@@ -136,49 +136,49 @@ func (m *accessMemory) renews(kind connection.RequestKind, err error) bool {
 }
 
 // credentialOf returns the credential of a content, if it can be used now.
-func (a *access) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
-	held := &a.credential
-	again := a.asksForAnotherTry()
+func (c *connector) credentialOf(with *content, transport http.RoundTripper) (connection.Credential, bool) {
+	held := &c.credential
+	again := c.asksForAnotherTry()
 	switch {
 	case held.Credential == nil || held.hash != with.hash:
-		made, err := a.newCredential(with, transport, again)
+		made, err := c.newCredential(with, transport, again)
 		if err != nil {
-			a.lacks(err.Error())
-			a.requeueAt(a.health.RecheckAt)
+			c.lacks(err.Error())
+			c.requeueAt(c.health.RecheckAt)
 			return nil, false
 		}
 		if held.identity == with.identity { // it is the way to CBR and IAM that has changed
-			adopt(made, held.Credential)
+			inheritToken(made, held.Credential)
 		}
-		a.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, identity: with.identity, request: backupsync.RequestOf(a.project)}, a.now)
+		c.holdCredential(&heldCredential{Credential: made, contents: with.credentials, hash: with.hash, identity: with.identity, request: backupsync.RequestOf(c.project)}, c.now)
 	case again:
 		held.Retry()
-		held.request = backupsync.RequestOf(a.project)
+		held.request = backupsync.RequestOf(c.project)
 	}
-	held.checkedAt = a.now
-	a.health.CredentialsType = a.project.Spec.Credentials.Type
+	held.checkedAt = c.now
+	c.health.CredentialsType = c.project.Spec.Credentials.Type
 	if !held.retryHelps() { // what is asked for from now on is asked for in spite of what is told
-		held.request = backupsync.RequestOf(a.project)
+		held.request = backupsync.RequestOf(c.project)
 	}
 	if renewing, is := held.Credential.(auth.Renewing); is {
 		state := renewing.State()
 		held.askAt = state.RetryAt
-		return held.Credential, a.fetched(state)
+		return held.Credential, c.fetched(state)
 	}
-	if end := held.Expiry(); !end.IsZero() && a.now.Sub(end) > expiredFor {
-		a.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
-			a.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), a.now)
-		a.requeueAt(a.health.RecheckAt)
+	if end := held.Expiry(); !end.IsZero() && c.now.Sub(end) > expiredFor {
+		c.health.SetUnreadable(v1alpha1.ReasonCredentialsMissing, resumable(fmt.Sprintf("The credentials in Secret %s ended at %s. Replace them.",
+			c.project.Spec.Credentials.SecretRef.Name, end.UTC().Format(time.RFC3339))), c.now)
+		c.requeueAt(c.health.RecheckAt)
 		return nil, false
 	}
 	return held.Credential, true
 }
 
-// adopt has a credential take over the token that another one of the same content holds.
-func adopt(next, before connection.Credential) {
+// inheritToken has a credential take over the token that another one of the same content holds.
+func inheritToken(next, before connection.Credential) {
 	if to, is := next.(*auth.Password); is {
 		if from, same := before.(*auth.Password); same {
-			to.Adopt(from)
+			to.InheritFrom(from)
 		}
 	}
 }
@@ -200,11 +200,11 @@ func (h *heldCredential) wasRefused() bool {
 
 // asksForAnotherTry reports whether a person wants credentials to be tried once more as they are that were refused, or whose account or
 // key was locked.
-func (a *access) asksForAnotherTry() bool {
-	held := &a.credential
-	request := backupsync.RequestOf(a.project)
+func (c *connector) asksForAnotherTry() bool {
+	held := &c.credential
+	request := backupsync.RequestOf(c.project)
 	if held.Credential == nil { // the first time that this process makes them
-		return request != "" && request != a.project.Status.LastHandledRequest
+		return request != "" && request != c.project.Status.LastHandledRequest
 	}
 	return request != "" && request != held.request && held.retryHelps()
 }
@@ -219,17 +219,17 @@ func (h *heldCredential) retryHelps() bool {
 	return h.wasRefused()
 }
 
-func (a *access) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
-	spec := &a.project.Spec
-	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !a.mayUsePodIdentity() {
+func (c *connector) newCredential(with *content, transport http.RoundTripper, again bool) (connection.Credential, error) {
+	spec := &c.project.Spec
+	if spec.Credentials.Type == v1alpha1.CredentialsPodIdentity && !c.mayUsePodIdentity() {
 		return nil, errPodIdentity
 	}
 	return connection.NewCredential(spec.Credentials.Type, with.credentials, connection.Surroundings{
 		ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec), Transport: transport,
-		Timeout: a.options.CallTimeout, UserAgent: a.options.UserAgent, Clock: a.options.Clock,
-		Changed:  func() { a.requeue(a.key) },
-		Hidden:   a.former.secrets,
-		Attempts: a.attempts, Before: with.before, Again: again,
+		Timeout: c.options.CallTimeout, UserAgent: c.options.UserAgent, Clock: c.options.Clock,
+		Changed:  func() { c.requeue(c.key) },
+		Hidden:   c.former.secrets,
+		Attempts: c.attempts, Before: with.before, Again: again,
 	})
 }
 
@@ -243,27 +243,27 @@ func credentialScope(spec *v1alpha1.CBRProjectSpec) string {
 
 // historyOf is what other processes have left of a content in the journals: of this project, and of others that were refused it.
 // It is not asked for again while the same credential is held.
-func (a *access) historyOf(ctx context.Context, with *content) (before auth.History, _ error) {
-	contents, kind := with.credentials, a.project.Spec.Credentials.Type
-	known := a.credential.Credential != nil && a.credential.hash == with.hash
+func (c *connector) historyOf(ctx context.Context, with *content) (before auth.History, _ error) {
+	contents, kind := with.credentials, c.project.Spec.Credentials.Type
+	known := c.credential.Credential != nil && c.credential.hash == with.hash
 	if known || kind != v1alpha1.CredentialsPassword && kind != v1alpha1.CredentialsAccessKey {
 		return before, nil
 	}
-	own := &a.project.Status
-	before.Refused = contents.Fits(own.Journal.RefusedSecret, credentialScope(&a.project.Spec))
+	own := &c.project.Status
+	before.Refused = contents.Fits(own.Journal.RefusedSecret, credentialScope(&c.project.Spec))
 	before.Failures = timesOf(own.Journal.CredentialFailures)
 	if before.Refused || readyOf(own.Conditions).Reason == v1alpha1.ReasonUsable { // the others' failures are known, or need not matter
 		return before, nil
 	}
 	var others v1alpha1.CBRProjectList
-	if err := a.client.List(ctx, &others, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+	if err := c.client.List(ctx, &others, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return before, fmt.Errorf("list the CBRProjects: %w", err)
 	}
 	looked := 0
 	for i := range others.Items {
 		other := &others.Items[i]
 		mark := other.Status.Journal.RefusedSecret
-		if mark == "" || other.UID == a.project.UID || !contents.Concerns(mark) || looked == maxMarksRead {
+		if mark == "" || other.UID == c.project.UID || !contents.Concerns(mark) || looked == maxMarksRead {
 			continue
 		}
 		looked++ // it takes some time
@@ -287,16 +287,16 @@ func timesOf(written []metav1.MicroTime) []time.Time {
 }
 
 // refusedSecret is status.journal.refusedSecret for what is known of the credentials.
-func (a *access) refusedSecret(before string) string {
-	held := &a.credential
+func (c *connector) refusedSecret(before string) string {
+	held := &c.credential
 	remembered, is := held.Credential.(rememberedCredential)
 	switch {
 	case !is:
 		return before // nothing is there to be tried, or that of another type, which may be in use again
 	case remembered.WasRefused():
 		if held.mark == "" { // once: it takes some time
-			if held.mark = before; !held.contents.Fits(before, credentialScope(&a.project.Spec)) {
-				held.mark = held.contents.NewMark(credentialScope(&a.project.Spec))
+			if held.mark = before; !held.contents.Fits(before, credentialScope(&c.project.Spec)) {
+				held.mark = held.contents.NewMark(credentialScope(&c.project.Spec))
 			}
 		}
 		return held.mark
@@ -308,8 +308,8 @@ func (a *access) refusedSecret(before string) string {
 }
 
 // credentialFailures is status.journal.credentialFailures for what is known of the credentials.
-func (a *access) credentialFailures(before []metav1.MicroTime) []metav1.MicroTime {
-	remembered, is := a.credential.Credential.(rememberedCredential)
+func (c *connector) credentialFailures(before []metav1.MicroTime) []metav1.MicroTime {
+	remembered, is := c.credential.Credential.(rememberedCredential)
 	if !is {
 		return before
 	}
@@ -325,36 +325,36 @@ func (a *access) credentialFailures(before []metav1.MicroTime) []metav1.MicroTim
 const AnyNamespace = "*"
 
 // mayUsePodIdentity reports whether projects of this namespace may use the identity of the operator's pod, which is everybody's.
-func (a *access) mayUsePodIdentity() bool {
-	return a.options.PodIdentityNamespaces.HasAny(AnyNamespace, a.key.Namespace)
+func (c *connector) mayUsePodIdentity() bool {
+	return c.options.PodIdentityNamespaces.HasAny(AnyNamespace, c.key.Namespace)
 }
 
 var errPodIdentity = errors.New("Projects of this namespace may not use the identity of the operator's pod. Have the namespace added to " + //nolint:staticcheck // a sentence of a condition
 	"the operator's flag --pod-identity-namespaces, or set another credentials.type.")
 
 // fetched reports whether credentials that are fetched in the background can be used. If not, the project's access says why.
-func (a *access) fetched(state auth.State) bool {
+func (c *connector) fetched(state auth.State) bool {
 	switch {
 	case state.Ready:
 		return true
 	case state.Err == nil:
-		a.requeueAt(a.now.Add(fetchWait))
+		c.requeueAt(c.now.Add(fetchWait))
 		return false
 	}
-	a.health.SetNotFetched(connection.ExplainFetch(a.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), a.now)
-	a.requeueAt(a.health.RecheckAt)
+	c.health.SetNotFetched(connection.ExplainFetch(c.health.CredentialsType, state.Err), auth.RefusedByCBR(state.Err), c.now)
+	c.requeueAt(c.health.RecheckAt)
 	if !state.RetryAt.IsZero() {
-		a.requeueAt(state.RetryAt)
+		c.requeueAt(state.RetryAt)
 	}
 	return false
 }
 
 // expiryTime is status.credentialsExpiryTime for what is known of the credentials. Of those that are renewed, what is over is none.
-func (a *access) expiryTime(before *metav1.Time) *metav1.Time {
-	switch held := &a.credential; {
-	case held.Credential == nil && a.health.Obstacle.Reason != v1alpha1.ReasonCredentialsMissing:
+func (c *connector) expiryTime(before *metav1.Time) *metav1.Time {
+	switch held := &c.credential; {
+	case held.Credential == nil && c.health.Obstacle.Reason != v1alpha1.ReasonCredentialsMissing:
 		return before // nothing was read yet
-	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(a.now):
+	case held.Credential == nil || held.Expiry().IsZero() || held.Renews() && !held.Expiry().After(c.now):
 		return nil
 	default:
 		at := metav1.NewTime(held.Expiry().UTC().Truncate(time.Second))
@@ -381,45 +381,43 @@ func (h *heldCredential) renewalRefused() bool {
 	return h.wasRefused() || is && errors.Is(renewing.State().Err, auth.ErrManyFailures)
 }
 
-// expiresSoon reports whether the credentials end soon. A pass is due when they do, and then, to see whether they were replaced.
-func (a *access) expiresSoon() bool {
-	from := a.credential.warnAt()
+// expiresSoon reports whether the credentials end soon, and when a pass is due for it, to see whether they were replaced: zero if none is.
+func (c *connector) expiresSoon() (soon bool, due time.Time) {
+	from := c.credential.warnAt()
 	switch {
-	case from.IsZero() || a.now.Sub(a.credential.Expiry()) > expiredFor:
-		return false
-	case from.After(a.now):
-		a.requeueAt(from)
-		return false
+	case from.IsZero() || c.now.Sub(c.credential.Expiry()) > expiredFor:
+		return false, due
+	case from.After(c.now):
+		return false, from
 	default:
-		a.requeueAt(a.now.Add(expiryWait))
-		return true
+		return true, c.now.Add(expiryWait)
 	}
 }
 
 // renewsIdle reports whether credentials that are fetched in the background are to be asked for although nothing is sent: they are
 // being fetched, or are to be renewed.
-func (a *access) renewsIdle() bool {
-	held := &a.credential
-	return held.Credential != nil && held.Renews() && !a.now.Before(held.askAt)
+func (c *connector) renewsIdle() bool {
+	held := &c.credential
+	return held.Credential != nil && held.Renews() && !c.now.Before(held.askAt)
 }
 
 // awaitRenewal asks for a pass when credentials are to be renewed, and when they end.
-func (a *access) awaitRenewal() {
-	held := &a.credential
+func (c *connector) awaitRenewal() {
+	held := &c.credential
 	if held.Credential == nil || !held.Renews() {
 		return
 	}
 	for _, at := range []time.Time{held.askAt, held.Expiry()} {
-		if at.After(a.now) {
-			a.requeueAt(at)
+		if at.After(c.now) {
+			c.requeueAt(at)
 		}
 	}
 }
 
 // checksExpiry reports whether the Secret is to be read although nothing is sent: its credentials end soon, and may have been replaced.
-func (a *access) checksExpiry() bool {
-	from := a.credential.warnAt()
-	return !from.IsZero() && !a.now.Before(from) && a.now.Sub(a.credential.checkedAt) >= expiryWait
+func (c *connector) checksExpiry() bool {
+	from := c.credential.warnAt()
+	return !from.IsZero() && !c.now.Before(from) && c.now.Sub(c.credential.checkedAt) >= expiryWait
 }
 
 // applyExpiring sets or removes the condition that the credentials end soon.

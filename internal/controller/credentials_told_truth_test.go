@@ -47,7 +47,7 @@ func TestAnEndFarAwayDoesNotKeepTheStatusFromBeingWritten(t *testing.T) {
 			if err != nil {
 				return // a condition says so
 			}
-			a := &access{step: step{scope: &scope{now: time.Now()}}, accessMemory: &accessMemory{credential: heldCredential{Credential: credential}}}
+			a := &connector{step: step{scope: &scope{now: time.Now()}}, connectionMemory: &connectionMemory{credential: heldCredential{Credential: credential}}}
 			written, err := json.Marshal(v1alpha1.CBRProjectStatus{CredentialsExpiryTime: a.expiryTime(nil)})
 			if err != nil {
 				t.Fatal(err)

@@ -163,36 +163,36 @@ func (k *knowledge) fresh(now time.Time) *evidence.Look {
 	return k.look
 }
 
-// observer knows what CBR has shown, and what follows from that for backups.
-type observer struct {
+// cloudView is what CBR has shown, and what follows from that for backups.
+type cloudView struct {
 	step
-	*access
+	*connector
 	*pollMemory
 	taskScope v1alpha1.TaskScope // as answers of this pass have shown it, "" if none has
 }
 
 // remember takes in a look that was just taken, or has served.
-func (o *observer) remember(look *evidence.Look) {
-	o.evidence.remember(look, o.now)
-	o.health.ListRead(look.Tasks.Complete, o.options.Clock.Now())
+func (v *cloudView) remember(look *evidence.Look) {
+	v.evidence.remember(look, v.now)
+	v.health.ListRead(look.Tasks.Complete, v.options.Clock.Now())
 }
 
 // known returns what is known besides what CBR shows.
-func (o *observer) known() evidence.Known {
-	learnt := o.evidence
+func (v *cloudView) known() evidence.Known {
+	learnt := v.evidence
 	return evidence.Known{
-		Now:          o.options.Clock.Now(),
-		Scope:        evidence.TaskScope(o.scope()),
-		Owners:       o.owners(),
-		OverdueAfter: o.overdueAfter(),
+		Now:          v.options.Clock.Now(),
+		Scope:        evidence.TaskScope(v.scope()),
+		Owners:       v.owners(),
+		OverdueAfter: v.overdueAfter(),
 		FirstSeen:    func(key string) time.Time { return learnt.undated[key].at },
-		SettleTime:   o.options.endSettles(),
+		SettleTime:   v.options.endSettles(),
 	}
 }
 
 // scope says whose CBR's tasks are, as far as answers have told.
-func (o *observer) scope() v1alpha1.TaskScope {
-	return learnt(o.project.Status.Journal.TaskScope, o.taskScope)
+func (v *cloudView) scope() v1alpha1.TaskScope {
+	return learnt(v.project.Status.Journal.TaskScope, v.taskScope)
 }
 
 // learnt returns what is known of whose tasks are after another answer. That tasks were shared once is not forgotten.
@@ -206,19 +206,19 @@ func learnt(before, now v1alpha1.TaskScope) v1alpha1.TaskScope {
 }
 
 // owners returns whose tasks are, by the statuses of active BackupSyncs and by answers.
-func (o *observer) owners() map[string]evidence.Owner {
-	owners := make(map[string]evidence.Owner, len(o.running)+len(o.evidence.tasks))
-	for _, backups := range [][]*v1alpha1.BackupSync{o.running, o.pending, o.rest} {
+func (v *cloudView) owners() map[string]evidence.Owner {
+	owners := make(map[string]evidence.Owner, len(v.running)+len(v.evidence.tasks))
+	for _, backups := range [][]*v1alpha1.BackupSync{v.running, v.pending, v.rest} {
 		for _, backup := range backups {
 			if task := backup.Status.OperationLogID; task != "" {
 				owners[task] = with(owners[task], backup)
 			}
 		}
 	}
-	for id, task := range o.evidence.tasks {
+	for id, task := range v.evidence.tasks {
 		if _, active := owners[id]; active {
-			task.needed = o.now
-			o.evidence.tasks[id] = task
+			task.needed = v.now
+			v.evidence.tasks[id] = task
 		}
 		owners[id] = task.owner
 	}
@@ -237,59 +237,59 @@ func with(owner evidence.Owner, backup *v1alpha1.BackupSync) evidence.Owner {
 }
 
 // questionOf asks about a BackupSync's backup.
-func (o *observer) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
-	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: o.evidence.settlesAt(backup.Spec.BackupID)}
+func (v *cloudView) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
+	return evidence.Question{BackupID: backup.Spec.BackupID, ResourceID: backup.Spec.ResourceID, SettledAt: v.evidence.settlesAt(backup.Spec.BackupID)}
 }
 
 // query says what a look is for.
-func (o *observer) query(questions []evidence.Question, probes []string) evidence.Query {
-	learnt := o.evidence
-	return evidence.Query{Questions: questions, Known: o.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
+func (v *cloudView) query(questions []evidence.Question, probes []string) evidence.Query {
+	learnt := v.evidence
+	return evidence.Query{Questions: questions, Known: v.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
 }
 
 // judge judges a look by what was known when it was taken.
-func (o *observer) judge(look *evidence.Look, known evidence.Known) *evidence.Judge {
-	known.Now = o.options.Clock.Now()
+func (v *cloudView) judge(look *evidence.Look, known evidence.Known) *evidence.Judge {
+	known.Now = v.options.Clock.Now()
 	return evidence.NewJudge(look, known)
 }
 
 // noteRead takes in how a look went, and reports whether it went well.
-func (a *access) noteRead(err error, what string, count int) bool {
+func (c *connector) noteRead(err error, what string, count int) bool {
 	if err == nil {
-		a.health.Succeeded(connection.ReadRequest)
+		c.health.Succeeded(connection.ReadRequest)
 		return true
 	}
-	if a.renews(connection.ReadRequest, err) {
-		a.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
-		a.requeueAt(a.now.Add(renewalWait))
+	if c.renews(connection.ReadRequest, err) {
+		c.log.Info("Credentials are renewed, as CBR refuses them", "cause", err.Error())
+		c.requeueAt(c.now.Add(renewalWait))
 		return false
 	}
-	a.health.Failed(connection.ReadRequest, err, a.options.Clock.Now())
-	a.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
-	a.requeueAt(a.health.RequeueAt(&a.health.Reads, a.now))
+	c.health.Failed(connection.ReadRequest, err, c.options.Clock.Now())
+	c.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
+	c.requeueAt(c.health.RequeueAt(&c.health.Reads, c.now))
 	return false
 }
 
 // awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.
-func (o *observer) awaitsQuietly(backup *v1alpha1.BackupSync) {
-	now := o.options.Clock.Now()
-	o.pauses(backup, pause{since: now, until: o.evidence.together(now, now.Add(o.askAgain(0)))})
+func (v *cloudView) awaitsQuietly(backup *v1alpha1.BackupSync) {
+	now := v.options.Clock.Now()
+	v.pauses(backup, pause{since: now, until: v.evidence.together(now, now.Add(v.askAgain(0)))})
 }
 
 // pauses notes that a backup is not sent before CBR is asked again, and asks for the pass that does.
-func (o *observer) pauses(backup *v1alpha1.BackupSync, why pause) {
+func (v *cloudView) pauses(backup *v1alpha1.BackupSync, why pause) {
 	why.request = backupsync.RequestOf(backup)
-	o.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
-	o.requeueAt(why.until)
+	v.evidence.waits[cbr.Fold(backup.Spec.BackupID)] = why
+	v.requeueAt(why.until)
 }
 
 // awaits notes that a backup is not sent before CBR is asked again.
-func (o *observer) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
-	now, next := o.options.Clock.Now(), o.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
+func (v *cloudView) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict, judge *evidence.Judge) {
+	now, next := v.options.Clock.Now(), v.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	if next.since.IsZero() {
 		next.since = now
 	}
-	next.until = o.evidence.together(now, now.Add(o.askAgain(now.Sub(next.since))))
+	next.until = v.evidence.together(now, now.Add(v.askAgain(now.Sub(next.since))))
 	next.awaits, next.heldAs, next.overdue, next.unclear, next.refused = verdict.Kind == evidence.InProgress, "", "", "", false
 	switch {
 	case verdict.Kind == evidence.Unknown:
@@ -297,11 +297,11 @@ func (o *observer) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict,
 	case verdict.Task == "":
 		next.heldAs = string(verdict.Status)
 	default:
-		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= o.overdueAfter() {
+		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= v.overdueAfter() {
 			next.overdue = verdict.Task
 		}
 	}
-	o.pauses(backup, next)
+	v.pauses(backup, next)
 }
 
 // together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
@@ -332,10 +332,10 @@ func unclear(verdict evidence.Verdict) (why string, refused bool) {
 }
 
 // dropLook drops a look that is not believed any more, which takes some 20 bytes for each backup in CBR, now or when it is time.
-func (o *observer) dropLook() {
-	o.evidence.prune(o.now)
-	if look := o.evidence.fresh(o.options.Clock.Now()); look != nil {
-		o.requeueAt(look.Began.Add(evidence.FreshFor))
+func (v *cloudView) dropLook() {
+	v.evidence.prune(v.now)
+	if look := v.evidence.fresh(v.options.Clock.Now()); look != nil {
+		v.requeueAt(look.Began.Add(evidence.FreshFor))
 	}
 }
 

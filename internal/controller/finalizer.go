@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,8 +45,11 @@ func (r *reporter) releaseProject(ctx context.Context) error {
 		if r.busy() {
 			return nil
 		}
-	} else if r.heldFromDeletion() {
+	} else if until := r.heldFromDeletion(); until.After(r.now) {
+		r.requeueAt(until)
 		return nil
+	} else if !until.IsZero() {
+		r.emit(releasedEvent(r.project))
 	}
 	err := r.writeFinalizers(ctx, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
@@ -64,16 +68,11 @@ func (r *reporter) busy() bool {
 	return len(r.project.Status.Journal.Submissions) > 0 || atOnce || r.plan.More || r.plan.RateLimited || !r.plan.RequeueAt.IsZero()
 }
 
-// heldFromDeletion reports whether a project that is being deleted still has calls whose outcome is waited for. Whether their
-// BackupSyncs are there makes no difference: they may be applied again, and so may the project.
-func (r *reporter) heldFromDeletion() bool {
+// heldFromDeletion returns until when a project that is being deleted waits for the outcome of its calls, zero if there is none. Whether
+// their BackupSyncs are there makes no difference: they may be applied again, and so may the project.
+func (r *reporter) heldFromDeletion() time.Time {
 	if len(r.project.Status.Journal.Submissions) == 0 {
-		return false
+		return time.Time{}
 	}
-	if until := r.project.DeletionTimestamp.Add(r.options.DeletionGrace); until.After(r.now) {
-		r.requeueAt(until)
-		return true
-	}
-	r.emit(releasedEvent(r.project))
-	return false
+	return r.project.DeletionTimestamp.Add(r.options.DeletionGrace)
 }

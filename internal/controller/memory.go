@@ -33,14 +33,14 @@ import (
 //
 // Passes of one project never overlap, and within a pass the steps follow each other, so that nothing is locked but what is touched by
 // several goroutines of one step: versionMemory has a lock of its own; what calls under way touch (rateWindow, bisection, callMemory,
-// accessMemory.health, knowledge) is guarded by batchRun.mutex until all of them are over. A poll that runs beside calls reads CBR alone.
+// connectionMemory.health, knowledge) is guarded by batchRun.mutex until all of them are over. A poll that runs beside calls reads CBR alone.
 type memory struct {
 	planMemory
 	versionMemory
 	claimMemory
 	callMemory
 	pollMemory
-	accessMemory
+	connectionMemory
 	reportMemory
 	evidence knowledge // what CBR has shown
 }
@@ -98,8 +98,8 @@ type pollMemory struct {
 	nextPoll time.Time
 }
 
-// accessMemory is what is known of endpoint and credentials.
-type accessMemory struct {
+// connectionMemory is what is known of endpoint and credentials.
+type connectionMemory struct {
 	// target is the endpoint and the cloud project that knowledge speaks of.
 	target string
 	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
@@ -160,12 +160,12 @@ func (m *memories) of(project types.NamespacedName) *memory {
 
 func newMemory() *memory {
 	return &memory{
-		planMemory:    planMemory{queueTimes: batch.NewQueueTimes(), bisection: batch.NewBisection()},
-		versionMemory: versionMemory{minResourceVersions: map[types.UID]int64{}, foreign: map[string]struct{}{}},
-		callMemory:    callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
-		pollMemory:    pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
-		accessMemory:  accessMemory{readLimiter: connection.NewReadLimiter()},
-		evidence:      newKnowledge(),
+		planMemory:       planMemory{queueTimes: batch.NewQueueTimes(), bisection: batch.NewBisection()},
+		versionMemory:    versionMemory{minResourceVersions: map[types.UID]int64{}, foreign: map[string]struct{}{}},
+		callMemory:       callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
+		pollMemory:       pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
+		connectionMemory: connectionMemory{readLimiter: connection.NewReadLimiter()},
+		evidence:         newKnowledge(),
 	}
 }
 

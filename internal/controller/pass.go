@@ -33,8 +33,8 @@ import (
 type pass struct {
 	step
 	*memory
-	observer *observer
-	writer   *writer
+	view   *cloudView
+	writer *writer
 }
 
 // step is what each step of a pass has: the process, what the pass is about, and when the next one is due.
@@ -67,9 +67,9 @@ func (r *Reconciler) newPass(key types.NamespacedName, log logr.Logger, known *m
 }
 
 func newPassOf(s step, known *memory) *pass {
-	connects := &access{step: s, accessMemory: &known.accessMemory, evidence: &known.evidence}
+	connects := &connector{step: s, connectionMemory: &known.connectionMemory, evidence: &known.evidence}
 	return &pass{step: s, memory: known,
-		observer: &observer{step: s, access: connects, pollMemory: &known.pollMemory},
+		view: &cloudView{step: s, connector: connects, pollMemory: &known.pollMemory},
 		writer: &writer{step: s, versionMemory: &known.versionMemory, reportMemory: &known.reportMemory,
 			handled: map[types.UID]struct{}{}, cleared: map[string][]string{}}}
 }
@@ -109,11 +109,11 @@ func (p *pass) reader() *reader { return &reader{step: p.step, versionMemory: &p
 func (p *pass) loader() *loader { return &loader{step: p.step, reader: p.reader(), memory: p.memory} }
 
 func (p *pass) resolver() *resolver {
-	return &resolver{step: p.step, reader: p.reader(), observer: p.observer, writer: p.writer, planMemory: &p.planMemory, callMemory: &p.callMemory}
+	return &resolver{step: p.step, reader: p.reader(), cloudView: p.view, writer: p.writer, planMemory: &p.planMemory, callMemory: &p.callMemory}
 }
 
 func (p *pass) planner() *planner {
-	return &planner{step: p.step, reader: p.reader(), observer: p.observer, writer: p.writer,
+	return &planner{step: p.step, reader: p.reader(), cloudView: p.view, writer: p.writer,
 		planMemory: &p.planMemory, callMemory: &p.callMemory, claimMemory: &p.claimMemory}
 }
 
@@ -124,15 +124,15 @@ func (p *pass) preflighter(of plan) *preflighter {
 }
 
 func (p *pass) submitter(of plan) *submitter {
-	return &submitter{step: p.step, observer: p.observer, writer: p.writer, poller: p.poller(nil), planMemory: &p.planMemory, callMemory: &p.callMemory, plan: of}
+	return &submitter{step: p.step, cloudView: p.view, writer: p.writer, poller: p.poller(nil), planMemory: &p.planMemory, callMemory: &p.callMemory, plan: of}
 }
 
 func (p *pass) poller(underWay chan pollResult) *poller {
-	return &poller{step: p.step, observer: p.observer, writer: p.writer, pollMemory: &p.pollMemory, polling: underWay}
+	return &poller{step: p.step, cloudView: p.view, writer: p.writer, pollMemory: &p.pollMemory, polling: underWay}
 }
 
 func (p *pass) reporter(of plan) *reporter {
-	return &reporter{step: p.step, observer: p.observer, writer: p.writer, planMemory: &p.planMemory, reportMemory: &p.reportMemory, memory: p.memory, plan: of}
+	return &reporter{step: p.step, cloudView: p.view, writer: p.writer, planMemory: &p.planMemory, reportMemory: &p.reportMemory, memory: p.memory, plan: of}
 }
 
 // nextPass is when the next pass is due.

@@ -54,7 +54,7 @@ type pollResult struct {
 // poller is the step poll: it follows the running tasks to their end.
 type poller struct {
 	step
-	*observer
+	*cloudView
 	*writer
 	*pollMemory
 	polling chan pollResult // brings what CBR tells of the running tasks; nil until it is asked

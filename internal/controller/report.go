@@ -51,7 +51,7 @@ const (
 // reporter is the step report: it writes what the pass has found, and clears what is over.
 type reporter struct {
 	step
-	*observer
+	*cloudView
 	*writer
 	*planMemory
 	*reportMemory
@@ -77,7 +77,9 @@ func (r *reporter) report(ctx context.Context) error {
 		ctx = detached
 	}
 	r.dropLook()
-	r.expiring = r.expiresSoon()
+	expiring, due := r.expiresSoon()
+	r.expiring = expiring
+	r.requeueAt(due)
 	r.awaitRenewal()
 	r.forgetFailure()
 	failure := r.retryStalled(ctx) // whatever comes of it: records that are over are cleared
@@ -107,19 +109,19 @@ func (r *reporter) probeReads(ctx context.Context) error {
 
 // forgetFailure forgets that sync calls have failed when there is none to make that could show that they still do: nothing is known
 // to be wrong then. Refused credentials concern reads too.
-func (a *access) forgetFailure() {
-	calls := &a.health.Calls
-	if a.project == nil || len(a.pending)+len(a.project.Status.Journal.Submissions) > 0 {
+func (c *connector) forgetFailure() {
+	calls := &c.health.Calls
+	if c.project == nil || len(c.pending)+len(c.project.Status.Journal.Submissions) > 0 {
 		return
 	}
-	if a.health.RefusedKind == connection.SyncRequest {
-		a.health.Doubt = connection.Status{}
+	if c.health.RefusedKind == connection.SyncRequest {
+		c.health.Doubt = connection.Status{}
 	}
 	if calls.Failures == 0 || calls.Class == cbr.Credentials {
 		return
 	}
-	if calls.Open(a.now) {
-		a.requeueAt(calls.OpenUntil)
+	if calls.Open(c.now) {
+		c.requeueAt(calls.OpenUntil)
 		return
 	}
 	*calls = connection.Circuit{}
@@ -127,14 +129,14 @@ func (a *access) forgetFailure() {
 
 // checksConnection reports whether endpoint and credentials are to be looked at although no call is due: they have not been as they
 // are now, or what was wrong with them may be right by now.
-func (a *access) checksConnection() bool {
+func (c *connector) checksConnection() bool {
 	switch {
-	case a.project == nil || a.outdated != "":
+	case c.project == nil || c.outdated != "":
 		return false
-	case a.project.Spec.Suspend:
-		return a.checksExpiry()
+	case c.project.Spec.Suspend:
+		return c.checksExpiry()
 	}
-	return a.health.Fingerprint != a.fingerprint || !a.health.RecheckAt.IsZero() || a.checksExpiry() || a.renewsIdle()
+	return c.health.Fingerprint != c.fingerprint || !c.health.RecheckAt.IsZero() || c.checksExpiry() || c.renewsIdle()
 }
 
 // retryStalled requeues all that is stalled, once for each request at the project.
@@ -185,6 +187,7 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 			continue
 		}
 		r.handle(backup) // one may be in two of the lists
+		r.requeueAt(r.graceEnds(backup))
 		if next := r.waitingStatus(backup, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
@@ -219,21 +222,28 @@ func (r *reporter) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *
 }
 
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
-func (o *observer) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
-	_, recorded := o.recorded[cbr.Fold(backup.Spec.BackupID)]
+func (v *cloudView) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
+	_, recorded := v.recorded[cbr.Fold(backup.Spec.BackupID)]
 	var wait pause // what is suspended waits for a person alone
 	if !backup.Spec.Suspend {
-		wait = o.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
+		wait = v.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	}
-	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: o.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
+	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: v.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}
-	if o.project != nil {
-		given.Overdue = o.runs(backup, o.overdueAfter())
-	} else if soon := backup.CreationTimestamp.Add(projectGrace); soon.After(o.now) && backup.Status.ObservedGeneration == -1 { // nothing is written about it yet
-		given.ProjectMissing = false
-		o.requeueAt(soon)
+	if v.project != nil {
+		given.Overdue = v.runs(backup, v.overdueAfter())
+	} else {
+		given.ProjectMissing = v.graceEnds(backup).IsZero()
 	}
 	return given
+}
+
+// graceEnds is when a BackupSync without a project says so, zero if it does already: nothing is written about a new one at first.
+func (v *cloudView) graceEnds(backup *v1alpha1.BackupSync) time.Time {
+	if at := backup.CreationTimestamp.Add(projectGrace); v.project == nil && at.After(v.now) && backup.Status.ObservedGeneration == -1 {
+		return at
+	}
+	return time.Time{}
 }
 
 // reportProject writes the project's status if it has changed.

@@ -43,7 +43,7 @@ import (
 type resolver struct {
 	step
 	*reader
-	*observer
+	*cloudView
 	*writer
 	*planMemory
 	*callMemory
@@ -381,7 +381,7 @@ func (r *resolver) clearLater(submission v1alpha1.Submission, open []string) {
 }
 
 // scheduleNow lets the next pass look at the running tasks.
-func (o *observer) scheduleNow() {
-	o.nextPoll = time.Time{}
-	o.requeueNow()
+func (v *cloudView) scheduleNow() {
+	v.nextPoll = time.Time{}
+	v.requeueNow()
 }

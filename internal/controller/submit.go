@@ -53,7 +53,7 @@ type submission struct {
 // submitter is the step submit: it makes the planned calls.
 type submitter struct {
 	step
-	*observer
+	*cloudView
 	*writer
 	*poller
 	*planMemory

@@ -129,8 +129,8 @@ func (p *Password) WasTaken() bool { return p.source.user.wasTaken() }
 // Failures is when requests to IAM for the user have failed of late: too many lock the account.
 func (p *Password) Failures() []time.Time { return p.source.user.failures() }
 
-// Adopt takes over the token of one that was made of the same name and password for the same project, as long as it is valid.
-func (p *Password) Adopt(other *Password) { p.adopt(other.renewer) }
+// InheritFrom takes over the token of one that was made of the same name and password for the same project, as long as it is valid.
+func (p *Password) InheritFrom(other *Password) { p.inheritFrom(other.renewer) }
 
 // Retry has a password that IAM has refused sent once more. What is there stays in use.
 func (p *Password) Retry() {

@@ -258,8 +258,8 @@ func (r *renewer) Retry() {
 	}
 }
 
-// adopt takes over what another one holds that was made of the same, so that a valid credential is not fetched anew.
-func (r *renewer) adopt(other *renewer) {
+// inheritFrom takes over what another one holds that was made of the same, so that a valid credential is not fetched anew.
+func (r *renewer) inheritFrom(other *renewer) {
 	other.mutex.Lock()
 	current, former, due := other.current, slices.Clone(other.former), other.due
 	other.mutex.Unlock()
