@@ -276,7 +276,7 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 }
 
 // maxMarksRead bounds how many marks of other projects are compared, some 20 ms each.
-const maxMarksRead = 50
+const maxMarksRead = 10
 
 func timesOf(written []metav1.MicroTime) []time.Time {
 	times := make([]time.Time, len(written))

@@ -62,11 +62,24 @@ func (c *tenant) refuseProject(projectID string) {
 	})
 }
 
-// askedFor counts the requests to IAM that are for a project.
-func (c *tenant) askedFor(projectID string) int {
+// loseAnswersOfIAM has IAM judge each request, and its answer be lost on the way. It returns how many there were.
+func (c *tenant) loseAnswersOfIAM() *int {
+	judged := new(int)
+	c.iam.Configure(func(o *cbrtest.IAMOptions) {
+		o.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+			*judged++
+			w.WriteHeader(http.StatusGatewayTimeout)
+			return true
+		}
+	})
+	return judged
+}
+
+// askedWith counts the requests to IAM that hold a text.
+func (c *tenant) askedWith(text string) int {
 	count := 0
 	for _, request := range c.iam.Requests() {
-		if strings.Contains(string(request.Body), projectID) {
+		if strings.Contains(string(request.Body), text) {
 			count++
 		}
 	}
@@ -140,20 +153,13 @@ func TestNoRestartsLock(t *testing.T) {
 // Nor do lost answers, of which a few are borne in the same time.
 func TestNoRestartsLockByLostAnswers(t *testing.T) {
 	withCredentials(t, v1alpha1.CredentialsPassword, withWrongPassword, 0, func(c *tenant) {
-		judged := 0
-		c.iam.Configure(func(o *cbrtest.IAMOptions) {
-			o.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-				judged++
-				w.WriteHeader(http.StatusGatewayTimeout)
-				return true
-			}
-		})
+		judged := c.loseAnswersOfIAM()
 		for range 3 {
 			c.goOn(4 * time.Minute)
 			c.restart(0)
 		}
 		c.goOn(2 * time.Minute)
-		c.want("times that the wrong password has reached IAM in 14 minutes", judged, 1, 4)
+		c.want("times that the wrong password has reached IAM in 14 minutes", *judged, 1, 4)
 	})
 }
 
@@ -166,7 +172,7 @@ func TestARenewalIsNotForgottenForAnotherProject(t *testing.T) {
 		c.goOn(33 * time.Minute)
 		c.besides("another")
 		c.goOn(24 * time.Minute) // it was due before minute 48, and may be made from minute 54 on
-		c.want("tokens for the project before the first one ends", c.askedFor(cbrtest.ProjectID), 2, 2)
+		c.want("tokens for the project before the first one ends", c.askedWith(cbrtest.ProjectID), 2, 2)
 	})
 }
 

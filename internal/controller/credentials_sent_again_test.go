@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -91,15 +90,7 @@ func TestARefusedPasswordIsNotSentAgain(t *testing.T) {
 }
 
 // wrongSent counts the requests to IAM that hold the wrong password.
-func (c *tenant) wrongSent() int {
-	count := 0
-	for _, request := range c.iam.Requests() {
-		if strings.Contains(string(request.Body), wrongPassword) {
-			count++
-		}
-	}
-	return count
-}
+func (c *tenant) wrongSent() int { return c.askedWith(wrongPassword) }
 
 // Several CBRProjects, one for each region or cloud project, commonly use the same user, by the same Secret.
 func TestAWrongPasswordOfTwoProjectsIsSentOnce(t *testing.T) {
@@ -181,15 +172,8 @@ func TestARefusedPasswordIsRememberedWhileAnotherTypeIsUsed(t *testing.T) {
 // IAM refuses the password each time, and the answer is lost on the way, or a proxy answers in its place.
 func TestAWrongPasswordWhoseRefusalIsLost(t *testing.T) {
 	withCredentials(t, v1alpha1.CredentialsPassword, withWrongPassword, 0, func(c *tenant) {
-		judged := 0
-		c.iam.Configure(func(o *cbrtest.IAMOptions) {
-			o.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-				judged++
-				w.WriteHeader(http.StatusGatewayTimeout)
-				return true
-			}
-		})
+		judged := c.loseAnswersOfIAM()
 		c.goOn(15 * time.Minute) // in which five failures lock an account
-		c.want("times that the wrong password has reached IAM", judged, 1, 4)
+		c.want("times that the wrong password has reached IAM", *judged, 1, 4)
 	})
 }

@@ -130,7 +130,7 @@ func (s *submitter) record(ctx context.Context, calls [][]batch.Candidate) ([]su
 	return submissions, nil
 }
 
-// asConflict returns errOvertaken for a failed precondition, and other errors as they are.
+// asConflict returns errConflict for a failed precondition, and other errors as they are.
 func asConflict(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return errConflict
@@ -143,16 +143,16 @@ func asConflict(err error) error {
 func (s *submitter) makeCalls(ctx context.Context, submissions []submission) {
 	detached, cancel := s.detach(ctx)
 	defer cancel()
-	round := &batchRun{submitter: s, stop: ctx}
+	run := &batchRun{submitter: s, stop: ctx}
 	if !s.health.Proven() {
-		round.call(detached, submissions[0])
+		run.call(detached, submissions[0])
 		submissions = submissions[1:]
 	}
 	var group errgroup.Group
 	group.SetLimit(int(max(s.project.Spec.Limits.ConcurrentSyncCalls, 1)))
 	for _, call := range submissions {
 		group.Go(func() error {
-			round.call(detached, call)
+			run.call(detached, call)
 			return nil
 		})
 	}
@@ -168,7 +168,7 @@ func (r *Reconciler) detach(ctx context.Context) (context.Context, context.Cance
 type batchRun struct {
 	*submitter
 	stop  context.Context // no call is begun after it has ended
-	mutex sync.Mutex      // guards the pass's memory, cleared and sent
+	mutex sync.Mutex      // guards what is remembered, and sent
 	abort bool            // a failure concerns all calls
 }
 
