@@ -252,7 +252,7 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 	own := &c.project.Status
 	before.Refused = contents.Fits(own.Journal.RefusedSecret, credentialScope(&c.project.Spec))
 	before.Failures = timesOf(own.Journal.CredentialFailures)
-	if before.Refused || readyOf(own.Conditions).Reason == v1alpha1.ReasonUsable { // the others' failures are known, or need not matter
+	if before.Refused || c.counts.counts(c.key).Imported > 0 { // a project that has imported is held up by no other's refusal
 		return before, nil
 	}
 	var others v1alpha1.CBRProjectList

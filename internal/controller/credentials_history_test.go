@@ -298,3 +298,23 @@ func TestATokenOutlivesAnotherCABundle(t *testing.T) {
 		c.want("requests to IAM", c.asked(), 1, 1)
 	})
 }
+
+// A project that is refused does not hold up another one of the same user, which has imported, after a restart either.
+func TestARefusedProjectHoldsUpNoOtherAfterARestart(t *testing.T) {
+	for _, kind := range []v1alpha1.CredentialsType{v1alpha1.CredentialsPassword, v1alpha1.CredentialsAccessKey} {
+		t.Run(string(kind), func(t *testing.T) {
+			withCredentials(t, kind, nil, 1, func(c *tenant) {
+				c.refuseProject("another")
+				c.imports(time.Minute)
+				c.besides("another")
+				c.server.create(modelBackupOf(secondProject, "theirs", 77))
+				c.goOn(3 * time.Minute)
+				c.restart(0)
+				c.declare("late", "late", "vm-1")
+				c.actors[0].ask()
+				c.liveUntil(c.actors[0], 2*time.Minute, func() bool { return c.reasons()[v1alpha1.ReasonImported] >= 2 })
+				c.want("imported", c.reasons()[v1alpha1.ReasonImported], 2, 2)
+			})
+		})
+	}
+}
