@@ -71,7 +71,7 @@ type Fault struct {
 	// CloseBefore resets the connection before anything was done.
 	CloseBefore bool `json:"closeBefore,omitempty"`
 	// AcceptItems is the number of items of an import, from the first on, that are taken all the same; All for
-	// all of them. Nothing is taken of an import that is not in good order.
+	// all of them. Nothing is taken of an import that is not in good order, nor what Options.Reject refuses.
 	AcceptItems int `json:"acceptItems,omitempty"`
 
 	// These spoil the answer of a call that was carried out as usual.
@@ -162,8 +162,9 @@ func (x *exchange) acceptRegardless() {
 	if count < 0 || count > len(x.items) {
 		count = len(x.items)
 	}
-	if count > 0 {
-		x.accept(x.items[:count])
+	taken := slices.DeleteFunc(slices.Clone(x.items[:count]), func(item cbr.Backup) bool { return x.options.reject([]cbr.Backup{item}) != nil })
+	if len(taken) > 0 {
+		x.accept(taken)
 	}
 }
 

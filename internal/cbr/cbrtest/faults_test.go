@@ -92,6 +92,24 @@ func TestFaultsOfImports(t *testing.T) {
 	}
 }
 
+// A fault that takes what a call carries does not take what CBR refuses, whatever it answers.
+func TestFaultsTakeNothingThatIsRefused(t *testing.T) {
+	refused := cbrtest.Backup(2).ID
+	server := cbrtest.NewServer(t, cbrtest.Options{Reject: func(item cbr.Backup) *cbrtest.APIError {
+		if item.ID == refused {
+			return &cbrtest.APIError{Status: http.StatusBadRequest, Code: "BackupService.7300"}
+		}
+		return nil
+	}})
+	server.Inject(cbrtest.Fault{Status: http.StatusGatewayTimeout, AcceptItems: cbrtest.All})
+	if _, err := server.Client(t).ImportBackups(t.Context(), cbrtest.Backups(4)); err == nil {
+		t.Error("the fault is not seen")
+	}
+	if accepted := server.Accepted(); len(accepted) != 3 || accepted[refused] != 0 {
+		t.Errorf("accepted: %v", accepted)
+	}
+}
+
 func (f importFault) checkAnswer(t *testing.T, imports []cbr.Import, err error) {
 	t.Helper()
 	if f.class == "" {
