@@ -266,6 +266,9 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 		if mark == "" || other.UID == c.project.UID || !contents.Concerns(mark) || looked == maxMarksRead {
 			continue
 		}
+		if kind == v1alpha1.CredentialsAccessKey && connection.EndpointOf(&other.Spec) != connection.EndpointOf(&c.project.Spec) {
+			continue // what one endpoint refuses another may take
+		}
 		looked++ // it takes some time
 		if contents.Fits(mark, credentialScope(&other.Spec)) {
 			before.Elsewhere = true

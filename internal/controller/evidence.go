@@ -182,7 +182,7 @@ func (v *cloudView) known() evidence.Known {
 	learnt := v.evidence
 	return evidence.Known{
 		Now:          v.options.Clock.Now(),
-		Scope:        evidence.TaskScope(v.scope()),
+		Scope:        evidence.TaskScope(v.learntScope()),
 		Owners:       v.owners(),
 		OverdueAfter: v.overdueAfter(),
 		FirstSeen:    func(key string) time.Time { return learnt.undated[key].at },
@@ -190,8 +190,8 @@ func (v *cloudView) known() evidence.Known {
 	}
 }
 
-// scope says whose CBR's tasks are, as far as answers have told.
-func (v *cloudView) scope() v1alpha1.TaskScope {
+// learntScope says whose CBR's tasks are, as far as answers have told.
+func (v *cloudView) learntScope() v1alpha1.TaskScope {
 	return learnt(v.project.Status.Journal.TaskScope, v.taskScope)
 }
 

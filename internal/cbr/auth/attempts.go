@@ -95,6 +95,9 @@ func (v *verdict) retry(now time.Time, rest time.Duration) {
 type row struct {
 	underWay map[string]int // by endpoint
 	failures []time.Time    // since the latest that was taken, within the time that counts
+	takenAt  time.Time      // of that one, zero before
+	// fromFuture are the times of inherited failures that were later than now, which are in failures with another time.
+	fromFuture []time.Time
 }
 
 func (r *row) allUnderWay() (all int) {
@@ -323,7 +326,7 @@ func (u *user) end(how result, failure *cbr.Error) {
 	switch how {
 	case taken:
 		secret.verdict, *scope = verdict{takenAt: now}, verdict{takenAt: now}
-		row.failures = nil
+		row.failures, row.fromFuture, row.takenAt = nil, nil, now
 	case wrong:
 		u.refuse(secret, scope, failure, now)
 		row.failures = append(row.failures, now)
@@ -384,12 +387,15 @@ const sameFailure = time.Microsecond
 // inherit adds failures that are not known yet. Clocks of machines differ: what is later than now is now.
 func (r *row) inherit(failures []time.Time, now time.Time, window time.Duration) {
 	for _, at := range failures {
+		known := func(before time.Time) bool { return before.Sub(at).Abs() <= sameFailure }
+		if now.Sub(at) >= window || !at.After(r.takenAt) || slices.ContainsFunc(r.failures, known) || slices.ContainsFunc(r.fromFuture, known) {
+			continue
+		}
 		if at.After(now) {
+			r.fromFuture = append(r.fromFuture, at)
 			at = now
 		}
-		if now.Sub(at) < window && !slices.ContainsFunc(r.failures, func(known time.Time) bool { return known.Sub(at).Abs() <= sameFailure }) {
-			r.failures = append(r.failures, at)
-		}
+		r.failures = append(r.failures, at)
 	}
 	slices.SortFunc(r.failures, time.Time.Compare)
 }

@@ -167,3 +167,29 @@ func TestATakingEndpointHidesNoFailuresOfAnother(t *testing.T) {
 		t.Errorf("%d failures in a row at one endpoint in 80 s: more than five lock the key there", failures)
 	}
 }
+
+// What other processes have seen counts once, by whomever it is told, whatever their clocks; and not any more when the secret was taken.
+func TestWhatOthersHaveSeenCountsOnce(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(attemptsBegin)
+	attempts := NewAttempts(clock)
+	tried := func(project string) *user {
+		return attempts.login("iam", &login{domain: "d", user: "u", password: "p", project: project})
+	}
+	ahead, past := attemptsBegin.Add(3*time.Minute), attemptsBegin.Add(-time.Minute)
+	for _, project := range []string{"one", "two", "three", "four", "five"} {
+		tried(project).prepare(History{Failures: []time.Time{past, ahead}}, false)
+		clock.SetTime(clock.Now().Add(time.Second))
+	}
+	if failures := tried("one").failures(); len(failures) != 2 {
+		t.Errorf("two failures count as %v", failures)
+	}
+	began, why := tried("one").try(clock.Now())
+	if !began {
+		t.Fatalf("not tried: %v", why)
+	}
+	tried("one").end(taken, nil)
+	tried("two").prepare(History{Failures: []time.Time{past}}, false)
+	if failures := tried("one").failures(); len(failures) != 0 {
+		t.Errorf("after it was taken there are %v", failures)
+	}
+}

@@ -144,6 +144,7 @@ type renewer struct {
 	failures int        // of fetches, in a row
 	refusals int        // by CBR of what was fetched just before, in a row
 	failed   *cbr.Error // see State.Err
+	again    bool       // a person has asked for a fetch while one was under way
 	retried  bool       // a person has asked for the fetch that is due, so that what it ends with is told
 	refused  bool       // the latest fetch was refused, or would have been: it takes a person, or another project, to change that
 }
@@ -253,9 +254,10 @@ func (r *renewer) Close() { r.cancel() }
 func (r *renewer) Retry() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if !r.fetching {
-		r.failures, r.refusals, r.refused, r.due, r.retried = 0, 0, false, r.clock.Now(), true
+	if r.again = r.fetching; r.again { // it may have come to its end before a person asked
+		return
 	}
+	r.failures, r.refusals, r.refused, r.due, r.retried = 0, 0, false, r.clock.Now(), true
 }
 
 // inheritFrom takes over what another one holds that was made of the same, so that a valid credential is not fetched anew.
@@ -298,7 +300,7 @@ func (r *renewer) ended(began time.Time, got fetched, failed *setback) {
 	}
 	r.drop()
 	r.current = &issued{fetched: got, at: r.clock.Now()}
-	r.failures, r.failed, r.refused = 0, nil, false
+	r.failures, r.failed, r.refused, r.retried, r.again = 0, nil, false, false, false
 	r.due = began.Add(r.pauseFor(got.life))
 }
 
@@ -313,13 +315,15 @@ func (r *renewer) drop() {
 // retryAfter takes note of a failure, the n-th in a row, and of when to fetch again; the mutex is held.
 func (r *renewer) retryAfter(failed *setback, n int) {
 	if !failed.paused || r.failed == nil || failed.Class == cbr.Credentials || r.retried {
-		r.retried = false
 		r.failed, r.refused = failed.Error, failed.how == wrong
 	}
 	if failed.how == unclear && n > 1 {
 		n += steep
 	}
 	r.due = r.clock.Now().Add(max(failed.pace.after(n, r.random()), failed.RetryAfter))
+	if r.retried = r.again; r.again {
+		r.again, r.refused, r.due = false, false, r.clock.Now()
+	}
 }
 
 // pauseFor is the time from a fetch to the next one for something that lives so long: at 70 to 80 % of its life.
