@@ -262,20 +262,23 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 	looked := 0
 	for i := range others.Items {
 		other := &others.Items[i]
-		mark := other.Status.Journal.RefusedSecret
-		if mark == "" || other.UID == c.project.UID || !contents.Concerns(mark) || looked == maxMarksRead {
+		if looked == maxMarksRead || !c.mayHaveTried(other, contents) {
 			continue
 		}
-		if kind == v1alpha1.CredentialsAccessKey && connection.EndpointOf(&other.Spec) != connection.EndpointOf(&c.project.Spec) {
-			continue // what one endpoint refuses another may take
-		}
 		looked++ // it takes some time
-		if contents.Fits(mark, credentialScope(&other.Spec)) {
+		if contents.Fits(other.Status.Journal.RefusedSecret, credentialScope(&other.Spec)) {
 			before.Elsewhere = true
 			before.Failures = append(before.Failures, timesOf(other.Status.Journal.CredentialFailures)...)
 		}
 	}
 	return before, nil
+}
+
+// mayHaveTried reports whether another project was refused something that may be the same. What one endpoint refuses of keys another may take.
+func (c *connector) mayHaveTried(other *v1alpha1.CBRProject, contents *connection.Contents) bool {
+	spec := &c.project.Spec
+	return other.UID != c.project.UID && contents.Concerns(other.Status.Journal.RefusedSecret) &&
+		(spec.Credentials.Type != v1alpha1.CredentialsAccessKey || connection.EndpointOf(&other.Spec) == connection.EndpointOf(spec))
 }
 
 // maxMarksRead bounds how many marks of other projects are compared, some 20 ms each.
