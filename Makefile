@@ -7,7 +7,7 @@ BIN := $(CURDIR)/bin
 K8S := $(BIN)/k8s
 TOOL := go tool -modfile=hack/tools/go.mod
 # The flows wait much: several of them share an API server. They take memory rather than time for the garbage.
-FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=8 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
+FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
 

@@ -81,7 +81,7 @@ var _ = Describe("A project with valid credentials", func() {
 			WithTransform(projectReason, Equal(v1alpha1.ReasonUsable))))
 	})
 
-	It("makes exactly 20 calls of 1,000 backups, and few writes", SpecPriority(1), func(ctx context.Context) {
+	It("makes exactly 20 calls of 1,000 backups, and few writes", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{TaskDuration: time.Second, Latency: 20 * time.Millisecond})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(3*time.Second, 5*time.Minute))) // longer than any gap between the creations

@@ -104,7 +104,7 @@ var _ = Describe("A call whose answer is lost", func() {
 })
 
 var _ = Describe("Backups that CBR has already", func() {
-	It("are marked and never sent", SpecPriority(1), func(ctx context.Context) {
+	It("are marked and never sent", func(ctx context.Context) {
 		const count = 2000
 		w := newWorld(ctx, cbrtest.Options{})
 		for number := range count {
@@ -164,7 +164,7 @@ var _ = Describe("A process that ends", func() {
 })
 
 var _ = Describe("Refused calls", func() {
-	It("are halved until the culprits stand alone", SpecPriority(1), func(ctx context.Context) {
+	It("are halved until the culprits stand alone", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{Reject: func(backup cbr.Backup) *cbrtest.APIError {
 			if backup.Name == "backup_7" || backup.Name == "backup_63" {
 				return &cbrtest.APIError{Status: 400, Code: "BackupService.6302", Message: "resource of " + backup.Name + " not found"}
