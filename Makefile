@@ -21,11 +21,9 @@ help: ## Show this help.
 demo: controlplane binaries ## Import 123 backups, end to end, on a real API server. KEEP=1 leaves it running.
 	go run ./hack/demo $(if $(KEEP),--keep)
 
-# The black-box tests wait much: a third package runs beside them.
-
 .PHONY: test
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -p 3 -timeout 30m -skip '^(TestController|TestTeethOf.*)$$' ./...
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*)$$' ./...
 	$(FLOW)
 
 .PHONY: check
