@@ -155,10 +155,13 @@ func writtenAt(secret *corev1.Secret) time.Time {
 func (c *Contents) Bytes() []byte {
 	var all []byte
 	for _, each := range c.parts {
-		all = fmt.Appendf(all, "%d:%s", len(each.value), each.value)
+		all = appendPart(all, each.value)
 	}
 	return all
 }
+
+// appendPart appends a part with its length, so that no two lists of parts are the same text.
+func appendPart(all, value []byte) []byte { return fmt.Appendf(all, "%d:%s", len(value), value) }
 
 func (c *Contents) part(of partOf) part {
 	for _, each := range c.parts {

@@ -22,7 +22,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 )
 
@@ -43,8 +42,9 @@ func (c *Contents) NewMark(scope string) string {
 
 // Fits reports whether a mark is one of these contents for a scope, as far as it tells.
 func (c *Contents) Fits(mark, scope string) bool {
-	salt, _, found := strings.Cut(strings.TrimPrefix(mark, c.markKind()), "-")
-	return found && c.Concerns(mark) && len(salt) <= 2*markSaltBytes && c.markWith(salt, scope) == mark
+	rest, same := strings.CutPrefix(mark, c.markKind())
+	salt, _, found := strings.Cut(rest, "-")
+	return same && found && len(salt) <= 2*markSaltBytes && c.markWith(salt, scope) == mark
 }
 
 // Concerns reports whether a mark is one of the same type of credentials: what becomes of these tells nothing of others.
@@ -53,7 +53,7 @@ func (c *Contents) Concerns(mark string) bool { return strings.HasPrefix(mark, c
 func (c *Contents) markKind() string { return string(c.kind) + "-" }
 
 func (c *Contents) markWith(salt, scope string) string {
-	sum, err := pbkdf2.Key(sha256.New, fmt.Sprintf("%s%d:%s", c.secret(), len(scope), scope), []byte(salt), markIterations, sha256.Size)
+	sum, err := pbkdf2.Key(sha256.New, string(appendPart(c.secret(), []byte(scope))), []byte(salt), markIterations, sha256.Size)
 	if err != nil { // where only approved lengths of salts are: without a mark the next process tries once
 		return ""
 	}
@@ -65,8 +65,7 @@ func (c *Contents) secret() []byte {
 	var all []byte
 	for _, each := range c.parts {
 		if each.name != expiresPart.name {
-			value := bytes.TrimRight(each.value, "\r\n")
-			all = fmt.Appendf(all, "%d:%s", len(value), value)
+			all = appendPart(all, bytes.TrimRight(each.value, "\r\n"))
 		}
 	}
 	return all

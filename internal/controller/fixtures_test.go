@@ -122,7 +122,7 @@ func withOutcome(outcome v1alpha1.Outcome) func() *v1alpha1.BackupSync {
 
 // passAt is a pass over what a test gives.
 func passAt(process *Reconciler, about scope, known *memory) *pass {
-	return newPassOf(step{process, &about, &nextPass{began: about.now}}, known)
+	return newPassOf(step{process, &about, &nextPass{}}, known)
 }
 
 // reporterAt reports on a project of whose access something is known.

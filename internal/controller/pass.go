@@ -63,7 +63,7 @@ type scope struct {
 
 func (r *Reconciler) newPass(key types.NamespacedName, log logr.Logger, known *memory) *pass {
 	now := r.options.Clock.Now()
-	return newPassOf(step{r, &scope{key: key, log: log, now: now}, &nextPass{began: now}}, known)
+	return newPassOf(step{r, &scope{key: key, log: log, now: now}, &nextPass{}}, known)
 }
 
 func newPassOf(s step, known *memory) *pass {
@@ -137,15 +137,14 @@ func (p *pass) reporter(of plan) *reporter {
 
 // nextPass is when the next pass is due.
 type nextPass struct {
-	began time.Time // this one
-	at    time.Time // zero for never
+	at time.Time // zero for never
 }
 
 // requeueAt asks for another pass at a time, if none is due sooner.
 func (n *nextPass) requeueAt(at time.Time) { n.at = earliest(n.at, at) }
 
 // requeueNow asks for another pass at once.
-func (n *nextPass) requeueNow() { n.requeueAt(n.began) }
+func (s step) requeueNow() { s.requeueAt(s.now) }
 
 // earliest returns the earlier of two times, of which a zero one does not count.
 func earliest(a, b time.Time) time.Time {
