@@ -135,6 +135,7 @@ func TestPropertySeveralNamespaces(t *testing.T) {
 	scripts(t, 300)
 	for _, policy := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				if broken := rivalryIn(t, oneOfEach, drawScript().Draw(rt, "script"), policy, nil); broken != "" {
 					rt.Fatal(broken)

@@ -316,6 +316,7 @@ func TestPropertyNeverTwice(t *testing.T) {
 	scripts(t, 300)
 	for _, observe := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(observe), func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				if broken := violation(t, drawScript().Draw(rt, "script"), observe, nil); broken != "" {
 					rt.Fatal(broken)
@@ -332,6 +333,7 @@ func TestPropertyNeverTwiceInAnyCloud(t *testing.T) {
 	scripts(t, 100)
 	for _, observe := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 		t.Run(string(observe), func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				cloud := drawBehaviour().Draw(rt, "cloud")
 				script := rapid.SliceOfN(drawMove(wildMoves), 10, 250).Draw(rt, "script")
@@ -382,6 +384,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 		"4: a record struck without a look": func(r *Reconciler) { r.protocol.resolve = forgetRecords },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for try := range maxTries {
 				script := drawScript().Example(try)
 				if !strings.Contains(violation(t, script, v1alpha1.LookupNever, alter), acceptedAgain) {

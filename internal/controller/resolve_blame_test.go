@@ -221,6 +221,7 @@ func TestRefusedCallsHoldUpTheProjectAndBlameNoBackup(t *testing.T) {
 	for name, reasons := range strangeRefusals {
 		for _, policy := range []v1alpha1.LookupPolicy{v1alpha1.LookupNever, v1alpha1.LookupBeforeFirstSubmission} {
 			t.Run(name+", lookups "+string(policy), func(t *testing.T) {
+				t.Parallel()
 				scripted(t, policy, 0, func(t *testing.T, w *world) {
 					w.batchesOf(50)
 					w.declareMany(100)
