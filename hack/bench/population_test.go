@@ -229,7 +229,9 @@ func (p *population) reportAtRest() {
 	p.add("B4", "heap-per-backup", work, heap, "%.2f KiB of live heap per BackupSync over the empty operator (%.1f MiB against %.1f MiB)",
 		heap, largest.heap/mebi, empty.heap/mebi)
 	p.add("B4", "resident", work, largest.resident/mebi, "RSS %.0f MiB, %.0f MiB of it without BackupSyncs", largest.resident/mebi, empty.resident/mebi)
-	p.add("B4", "cpu", work, 100*largest.cpu, "%.3f %% of a core, %.3f %% without BackupSyncs", 100*largest.cpu, 100*empty.cpu)
+	// What the lease and the runtime's timers cost, and with them the machine's day, is in both.
+	more := 100 * (largest.cpu - empty.cpu)
+	p.add("B4", "cpu-over-empty", work, more, "%.3f %% of a core more than without BackupSyncs (%.3f %% against %.3f %%)", more, 100*largest.cpu, 100*empty.cpu)
 	p.add("B4", "writes", work, largest.writes, "%g writes to the API server (and %g reads)", largest.writes, largest.reads)
 	p.add("B4", "calls", work, float64(largest.calls), "%d calls of CBR", largest.calls)
 	stored := perBackup(func(s restingState) float64 { return s.stored })
