@@ -113,6 +113,7 @@ generate: ## Generate the deepcopy functions, the CRDs, the roles of the manager
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/controller/... output:rbac:dir=config/rbac
 	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml >config/components/namespaced/role/role.yaml
+	hack/chart/copy.sh config/chart/files
 	hack/reference/generate.sh docs/reference.md
 
 .PHONY: verify-generated
@@ -129,6 +130,7 @@ lint: api-lint ## gofmt, go vet, golangci-lint and kube-api-linter.
 	go vet ./...
 	$(TOOL) golangci-lint run ./...
 	cd hack/contract && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
+	cd hack/install && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 
 .PHONY: api-lint
 api-lint: ## The API types against the conventions of Kubernetes, with kube-api-linter: see hack/tools/kubeapilinter.
@@ -141,12 +143,24 @@ tidy: ## Tidy the modules.
 	cd hack/tools && go mod tidy
 	cd hack/controlplane && go mod tidy
 	cd hack/contract && go mod tidy
+	cd hack/install && go mod tidy
+	cd hack/helm && go mod tidy
+	cd hack/helm/v3 && go mod tidy
 
 ##@ Deploy
 
 .PHONY: install
 install: ## Install the CRDs into the cluster of the current kubeconfig.
 	kubectl apply -k config/crd
+
+.PHONY: helm
+helm: ## Build bin/helm and bin/helm3, which try the chart.
+	go build -C hack/helm -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
+	go build -C hack/helm/v3 -o $(BIN)/helm3 helm.sh/helm/v3/cmd/helm
+
+.PHONY: install-test
+install-test: controlplane helm ## The chart and the kustomizations, with Helm 3 and 4, against the schemas of all supported versions and a real API server.
+	cd hack/install && KUBEBUILDER_ASSETS=$(K8S) go test ./...
 
 .PHONY: deploy
 deploy: ## Deploy CRDs, roles and the manager with the image IMG into the cluster of the current kubeconfig.

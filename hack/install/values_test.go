@@ -1,0 +1,250 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package install_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"backupsync.dev/operator/hack/install/schemas"
+)
+
+func TestTheChartIsClean(t *testing.T) {
+	for _, helm := range helms {
+		for _, values := range valuesFiles(t) {
+			t.Run(helm+" "+filepath.Base(values), func(t *testing.T) {
+				if output, err := command(t, nil, helm, "lint", "--strict", "--namespace", namespace, chart(t), "--values", values); err != nil {
+					t.Errorf("%v\n%s", err, output)
+				}
+			})
+		}
+	}
+}
+
+// What is installed is what each version of Kubernetes knows, without a field too many.
+func TestEachVersionOfKubernetesTakesWhatIsInstalled(t *testing.T) {
+	versions, err := schemas.Versions()
+	if err != nil || len(versions) < 6 {
+		t.Fatalf("schemas of the versions %v: %v", versions, err)
+	}
+	installed := map[string][]*unstructured.Unstructured{
+		"kustomize default":            kustomized(t, "default"),
+		"kustomize namespaced-example": kustomized(t, "components", "namespaced-example"),
+		"kustomize everything":         kustomizedWith(t, everyComponent...),
+	}
+	for _, values := range valuesFiles(t) {
+		for _, helm := range helms {
+			installed[helm+" "+filepath.Base(values)] = template(t, helm, "--values", values)
+		}
+	}
+	for _, version := range versions {
+		checker, err := schemas.New(version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, how := range slices.Sorted(maps.Keys(installed)) {
+			t.Run(version+" "+how, func(t *testing.T) {
+				for _, object := range installed[how] {
+					checkAgainst(t, checker, object)
+				}
+			})
+		}
+	}
+}
+
+// everyComponent is what can be added to config/default.
+var everyComponent = []string{"metrics-certificate", "network-policy", "edit-warnings", "prometheus"}
+
+// kustomizedWith builds config/default with components.
+func kustomizedWith(t *testing.T, components ...string) []*unstructured.Unstructured {
+	t.Helper()
+	folder, err := os.MkdirTemp(root(t, "config"), ".test-") // kustomize takes no absolute paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../default]\ncomponents:\n"
+	for _, component := range components {
+		text += "- ../components/" + component + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return kustomized(t, filepath.Base(folder))
+}
+
+func checkAgainst(t *testing.T, checker *schemas.Checker, object *unstructured.Unstructured) {
+	t.Helper()
+	text, err := json.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := decodeValue(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checker.Check(object.GetAPIVersion(), object.GetKind(), value); err != nil {
+		t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+}
+
+// The schemas would find a mistake.
+func TestTheSchemasFindMistakes(t *testing.T) {
+	checker, err := schemas.New("v1.32.13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, deployment := range map[string]string{
+		"a field too many":   `{"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "m", "command": []}], "nodeselector": {}}}}}`,
+		"a value of no kind": `{"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": "2", "selector": {}, "template": {}}}`,
+		"what is required":   `{"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {}}}`,
+	} {
+		value, err := decodeValue([]byte(deployment))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checker.Check("apps/v1", "Deployment", value); err == nil {
+			t.Errorf("%s was not found", name)
+		}
+	}
+	if err := checker.Check("apps/v1", "Nothing", map[string]any{}); !errors.Is(err, schemas.ErrUnknownKind) {
+		t.Errorf("a kind without a schema: %v", err)
+	}
+}
+
+// wrong are values that the chart refuses, and what the error names.
+var wrong = map[string]string{
+	"replica=3":                                    "replica",
+	"image.tags=v1":                                "tags",
+	"metrics.port=0":                               "port",
+	"watchNamespaces={Team}":                       "watchNamespaces",
+	"replicas=two":                                 "replicas",
+	"image.digest=latest":                          "digest",
+	"extraArgs={leader-elect}":                     "extraArgs",
+	"allowedEndpoints={a\\,b}":                     "allowedEndpoints",
+	"logLevel=trace":                               "logLevel",
+	"serviceAccount.create=false":                  "serviceAccount.name",
+	"metrics.reader.name=prometheus":               "metrics.reader.namespace",
+	"metrics.certificate.certmanager.enabled=true": "certmanager",
+}
+
+func TestWrongValuesAreRefusedByName(t *testing.T) {
+	for value, named := range wrong {
+		_, err := command(t, nil, "helm", "template", release, chart(t), "--set", value)
+		if err == nil || !strings.Contains(err.Error(), named) {
+			t.Errorf("%s: %v, want an error that names %s", value, err, named)
+		}
+	}
+}
+
+// Every value has a comment, and is in the schema, which has no other.
+func TestEachValueIsDocumentedAndInTheSchema(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chart(t), "values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range undocumented(string(text)) {
+		t.Errorf("%s has no comment that begins with its name", key)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	schemaText, err := os.ReadFile(filepath.Join(chart(t), "values.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(schemaText, &schema); err != nil {
+		t.Fatal(err)
+	}
+	delete(schema["properties"].(map[string]any), "global") // of Helm's own, for parents of a chart
+	compareKeys(t, "", values, schema)
+}
+
+// compareKeys compares the names of values with those of a schema, as far as the schema lists them.
+func compareKeys(t *testing.T, path string, values, schema map[string]any) {
+	t.Helper()
+	properties, is := schema["properties"].(map[string]any)
+	if !is {
+		return
+	}
+	if schema["additionalProperties"] != false {
+		t.Errorf("%q takes other names", path)
+	}
+	if have, want := slices.Sorted(maps.Keys(properties)), slices.Sorted(maps.Keys(values)); !slices.Equal(have, want) {
+		t.Errorf("%q: the schema has %v, values.yaml %v", path, have, want)
+	}
+	for name, inner := range properties {
+		if nested, is := values[name].(map[string]any); is {
+			compareKeys(t, path+"."+name, nested, inner.(map[string]any))
+		}
+	}
+}
+
+var valueLine = regexp.MustCompile(`^( *)([A-Za-z]+):(.*)$`)
+
+// undocumented returns the keys of values.yaml without a comment that begins with their name. A key without one may hold others; what
+// is inside of a value that has one is its own affair.
+func undocumented(text string) []string {
+	var missing []string
+	lines, inside := strings.Split(text, "\n"), math.MaxInt // the indentation of the value that a line is inside of
+	for i, line := range lines {
+		parts := valueLine.FindStringSubmatch(line)
+		if parts == nil || len(parts[1]) > inside {
+			continue
+		}
+		inside = math.MaxInt
+		switch holdsOthers := strings.TrimSpace(parts[3]) == ""; {
+		case documented(lines[:i], parts[2]):
+			inside = len(parts[1])
+		case !holdsOthers:
+			missing = append(missing, parts[2])
+		}
+	}
+	return missing
+}
+
+// documented reports whether the comment right above begins with a name.
+func documented(above []string, name string) bool {
+	for _, line := range slices.Backward(above) {
+		comment, is := strings.CutPrefix(strings.TrimSpace(line), "# ")
+		if !is {
+			return false
+		}
+		if strings.HasPrefix(comment, name+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// decodeValue decodes JSON as the schemas take it.
+func decodeValue(text []byte) (any, error) { return jsonschema.UnmarshalJSON(bytes.NewReader(text)) }
