@@ -75,6 +75,15 @@ torture: controlplane binaries ## Five minutes of killing, halting and doubling 
 torture-short: controlplane binaries ## A minute of the same. It waits more than it computes: make test runs it beside the flows.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m ./internal/e2e/torture
 
+.PHONY: alert-rules
+alert-rules: prometheus ## The alerts alone: each fires, and does not when it should not, by promtool.
+	$(BIN)/promtool check rules --lint=all --lint-fatal config/monitoring/alerts.yaml
+	$(BIN)/promtool test rules config/monitoring/alerts_test.yaml
+
+.PHONY: alerts
+alerts: alert-rules controlplane binaries ## Each alert fires at a real Prometheus that scrapes real managers, and the dashboard has data: two minutes.
+	KUBEBUILDER_ASSETS=$(K8S) go test -count=1 -tags alerts -timeout 10m -v -run '^TestAlerts$$' ./internal/e2e/alerts
+
 BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 2h ./hack/bench -args
 
 .PHONY: bench
@@ -106,15 +115,20 @@ docker-build: ## Build the container image IMG.
 controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s: found, downloaded or (some 8 minutes, once) built.
 	@hack/controlplane/install.sh
 
+.PHONY: prometheus
+prometheus: ## Build bin/prometheus and bin/promtool from Go modules (some minutes, once).
+	@hack/prometheus/install.sh
+
 ##@ Generate and check
 
 .PHONY: generate
-generate: ## Generate the deepcopy functions, the CRDs, the roles of the manager and docs/reference.md.
+generate: ## Generate the deepcopy functions, the CRDs, the roles of the manager, docs/reference.md and the PrometheusRule.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... output:crd:dir=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=manager-role paths=./internal/controller/... output:rbac:dir=config/rbac
 	sed 's/^kind: ClusterRole$$/kind: Role/' config/rbac/role.yaml >config/components/namespaced/role/role.yaml
-	hack/chart/copy.sh config/chart/files
 	hack/reference/generate.sh docs/reference.md
+	hack/monitoring/generate.sh config/components/prometheus/prometheus_rule.yaml
+	hack/chart/copy.sh config/chart/files
 
 .PHONY: verify-generated
 verify-generated: ## Fail if a generated file is not current.
@@ -128,7 +142,9 @@ fmt: ## Format the code.
 lint: api-lint ## gofmt, go vet, golangci-lint and kube-api-linter.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
+	go vet -tags alerts ./internal/e2e/alerts
 	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --build-tags alerts ./internal/e2e/alerts
 	cd hack/contract && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd hack/install && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 
@@ -146,6 +162,7 @@ tidy: ## Tidy the modules.
 	cd hack/install && go mod tidy
 	cd hack/helm && go mod tidy
 	cd hack/helm/v3 && go mod tidy
+	cd hack/prometheus && go mod tidy
 
 ##@ Deploy
 
@@ -173,4 +190,4 @@ undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSy
 
 .PHONY: clean
 clean: ## Remove what was built, but not bin/k8s.
-	rm -f $(BIN)/manager $(BIN)/cbrsim
+	rm -f $(BIN)/manager $(BIN)/cbrsim $(BIN)/prometheus $(BIN)/promtool

@@ -39,7 +39,7 @@ func TestChartAndKustomizeAreEqual(t *testing.T) {
 		"with every component": {
 			[]string{
 				"networkPolicy.enabled=true", "editWarnings.enabled=true", "metrics.certificate.certManager.enabled=true",
-				"metrics.serviceMonitor.enabled=true", "metrics.prometheusRule.enabled=true",
+				"metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.tlsConfig.insecureSkipVerify=true", "metrics.prometheusRule.enabled=true",
 			},
 			func(t *testing.T) []*unstructured.Unstructured {
 				t.Helper()

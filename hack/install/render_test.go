@@ -69,7 +69,8 @@ func command(t *testing.T, environment []string, name string, arguments ...strin
 // template renders the chart.
 func template(t *testing.T, helm string, arguments ...string) []*unstructured.Unstructured {
 	t.Helper()
-	arguments = append([]string{"template", release, chart(t), "--namespace", namespace}, arguments...)
+	// Helm built from its module takes a version of its own for that of the cluster.
+	arguments = append([]string{"template", release, chart(t), "--namespace", namespace, "--kube-version", "1.32.0"}, arguments...)
 	output, err := command(t, nil, helm, arguments...)
 	if err != nil {
 		t.Fatal(err)

@@ -18,11 +18,13 @@ package controller
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -39,10 +41,41 @@ type stateCounts struct {
 	projects []projectCounts                 // by number
 }
 
-// projectCounts is the counts of a project by state.
+// projectCounts is the counts of a project by state, and of those that have not ended by the reason of Ready.
 type projectCounts struct {
-	key    types.NamespacedName
-	counts [backupsync.States]int32
+	key     types.NamespacedName
+	counts  [backupsync.States]int32
+	waiting [len(waitingReasons)]int32
+}
+
+// add counts a BackupSync, or takes it out again by -1.
+func (c *projectCounts) add(entry countedBackup, by int32) {
+	c.counts[entry.state()] += by
+	if state := entry.state(); state == backupsync.Pending || state == backupsync.Running {
+		c.waiting[entry.reason()] += by
+	}
+}
+
+// waitingReasons are the reasons of Ready of BackupSyncs that have not ended. An entry has room for eight.
+var waitingReasons = [8]string{
+	v1alpha1.ReasonQueued, v1alpha1.ReasonAwaitingTask, v1alpha1.ReasonOutcomeUnknown, v1alpha1.ReasonRetryScheduled,
+	v1alpha1.ReasonSuspended, v1alpha1.ReasonProjectNotFound, v1alpha1.ReasonOperationRunning, v1alpha1.ReasonOperationOverdue,
+}
+
+// suspended is the number of the reason of a BackupSync that nobody waits for.
+var suspended = uint32(slices.Index(waitingReasons[:], v1alpha1.ReasonSuspended))
+
+// waitingReason returns the number of the reason for which a BackupSync waits. Its conditions may still be those from before an
+// edit: then it is what they will say first.
+func waitingReason(backup *v1alpha1.BackupSync, state backupsync.State) uint32 {
+	reason := v1alpha1.ReasonQueued
+	if state == backupsync.Running {
+		reason = v1alpha1.ReasonOperationRunning
+	}
+	if ready := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionReady); ready != nil && slices.Contains(waitingReasons[:], ready.Reason) {
+		reason = ready.Reason
+	}
+	return uint32(slices.Index(waitingReasons[:], reason))
 }
 
 // uidKey is a uid without its text.
@@ -60,12 +93,16 @@ func uidKeyOf(uid types.UID) uidKey {
 type countedBackup struct {
 	version int64
 	created uint32 // in Unix seconds, until 2106
-	place   uint32 // the number of the project, and the state in the last two bits
+	place   uint32 // the number of the project, the reason for which it waits in three bits, and the state in the last two
 }
 
-func placeOf(project uint32, state backupsync.State) uint32 { return project<<2 | uint32(state) }
+func placeOf(project uint32, backup *v1alpha1.BackupSync) uint32 {
+	state := backupsync.StateOf(backup)
+	return project<<5 | waitingReason(backup, state)<<2 | uint32(state)
+}
 
-func (e countedBackup) project() uint32         { return e.place >> 2 }
+func (e countedBackup) project() uint32         { return e.place >> 5 }
+func (e countedBackup) reason() uint32          { return e.place >> 2 & 7 }
 func (e countedBackup) state() backupsync.State { return backupsync.State(e.place & 3) }
 
 func newStateCounts() *stateCounts {
@@ -79,9 +116,8 @@ func (t *stateCounts) observe(backup *v1alpha1.BackupSync) bool {
 	key := uidKeyOf(backup.UID)
 	entry, found := t.entries[key]
 	if !found {
-		state := backupsync.StateOf(backup)
-		entry = countedBackup{created: uint32(backup.CreationTimestamp.Unix()), place: placeOf(t.number(projectKey(backup)), state)}
-		t.projects[entry.project()].counts[state]++
+		entry = countedBackup{created: uint32(backup.CreationTimestamp.Unix()), place: placeOf(t.number(projectKey(backup)), backup)}
+		t.projects[entry.project()].add(entry, 1)
 	}
 	return t.update(key, entry, backup) || !found
 }
@@ -101,10 +137,10 @@ func (t *stateCounts) update(key uidKey, entry countedBackup, backup *v1alpha1.B
 	version := resourceVersion(backup)
 	newer := version > entry.version
 	if newer {
-		counts := &t.projects[entry.project()].counts
-		counts[entry.state()]--
-		entry.version, entry.place = version, placeOf(entry.project(), backupsync.StateOf(backup))
-		counts[entry.state()]++
+		project := &t.projects[entry.project()]
+		project.add(entry, -1)
+		entry.version, entry.place = version, placeOf(entry.project(), backup)
+		project.add(entry, 1)
 	}
 	t.entries[key] = entry
 	return newer
@@ -116,7 +152,7 @@ func (t *stateCounts) forget(backup *v1alpha1.BackupSync) {
 	defer t.mutex.Unlock()
 	key := uidKeyOf(backup.UID)
 	if entry, found := t.entries[key]; found {
-		t.projects[entry.project()].counts[entry.state()]--
+		t.projects[entry.project()].add(entry, -1)
 		delete(t.entries, key)
 	}
 }
@@ -134,17 +170,18 @@ func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts
 // countSummary is what the metrics tell of a project.
 type countSummary struct {
 	counts        [backupsync.States]int32
+	waiting       [len(waitingReasons)]int32
 	oldestPending time.Time // zero without one
 }
 
-// summaries returns the counts and the oldest pending BackupSync of each project.
+// summaries returns the counts and the oldest pending BackupSync of each project; one that is suspended is meant to wait.
 func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	oldest := map[uint32]uint32{}
 	for _, entry := range t.entries {
 		known, found := oldest[entry.project()]
-		if entry.state() == backupsync.Pending && (!found || entry.created < known) {
+		if entry.state() == backupsync.Pending && entry.reason() != suspended && (!found || entry.created < known) {
 			oldest[entry.project()] = entry.created
 		}
 	}
@@ -153,7 +190,7 @@ func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
 		if project.counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
-		summary := countSummary{counts: project.counts}
+		summary := countSummary{counts: project.counts, waiting: project.waiting}
 		if created, found := oldest[uint32(number)]; found {
 			summary.oldestPending = time.Unix(int64(created), 0)
 		}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,51 +72,84 @@ func init() {
 // resultAccepted is the result of a sync call that CBR has accepted.
 const resultAccepted = "Accepted"
 
+// What is known of projects. No label names a BackupSync.
 var (
-	backupsDesc = prometheus.NewDesc("backupsync_backups",
-		"BackupSyncs by state: pending, running, imported, failed.", []string{"namespace", "project", "state"}, nil)
-	oldestPendingDesc = prometheus.NewDesc("backupsync_oldest_pending_timestamp_seconds",
-		"Unix time of the creation of the oldest BackupSync that is still to be sent, or to be sent again; 0 without one.", []string{"namespace", "project"}, nil)
+	backupsDesc = ofProject("backupsync_backups", "BackupSyncs by state: pending, running, imported, failed.", "state")
+	waitingDesc = ofProject("backupsync_backups_waiting", "BackupSyncs that are pending or running, by the reason of their condition Ready.", "reason")
+
+	oldestPendingDesc = ofProject("backupsync_oldest_pending_timestamp_seconds",
+		"Unix time of the creation of the oldest BackupSync that is still to be sent, or to be sent again, and not suspended; 0 without one.")
+	conditionDesc  = ofProject("backupsync_project_condition", "1 for each condition that a CBRProject has.", "type", "status", "reason")
+	oldestCallDesc = ofProject("backupsync_oldest_open_call_timestamp_seconds",
+		"Unix time of the beginning of the oldest sync call whose outcome is not written yet; 0 without one.")
+	credentialsExpiryDesc = ofProject("backupsync_credentials_expiry_timestamp_seconds",
+		"Unix time at which the credentials of a project end, where that is known. Those that are renewed are renewed before.")
 )
 
-var credentialsExpiryDesc = prometheus.NewDesc("backupsync_credentials_expiry_timestamp_seconds",
-	"Unix time at which the credentials of a project end, where that is known. Those that are renewed are renewed before.", []string{"namespace", "project"}, nil)
+func ofProject(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, append([]string{"namespace", "project"}, labels...), nil)
+}
 
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
 func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
-	descriptions <- backupsDesc
-	descriptions <- oldestPendingDesc
-	descriptions <- credentialsExpiryDesc
+	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, oldestPendingDesc, conditionDesc, oldestCallDesc, credentialsExpiryDesc} {
+		descriptions <- each
+	}
 }
 
-// Collect counts the BackupSyncs of each project by state, and tells when its credentials end.
+// gauge is a gauge of a project.
+func gauge(of *prometheus.Desc, value float64, namespace, project string, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(of, prometheus.GaugeValue, value, append([]string{namespace, project}, labels...)...)
+}
+
+// Collect counts the BackupSyncs of each project, and tells what the statuses of the projects say.
 func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 	for project, summary := range r.counts.summaries() {
-		for state := range summary.counts {
-			collected <- prometheus.MustNewConstMetric(backupsDesc, prometheus.GaugeValue,
-				float64(summary.counts[state]), project.Namespace, project.Name, backupsync.State(state).String())
+		for state, count := range summary.counts {
+			collected <- gauge(backupsDesc, float64(count), project.Namespace, project.Name, backupsync.State(state).String())
 		}
-		since := 0.0
-		if !summary.oldestPending.IsZero() {
-			since = float64(summary.oldestPending.Unix())
+		for reason, count := range summary.waiting {
+			collected <- gauge(waitingDesc, float64(count), project.Namespace, project.Name, waitingReasons[reason])
 		}
-		collected <- prometheus.MustNewConstMetric(oldestPendingDesc, prometheus.GaugeValue, since, project.Namespace, project.Name)
+		collected <- gauge(oldestPendingDesc, unixTime(summary.oldestPending), project.Namespace, project.Name)
 	}
-	r.collectExpiry(collected)
+	r.collectProjects(collected)
 }
 
-// collectExpiry tells when credentials end, by the statuses in the cache: nothing while that is not filled.
-func (r *Reconciler) collectExpiry(collected chan<- prometheus.Metric) {
+// collectProjects tells what the statuses in the cache say: nothing while that is not filled.
+func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric) {
 	var projects v1alpha1.CBRProjectList
 	if err := r.client.List(context.Background(), &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return
 	}
 	for i := range projects.Items {
-		if project := &projects.Items[i]; project.Status.CredentialsExpiryTime != nil {
-			collected <- prometheus.MustNewConstMetric(credentialsExpiryDesc, prometheus.GaugeValue,
-				float64(project.Status.CredentialsExpiryTime.Unix()), project.Namespace, project.Name)
+		project := &projects.Items[i]
+		for _, condition := range project.Status.Conditions {
+			collected <- gauge(conditionDesc, 1, project.Namespace, project.Name, condition.Type, string(condition.Status), condition.Reason)
+		}
+		collected <- gauge(oldestCallDesc, unixTime(oldestCall(project)), project.Namespace, project.Name)
+		if ends := project.Status.CredentialsExpiryTime; ends != nil {
+			collected <- gauge(credentialsExpiryDesc, unixTime(ends.Time), project.Namespace, project.Name)
 		}
 	}
+}
+
+// oldestCall returns when the oldest sync call began whose outcome is not written yet, zero without one.
+func oldestCall(project *v1alpha1.CBRProject) (oldest time.Time) {
+	for _, submission := range project.Status.Journal.Submissions {
+		if began := submission.StartTime.Time; oldest.IsZero() || began.Before(oldest) {
+			oldest = began
+		}
+	}
+	return oldest
+}
+
+// unixTime is a time as a gauge tells it: 0 for none.
+func unixTime(at time.Time) float64 {
+	if at.IsZero() {
+		return 0
+	}
+	return float64(at.Unix())
 }
 
 func observeCall(call cbr.Call) {

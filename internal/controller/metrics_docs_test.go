@@ -47,7 +47,10 @@ type exporter interface {
 func exporters(g Gomega) []exporter {
 	ofProcess, is := metrics.Registry.(exporter)
 	g.Expect(is).To(BeTrue())
-	project := newProject(func(p *v1alpha1.CBRProject) { p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time)) })
+	project := newProject(func(p *v1alpha1.CBRProject) {
+		p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time))
+		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUsable}}
+	})
 	known, ofProjects := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
 	known.counts.observe(newBackup())
 	g.Expect(ofProjects.Register(known)).To(Succeed())
@@ -117,7 +120,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	g.Expect(documented).To(Equal(registered))
 }
 
-// Whatever looks like a metric in the documentation, in an example perhaps, is one.
+// Whatever looks like a metric in the documentation, in an alert or on the dashboard is one.
 func TestMetricsOfTheDocumentationExist(t *testing.T) {
 	g := NewWithT(t)
 	var registered []string
@@ -125,7 +128,8 @@ func TestMetricsOfTheDocumentationExist(t *testing.T) {
 		registered = append(registered, registeredNames(each)...)
 	}
 	mentioned := regexp.MustCompile(`\b(backupsync|controller_runtime|workqueue|rest_client|leader_election|process)_[a-z_]+[a-z]\b`)
-	for _, path := range []string{"README.md", "docs/metrics.md", "docs/credentials.md", "docs/cbrproject.md", "docs/backupsync.md"} {
+	for _, path := range []string{"README.md", "docs/metrics.md", "docs/credentials.md", "docs/cbrproject.md", "docs/backupsync.md", "docs/runbooks.md",
+		"config/monitoring/alerts.yaml", "config/monitoring/dashboard.json"} {
 		for _, name := range mentioned.FindAllString(document(t, path), -1) {
 			base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 			if !slices.Contains(registered, name) && !slices.Contains(registered, base) {
@@ -147,6 +151,7 @@ func TestValuesOfLabelsAreDocumented(t *testing.T) {
 	for state := range backupsync.States {
 		wanted = append(wanted, backupsync.State(state).String())
 	}
+	wanted = append(wanted, waitingReasons[:]...)
 	page := document(t, "docs", "metrics.md")
 	for _, value := range wanted {
 		if !regexp.MustCompile("(?m)^\\|[^|]*`" + value + "`[^|]*\\|").MatchString(page) {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -96,7 +98,104 @@ func TestTheEndOfCredentialsIsExported(t *testing.T) {
 	g.Expect(registry.Register(&Reconciler{counts: newStateCounts(), client: clusterOf(g, ends, lasts)})).To(Succeed())
 	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
 		"backupsync_credentials_expiry_timestamp_seconds namespace=team project=default": float64(noon.Unix()),
+		"backupsync_oldest_open_call_timestamp_seconds namespace=team project=default":   0,
+		"backupsync_oldest_open_call_timestamp_seconds namespace=team project=lasting":   0,
 	}))
+}
+
+// An alert must be able to tell one trouble of a project from another, and does not know what a pass knows.
+func TestConditionsOfProjectsAreExported(t *testing.T) {
+	g := NewWithT(t)
+	expiring := newProject(func(p *v1alpha1.CBRProject) {
+		p.Status.Conditions = []metav1.Condition{
+			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonQuotaExceeded},
+			{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonExpiresSoon},
+		}
+	})
+	registry := prometheus.NewRegistry()
+	g.Expect(registry.Register(&Reconciler{counts: newStateCounts(), client: clusterOf(g, expiring)})).To(Succeed())
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
+		"backupsync_oldest_open_call_timestamp_seconds namespace=team project=default":                                        0,
+		"backupsync_project_condition namespace=team project=default reason=QuotaExceeded status=False type=Ready":            1,
+		"backupsync_project_condition namespace=team project=default reason=ExpiresSoon status=True type=CredentialsExpiring": 1,
+	}))
+}
+
+// The record of a call is there before the call, and until all outcomes are written.
+func TestTheOldestOpenCallIsExported(t *testing.T) {
+	g := NewWithT(t)
+	project := newProject(func(p *v1alpha1.CBRProject) {
+		for _, age := range []time.Duration{time.Minute, time.Hour, 10 * time.Minute} {
+			p.Status.Journal.Submissions = append(p.Status.Journal.Submissions,
+				v1alpha1.Submission{ID: age.String(), StartTime: metav1.NewMicroTime(noon.Add(-age))})
+		}
+	})
+	registry := prometheus.NewRegistry()
+	g.Expect(registry.Register(&Reconciler{counts: newStateCounts(), client: clusterOf(g, project)})).To(Succeed())
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
+		"backupsync_oldest_open_call_timestamp_seconds namespace=team project=default": float64(noon.Add(-time.Hour).Unix()),
+	}))
+}
+
+// waitingSeries is the series of the BackupSyncs that wait for a reason.
+func waitingSeries(reason string) string {
+	return "backupsync_backups_waiting namespace=team project=default reason=" + reason
+}
+
+// Each BackupSync that has not ended is counted by its reason, and no other.
+func TestWhatBackupsWaitForIsExported(t *testing.T) {
+	g := NewWithT(t)
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	g.Expect(registry.Register(known)).To(Succeed())
+	for reason := range lives {
+		known.counts.observe(versionOf(reason, reason, 1))
+	}
+	waiting := map[string]float64{}
+	for series, value := range gather(g, registry) {
+		if strings.HasPrefix(series, "backupsync_backups_waiting ") {
+			waiting[series] = value
+		}
+	}
+	wanted := map[string]float64{}
+	for reason, made := range lives {
+		if state := backupsync.StateOf(made()); state == backupsync.Pending || state == backupsync.Running {
+			wanted[waitingSeries(reason)] = 1
+		}
+	}
+	g.Expect(waiting).To(Equal(wanted))
+	g.Expect(waiting).To(HaveLen(len(waitingReasons)))
+}
+
+// A BackupSync is counted once, by the latest version; one whose conditions are older than an edit by what they will say.
+func TestWhatABackupWaitsForFollowsIt(t *testing.T) {
+	g := NewWithT(t)
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	g.Expect(registry.Register(known)).To(Succeed())
+	unseen := versionOf("a", v1alpha1.ReasonQueued, 1)
+	unseen.Status.Conditions = nil
+	for version, step := range []struct {
+		backup *v1alpha1.BackupSync
+		reason string
+	}{
+		{unseen, v1alpha1.ReasonQueued},
+		{versionOf("a", v1alpha1.ReasonOutcomeUnknown, 2), v1alpha1.ReasonOutcomeUnknown},
+		{versionOf("a", v1alpha1.ReasonOperationRunning, 3), v1alpha1.ReasonOperationRunning},
+		{versionOf("a", v1alpha1.ReasonOperationOverdue, 4), v1alpha1.ReasonOperationOverdue},
+		{versionOf("a", v1alpha1.ReasonRejected, 5), ""},
+		{edit(versionOf("a", v1alpha1.ReasonRejected, 6)), v1alpha1.ReasonQueued},
+	} {
+		known.counts.observe(step.backup)
+		exported := gather(g, registry)
+		for _, reason := range waitingReasons {
+			want := 0.0
+			if reason == step.reason {
+				want = 1
+			}
+			g.Expect(exported).To(HaveKeyWithValue(waitingSeries(reason), want), "version %d", version+1)
+		}
+	}
+	known.counts.forget(versionOf("a", v1alpha1.ReasonQueued, 6))
+	g.Expect(gather(g, registry)).To(BeEmpty(), "it is deleted")
 }
 
 // A time, unlike an age, stays right between two scrapes.
@@ -113,13 +212,23 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 		known.counts.observe(pending)
 	}
 	const oldest = "backupsync_oldest_pending_timestamp_seconds namespace=team project=default"
-	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
+	wanted := map[string]float64{
 		oldest: float64(noon.Add(-time.Hour).Unix()),
 		"backupsync_backups namespace=team project=default state=pending":  3,
 		"backupsync_backups namespace=team project=default state=running":  0,
 		"backupsync_backups namespace=team project=default state=imported": 1,
 		"backupsync_backups namespace=team project=default state=failed":   0,
-	}))
+	}
+	for _, reason := range waitingReasons {
+		wanted[waitingSeries(reason)] = 0
+	}
+	wanted[waitingSeries(v1alpha1.ReasonQueued)] = 3
+	g.Expect(gather(g, registry)).To(Equal(wanted))
+
+	suspended := versionOf("ancient", v1alpha1.ReasonSuspended, 1)
+	suspended.CreationTimestamp = metav1.NewTime(noon.Add(-24 * time.Hour))
+	known.counts.observe(suspended)
+	g.Expect(gather(g, registry)).To(HaveKeyWithValue(oldest, float64(noon.Add(-time.Hour).Unix())), "one that is meant to wait is no cause for an alert")
 
 	for _, name := range []string{"young", "old", "middle"} {
 		known.counts.observe(versionOf(name, v1alpha1.ReasonImported, 2))
