@@ -1,4 +1,4 @@
-FROM --platform=$BUILDPLATFORM golang:1.26 AS builder
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS builder
 
 WORKDIR /workspace
 
@@ -13,7 +13,7 @@ ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
-    go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o manager main.go
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o manager .
 
 FROM gcr.io/distroless/static:nonroot
 COPY --from=builder /workspace/manager /manager

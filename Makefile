@@ -10,6 +10,9 @@ TOOL := go tool -modfile=hack/tools/go.mod
 FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
+# What is released is built by exactly this Go: another one makes other bytes. The Dockerfile has the same.
+RELEASE_GO := go1.26.8
+IMAGE = cd hack/image && GOTOOLCHAIN=$(RELEASE_GO) go run . -root=$(CURDIR) -out=$(CURDIR)/dist -version=$(VERSION) -name=$(IMG)
 
 .PHONY: help
 help: ## Show this help.
@@ -101,15 +104,37 @@ bench-quick: controlplane binaries ## The same with small numbers, against wide 
 
 .PHONY: build
 build: ## Build bin/manager.
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/manager .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/manager .
 
 .PHONY: binaries
 binaries: build ## Build bin/manager and bin/cbrsim, the CBR that lives in memory.
 	CGO_ENABLED=0 go build -trimpath -o $(BIN)/cbrsim ./hack/cbrsim
 
 .PHONY: docker-build
-docker-build: ## Build the container image IMG.
+docker-build: ## Build the container image IMG with Docker.
 	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: image
+image: ## Build the container image IMG for amd64 and arm64 without Docker, reproducibly, and an SBOM of each, into dist/.
+	mkdir -p dist
+	$(IMAGE)
+
+.PHONY: image-push
+image-push: ## Push what make image has built as IMG, with the SBOMs.
+	$(IMAGE) -push
+
+.PHONY: image-test
+image-test: controlplane ## The tests of the image and of the release: the image in a chroot, the same bytes twice.
+	cd hack/image && KUBEBUILDER_ASSETS=$(K8S) GOTOOLCHAIN=$(RELEASE_GO) go test -timeout 30m ./...
+
+.PHONY: installer
+installer: ## Write what make deploy applies, with the image IMG, to dist/install.yaml.
+	mkdir -p dist
+	$(TOOL) kustomize build config/default | sed 's|image: controller:latest|image: $(IMG)|' >dist/install.yaml
+
+.PHONY: release
+release: ## Write all of a release to dist/: VERSION=v1.2.3 IMG=registry.example.com/backupsync:v1.2.3. CHANGELOG.md must have the version.
+	@hack/release/release.sh "$(VERSION)" "$(if $(filter controller:latest,$(IMG)),,$(IMG))"
 
 .PHONY: controlplane
 controlplane: ## Put etcd, kube-apiserver and kubectl into bin/k8s: found, downloaded or (some 8 minutes, once) built.
@@ -147,6 +172,7 @@ lint: api-lint ## gofmt, go vet, golangci-lint and kube-api-linter.
 	$(TOOL) golangci-lint run --build-tags alerts ./internal/e2e/alerts
 	cd hack/contract && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd hack/install && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
+	cd hack/image && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 
 .PHONY: api-lint
 api-lint: ## The API types against the conventions of Kubernetes, with kube-api-linter: see hack/tools/kubeapilinter.
@@ -163,6 +189,7 @@ tidy: ## Tidy the modules.
 	cd hack/helm && go mod tidy
 	cd hack/helm/v3 && go mod tidy
 	cd hack/prometheus && go mod tidy
+	cd hack/image && go mod tidy
 
 ##@ Deploy
 
@@ -174,6 +201,10 @@ install: ## Install the CRDs into the cluster of the current kubeconfig.
 helm: ## Build bin/helm and bin/helm3, which try the chart.
 	go build -C hack/helm -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
 	go build -C hack/helm/v3 -o $(BIN)/helm3 helm.sh/helm/v3/cmd/helm
+
+.PHONY: chart-package
+chart-package: helm ## Write the chart of VERSION, which installs IMG, to dist/.
+	hack/chart/package.sh $(VERSION) $(IMG) dist
 
 .PHONY: install-test
 install-test: controlplane helm ## The chart and the kustomizations, with Helm 3 and 4, against the schemas of all supported versions and a real API server.
@@ -190,4 +221,5 @@ undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSy
 
 .PHONY: clean
 clean: ## Remove what was built, but not bin/k8s.
-	rm -f $(BIN)/manager $(BIN)/cbrsim $(BIN)/prometheus $(BIN)/promtool
+	rm -f $(BIN)/manager $(BIN)/cbrsim $(BIN)/prometheus $(BIN)/promtool $(BIN)/helm $(BIN)/helm3
+	rm -rf dist

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no CA certificates: without any of the system, Go then trusts those of Mozilla
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
