@@ -53,7 +53,8 @@ func documentedManifests(path string) []string {
 var _ = Describe("The manifests of the documentation and of the samples", func() {
 	It("are taken by the API server, with every field that they have", func(ctx context.Context) {
 		kinds := map[string]int{}
-		for _, pattern := range []string{"README.md", "docs/*.md", "config/samples/*.yaml", "config/samples/credentials/*.yaml", "config/kustomize/example/*.yaml"} {
+		for _, pattern := range []string{"README.md", "docs/*.md", "config/samples/*.yaml", "config/samples/credentials/*.yaml", "config/kustomize/example/*.yaml",
+			"config/samples/gitops/teams/*/*/*.yaml"} {
 			paths, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(pattern)))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(paths).NotTo(BeEmpty(), pattern)

@@ -35,17 +35,27 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
-// kustomized builds a kustomization of config/kustomize, as kubectl and Flux do.
+// inConfig returns the path of a folder below config.
+func inConfig(folder string) string {
+	return filepath.Join("..", "..", "config", filepath.FromSlash(folder))
+}
+
+// kustomized builds a kustomization, as kubectl and Flux do.
 func kustomized(ctx context.Context, folder string) []*unstructured.Unstructured {
 	GinkgoHelper()
-	build := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize",
-		filepath.Join("..", "..", "config", "kustomize", folder))
+	build := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", folder)
 	var problem strings.Builder
 	build.Stderr = &problem
 	built, err := build.Output()
 	Expect(err).NotTo(HaveOccurred(), problem.String())
+	return objectsIn(string(built))
+}
+
+// objectsIn decodes manifests.
+func objectsIn(text string) []*unstructured.Unstructured {
+	GinkgoHelper()
 	var objects []*unstructured.Unstructured
-	for decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(built)), 4096); ; {
+	for decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096); ; {
 		object := &unstructured.Unstructured{}
 		err := decoder.Decode(object)
 		if errors.Is(err, io.EOF) {
@@ -61,7 +71,7 @@ var _ = Describe("The kustomization of the example", func() {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
 		names := map[string][]string{}
-		for _, object := range kustomized(ctx, "example") {
+		for _, object := range kustomized(ctx, inConfig("kustomize/example")) {
 			object.SetNamespace(w.namespace)
 			names[object.GetKind()] = append(names[object.GetKind()], object.GetName())
 			if object.GetKind() == kindProject { // CBR is not in a region here

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -133,8 +134,8 @@ func newOutdatedWorld(t *testing.T, folder string) *outdatedWorld {
 		world: &world{namespace: metav1.NamespaceDefault, cloud: cbrtest.NewServer(t, cbrtest.Options{}), requests: &requestLog{}}}
 }
 
-// start starts a controller, with a check of the CRDs if that is wanted. It stops with the test.
-func (w *outdatedWorld) start(checks bool) {
+// start starts a controller, with a check of the CRDs if that is wanted. It stops with the test, or by what is returned.
+func (w *outdatedWorld) start(checks bool, changes ...func(*controller.Options)) (stop func()) {
 	g := NewWithT(w.t)
 	enabled := true
 	manager, err := ctrl.NewManager(w.config, ctrl.Options{
@@ -150,6 +151,9 @@ func (w *outdatedWorld) start(checks bool) {
 	g.Expect(err).NotTo(HaveOccurred())
 	options := controller.Options{Identity: uuid.NewString(), AllowedEndpoints: endpoints}
 	impatient(&options)
+	for _, change := range changes {
+		change(&options)
+	}
 	if checks {
 		published, err := discovery.NewDiscoveryClientForConfig(w.config)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -162,12 +166,14 @@ func (w *outdatedWorld) start(checks bool) {
 	g.Expect(reconciler.SetupWithManager(ctx, manager, manager.GetCache())).To(Succeed())
 	stopped := make(chan error, 1)
 	go func() { stopped <- manager.Start(ctx) }()
-	w.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-stopped; err != nil {
 			w.t.Errorf("the manager: %v", err)
 		}
 	})
+	w.t.Cleanup(stop)
+	return stop
 }
 
 // install applies the CRDs of a folder over those that are there.

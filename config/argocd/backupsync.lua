@@ -1,0 +1,35 @@
+-- The health of a BackupSync in Argo CD. It agrees with what Flux makes of the same conditions.
+local hs = {status = "Progressing", message = "Waiting for the operator."}
+if obj.status == nil or obj.status.conditions == nil then
+  return hs
+end
+local found = {}
+for _, condition in ipairs(obj.status.conditions) do
+  found[condition.type] = condition
+end
+local ready = found["Ready"]
+if ready == nil then
+  return hs
+end
+hs.message = ready.message or ""
+-- An edit that the operator has not seen yet: what it says speaks of an older manifest.
+if obj.status.observedGeneration == nil or obj.status.observedGeneration < obj.metadata.generation then
+  return hs
+end
+-- The backup is in CBR, or is being imported, all the same: this is for a person to read, and no failure.
+local drifted = found["Drifted"]
+if drifted ~= nil and drifted.status == "True" then
+  hs.message = hs.message .. " Drifted: " .. drifted.message
+end
+if found["Stalled"] ~= nil and found["Stalled"].status == "True" then
+  hs.status = "Degraded"
+elseif found["Reconciling"] ~= nil and found["Reconciling"].status == "True" then
+  hs.status = "Progressing"
+elseif ready.status == "True" then
+  hs.status = "Healthy"
+elseif ready.status == "False" then
+  hs.status = "Degraded"
+elseif ready.reason == "Suspended" then
+  hs.status = "Suspended"
+end
+return hs
