@@ -52,7 +52,7 @@ func TestChartAndKustomizeAreEqual(t *testing.T) {
 			for _, value := range test.values {
 				arguments = append(arguments, "--set", value)
 			}
-			ofChart, ofKustomize := comparable(t, template(t, "helm", arguments...)), comparable(t, test.kustomized(t))
+			ofChart, ofKustomize := byKey(t, template(t, "helm", arguments...)), byKey(t, test.kustomized(t))
 			delete(ofKustomize, "Namespace /backupsync-system") // helm makes it by --create-namespace
 			for _, key := range slices.Sorted(maps.Keys(ofKustomize)) {
 				if !equality.Semantic.DeepEqual(ofChart[key], ofKustomize[key]) {
@@ -68,8 +68,8 @@ func TestChartAndKustomizeAreEqual(t *testing.T) {
 	}
 }
 
-// comparable returns objects by kind, namespace and name, without what is Helm's own.
-func comparable(t *testing.T, objects []*unstructured.Unstructured) map[string]map[string]any {
+// byKey returns objects by kind, namespace and name, without what is Helm's own.
+func byKey(t *testing.T, objects []*unstructured.Unstructured) map[string]map[string]any {
 	t.Helper()
 	made := map[string]map[string]any{}
 	for _, object := range objects {

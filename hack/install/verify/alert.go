@@ -56,7 +56,7 @@ func (v *verification) seeAlert(ctx context.Context) error {
 	}
 	v.printf("  Prometheus: %s, %s: %s\n  %s\n  %s\n", alert.Labels["alertname"], alert.Labels["severity"], alert.Annotations["summary"],
 		alert.Annotations["description"], alert.Annotations["runbook_url"])
-	if _, err := v.shell(ctx, "sed -n '/^## BackupSyncCredentialsUnusable/,/^## BackupSyncCredentialsExpiring/p' docs/runbooks.md | head -n 12"); err != nil {
+	if _, err := v.shell(ctx, "sed -n '/^### BackupSyncCredentialsUnusable/,/^### BackupSyncCredentialsExpiring/p' docs/runbooks.md | head -n 12"); err != nil {
 		return err
 	}
 	return v.heal(ctx, prometheus)
@@ -67,7 +67,7 @@ func (v *verification) heal(ctx context.Context, prometheus *cluster.Prometheus)
 	if _, err := v.shell(ctx, `kubectl -n erp patch secret cbr --type=merge -p '{"stringData":{"accessKey":"AKOTHER","secretKey":"SKOTHER"}}'`); err != nil {
 		return err
 	}
-	if _, err := v.shell(ctx, "kubectl -n erp wait --for=condition=Ready cbrp/default backupsync --all --timeout=60s"); err != nil {
+	if _, err := v.shell(ctx, "kubectl -n erp wait --for=condition=Ready backupsync --all --timeout=60s"); err != nil {
 		return err
 	}
 	return eventually(ctx, patience, func() error {

@@ -35,6 +35,8 @@ const (
 	deploymentName = "backupsync-controller-manager"
 	// patience is how long anything may take on a busy machine that takes seconds elsewhere.
 	patience = time.Minute
+	// projectIDs are those of the example.
+	projectIDs = "f841e01fd2b14e7fa41b6ae7aa6b0594,0b8d6c2f4e7a4915a3c8d1e6f7b20a59"
 )
 
 // keys are the access key of the example's Secret, and another one.
@@ -93,7 +95,7 @@ func (v *verification) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if v.simulator, err = v.cluster.StartSimulator(ctx, "cbrsim", binary, "--task-duration=1s"); err != nil {
+	if v.simulator, err = v.cluster.StartSimulator(ctx, "cbrsim", binary, "--task-duration=1s", "--project-id="+projectIDs); err != nil {
 		return err
 	}
 	addresses, err := cluster.FreeAddresses(ctx, 2)

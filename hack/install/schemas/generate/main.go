@@ -23,6 +23,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -160,7 +161,7 @@ func write(name string, document map[string]any) error {
 
 // download returns the folder of a module.
 func download(module string) (string, error) {
-	output, err := exec.Command("go", "mod", "download", "-json", module).Output()
+	output, err := exec.CommandContext(context.Background(), "go", "mod", "download", "-json", module).Output()
 	if err != nil {
 		return "", fmt.Errorf("download %s: %w", module, err)
 	}
