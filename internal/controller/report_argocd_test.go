@@ -45,10 +45,10 @@ type health struct{ status, message string }
 
 // The statuses of Argo CD that the scripts use.
 const (
-	healthy     = "Healthy"
-	progressing = "Progressing"
-	degraded    = "Degraded"
-	suspended   = "Suspended"
+	healthy       = "Healthy"
+	progressing   = "Progressing"
+	degraded      = "Degraded"
+	argoSuspended = "Suspended"
 )
 
 // healthScript returns the script of a kind, as the ConfigMap of Argo CD has it after the patch.
@@ -126,7 +126,7 @@ func luaValue(vm *lua.LState, value any) lua.LValue {
 var healthOf = map[status.Status][]string{
 	status.CurrentStatus:    {healthy},
 	status.FailedStatus:     {degraded},
-	status.InProgressStatus: {progressing, suspended},
+	status.InProgressStatus: {progressing, argoSuspended},
 }
 
 // backupHealth is the health of a BackupSync by the reason of Ready.
@@ -134,7 +134,7 @@ var backupHealth = map[string]string{
 	v1alpha1.ReasonQueued:           progressing,
 	v1alpha1.ReasonAwaitingTask:     progressing,
 	v1alpha1.ReasonProjectNotFound:  progressing,
-	v1alpha1.ReasonSuspended:        suspended,
+	v1alpha1.ReasonSuspended:        argoSuspended,
 	v1alpha1.ReasonOperationRunning: progressing,
 	v1alpha1.ReasonOperationOverdue: progressing,
 	v1alpha1.ReasonImported:         healthy,
@@ -151,7 +151,7 @@ var backupHealth = map[string]string{
 // projectHealth is the health of a CBRProject by the reason of Ready.
 var projectHealth = map[string]string{
 	v1alpha1.ReasonUsable:              healthy,
-	v1alpha1.ReasonSuspended:           suspended,
+	v1alpha1.ReasonSuspended:           argoSuspended,
 	v1alpha1.ReasonCredentialsMissing:  degraded,
 	v1alpha1.ReasonCredentialsRejected: degraded,
 	v1alpha1.ReasonPermissionDenied:    degraded,
