@@ -25,6 +25,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -95,6 +97,7 @@ func (a authority) serve(t *testing.T, handler http.Handler) *httptest.Server {
 	certificate := newCertificate(t, template, a.certificate, key, a.key)
 	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are meant to fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server

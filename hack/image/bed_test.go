@@ -26,6 +26,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,10 +169,10 @@ func (c container) add(t *testing.T, name string, content []byte) {
 
 // command runs the entrypoint as the user of the image.
 func (c container) command(ctx context.Context, environment []string, arguments ...string) *exec.Cmd {
-	arguments = append(c.config.Entrypoint[1:len(c.config.Entrypoint):len(c.config.Entrypoint)], arguments...)
-	command := exec.CommandContext(ctx, c.config.Entrypoint[0], arguments...)
+	words := slices.Concat(c.config.Entrypoint, c.config.Cmd, arguments)
+	command := exec.CommandContext(ctx, words[0], words[1:]...)
 	command.Dir = c.config.WorkingDir
-	command.Env = append(c.config.Env[:len(c.config.Env):len(c.config.Env)], environment...)
+	command.Env = append([]string{}, slices.Concat(c.config.Env, environment)...) // nil would be the environment of the test
 	command.SysProcAttr = confined(c.root, c.config.User)
 	return command
 }

@@ -56,7 +56,7 @@ func TestWhatIsInTheImage(t *testing.T) {
 				checkBinary(t, manager, machines[platform.Architecture])
 				return err
 			})
-			if want := []string{"etc/ 755 0:0", "etc/group 644 0:0", "etc/passwd 644 0:0", "manager 755 0:0"}; err != nil || !slices.Equal(names, want) {
+			if want := []string{"etc 755 0:0", "etc/group 644 0:0", "etc/passwd 644 0:0", "manager 755 0:0"}; err != nil || !slices.Equal(names, want) {
 				t.Errorf("it holds %q (%v), want %q", names, err, want)
 			}
 		})

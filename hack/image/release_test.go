@@ -29,9 +29,17 @@ import (
 // Whoever releases a commit, and wherever, gets the same bytes, and can prove it.
 func TestTheReleaseIsReproducible(t *testing.T) {
 	var sums []string
-	for _, folder := range []string{"here", "somewhere/else"} {
-		tree := checkout(t, folder)
-		output(t, inTree(t, tree, "make", "release", "VERSION=v0.0.1", "IMG=registry.example.com/backupsync:v0.0.1"))
+	for _, c := range []struct {
+		folder      string
+		environment []string
+	}{
+		{"here", nil},
+		{"somewhere/else", []string{"GOFLAGS=-buildvcs=true", "GOARM64=v8.1", "TZ=Asia/Tokyo"}},
+	} {
+		tree := checkout(t, c.folder)
+		release := inTree(t, tree, "make", "release", "VERSION=v0.0.1", "IMG=registry.example.com/backupsync:v0.0.1")
+		release.Env = append(release.Env, c.environment...)
+		output(t, release)
 		output(t, inTree(t, filepath.Join(tree, "dist"), "sha256sum", "--check", "--strict", "SHA256SUMS"))
 		sums = append(sums, read(t, tree, "dist", "SHA256SUMS"))
 		checkRelease(t, filepath.Join(tree, "dist"), sums[0])

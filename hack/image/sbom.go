@@ -63,7 +63,8 @@ func newSBOM(manager []byte, platform v1.Platform, from source) ([]byte, error) 
 
 // components are the modules in the binary and, as scanners know its vulnerabilities by that name, the standard library.
 func components(info *debug.BuildInfo) *[]cdx.Component {
-	all := []cdx.Component{component("std", strings.TrimPrefix(info.GoVersion, "go"), "")}
+	all := make([]cdx.Component, 0, 1+len(info.Deps))
+	all = append(all, component("std", strings.TrimPrefix(info.GoVersion, "go"), ""))
 	for _, module := range info.Deps {
 		if module.Replace != nil {
 			module = module.Replace

@@ -102,16 +102,16 @@ func writeLayout(folder string, index v1.ImageIndex, tag string) error {
 // archiveFolder writes a folder as a tar, in the order of its names.
 func archiveFolder(path, folder string, created time.Time) (err error) {
 	var all []entry
-	add := func(name string, found fs.DirEntry, err error) error {
-		if err != nil || name == "." {
+	add := func(path string, found fs.DirEntry, err error) error {
+		if err != nil || path == "." {
 			return err
 		}
 		if found.IsDir() {
-			all = append(all, entry{name: name + "/", mode: 0o755})
+			all = append(all, entry{name: path + "/", mode: 0o755})
 			return nil
 		}
-		content, err := os.ReadFile(filepath.Join(folder, name))
-		all = append(all, entry{name: name, mode: 0o644, content: content})
+		content, err := os.ReadFile(filepath.Join(folder, path))
+		all = append(all, entry{name: path, mode: 0o644, content: content})
 		return err
 	}
 	if err := fs.WalkDir(os.DirFS(folder), ".", add); err != nil {
