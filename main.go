@@ -80,6 +80,7 @@ type flags struct {
 	leaseDuration, renew, retry   time.Duration
 	metricsCertPath, pprofAddress string
 	callTimeout, settleTime       time.Duration
+	deletionGrace                 time.Duration
 	version                       bool
 	zap                           zap.Options
 }
@@ -111,6 +112,8 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.settleTime, "settle-time", controller.DefaultSettleTime,
 		"How long after the end of a sync call CBR may take to show what it has taken. The end is the answer of CBR, or a refusal by the gateway; "+
 			"without either it is 15 s and --call-timeout after the record of the call. Then CBR is asked for what is not known.")
+	flag.DurationVar(&f.deletionGrace, "deletion-grace", controller.DefaultDeletionGrace,
+		"How long a CBRProject that is being deleted waits for the outcome of its calls at most.")
 	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -142,6 +145,9 @@ func (f *flags) validate(arguments []string) error {
 	}
 	if f.callTimeout <= 0 {
 		return fmt.Errorf("--call-timeout %s must be more than 0", f.callTimeout)
+	}
+	if f.deletionGrace <= 0 {
+		return fmt.Errorf("--deletion-grace %s must be more than 0", f.deletionGrace)
 	}
 	if f.maxConcurrentProjects <= 0 {
 		return fmt.Errorf("--max-concurrent-projects %d must be more than 0", f.maxConcurrentProjects)
@@ -196,6 +202,7 @@ func run(ctx context.Context, f *flags) error {
 			StatusWriters:         f.statusWriters,
 			CallTimeout:           f.callTimeout,
 			SettleTime:            f.settleTime,
+			DeletionGrace:         f.deletionGrace,
 			Namespaces:            watched,
 			PodIdentityNamespaces: sets.New(namespacesIn(f.podIdentityNamespaces)...),
 			Schema:                schema,

@@ -43,6 +43,7 @@ func TestTheCommandLine(t *testing.T) {
 		"without time to settle":          {change: func(f *flags) { f.settleTime = 0 }, says: "--settle-time 0s must be more than 0"},
 		"without time for a call":         {change: func(f *flags) { f.callTimeout = 0 }, says: "--call-timeout 0s must be more than 0"},
 		"with a negative time for a call": {change: func(f *flags) { f.callTimeout = -time.Second }, says: "--call-timeout -1s must be more than 0"},
+		"without time for a deletion":     {change: func(f *flags) { f.deletionGrace = 0 }, says: "--deletion-grace 0s must be more than 0"},
 		"without projects":                {change: func(f *flags) { f.maxConcurrentProjects = 0 }, says: "--max-concurrent-projects 0 must be more than 0"},
 		"without writers":                 {change: func(f *flags) { f.statusWriters = -1 }, says: "--status-writers -1 must be more than 0"},
 		"with namespaces":                 {change: func(f *flags) { f.watchNamespaces = "team-a, team-b," }},
@@ -52,7 +53,7 @@ func TestTheCommandLine(t *testing.T) {
 		"with a namespace in capitals":    {change: func(f *flags) { f.watchNamespaces = "Team" }, says: `--watch-namespaces: "Team"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &flags{settleTime: time.Minute, callTimeout: time.Minute, maxConcurrentProjects: 32, statusWriters: 16}
+			f := &flags{settleTime: time.Minute, callTimeout: time.Minute, deletionGrace: time.Minute, maxConcurrentProjects: 32, statusWriters: 16}
 			if c.change != nil {
 				c.change(f)
 			}

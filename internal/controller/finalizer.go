@@ -18,12 +18,15 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"backupsync.dev/operator/api/v1alpha1"
 )
 
 // Finalizer holds a CBRProject while it has submissions whose outcome is not written. BackupSyncs have none.
@@ -60,6 +63,44 @@ func (r *reporter) releaseProject(ctx context.Context) error {
 		return fmt.Errorf("remove the finalizer: %w", err)
 	}
 	return nil
+}
+
+// releaseDeleted is releaseProject for a pass that has failed: no call is made in its place, and the API server may answer the next one
+// no better, as when the CRD of BackupSyncs is gone before that of CBRProjects.
+func (r *reporter) releaseDeleted(ctx context.Context) error {
+	if r.project == nil || r.project.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return r.releaseProject(ctx)
+}
+
+// releaseIdle takes the finalizer from the projects that this process was the last to write and of which no call is recorded, as it ends: it may
+// be the last one, and no namespace must hang on calls that were never made. Who comes next adds it again before a call is recorded.
+func (r *Reconciler) releaseIdle(ctx context.Context) error {
+	var failed []error
+	for _, namespace := range r.options.Namespaces {
+		var projects v1alpha1.CBRProjectList
+		if err := r.live.List(ctx, &projects, client.InNamespace(namespace)); err != nil {
+			return fmt.Errorf("list the CBRProjects: %w", err)
+		}
+		for i := range projects.Items {
+			failed = append(failed, r.releaseIfIdle(ctx, &projects.Items[i]))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// releaseIfIdle leaves a project alone that another process has written since: that one holds it now.
+func (r *Reconciler) releaseIfIdle(ctx context.Context, project *v1alpha1.CBRProject) error {
+	journal := &project.Status.Journal
+	if journal.WriterID != r.options.Identity || len(journal.Submissions) > 0 || !controllerutil.RemoveFinalizer(project, Finalizer) {
+		return nil
+	}
+	err := patchFinalizers(ctx, r.client, project)
+	if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("remove the finalizer of %s/%s: %w", project.Namespace, project.Name, err)
 }
 
 // busy reports whether calls are recorded, or will be soon.

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,8 +75,16 @@ func newPassOf(s step, known *memory) *pass {
 			handled: map[types.UID]struct{}{}, cleared: map[string][]string{}}}
 }
 
-// run makes the steps of a pass.
+// run makes the steps of a pass. Whatever goes wrong in one of them, a project that is being deleted is held no longer than promised.
 func (p *pass) run(ctx context.Context) error {
+	if err := p.steps(ctx); err != nil {
+		return errors.Join(err, p.reporter(plan{}).releaseDeleted(ctx))
+	}
+	p.log.V(1).Info("Pass ended", "requeueAfter", p.result().RequeueAfter.String())
+	return nil
+}
+
+func (p *pass) steps(ctx context.Context) error {
 	if err := p.loader().load(ctx); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
@@ -100,7 +109,6 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.reporter(checked).report(ctx); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	p.log.V(1).Info("Pass ended", "requeueAfter", p.result().RequeueAfter.String())
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.CallTimeout, cbr.DefaultTimeout)
 	setDefault(&o.WriteTimeout, 30*time.Second)
 	setDefault(&o.BeginTimeout, min(o.CallTimeout, beginTimeout))
-	setDefault(&o.DeletionGrace, 5*time.Minute)
+	setDefault(&o.DeletionGrace, DefaultDeletionGrace)
 	setDefault(&o.SettleTime, DefaultSettleTime)
 	setDefault(&o.RateWindow, time.Minute)
 	setDefault(&o.UserAgent, "backupsync-operator")
@@ -114,6 +114,9 @@ const beginTimeout = 15 * time.Second
 
 // DefaultSettleTime is the default of Options.SettleTime.
 const DefaultSettleTime = 60 * time.Second
+
+// DefaultDeletionGrace is the default of Options.DeletionGrace.
+const DefaultDeletionGrace = 5 * time.Minute
 
 // endSettles is how long CBR may take to show the backup of a task that has ended: less than after a call, of which nothing is
 // known but that it was made.
@@ -150,6 +153,7 @@ type Reconciler struct {
 	queue         atomic.Pointer[queue]
 	writers       chan struct{} // one place for each status write under way
 	passes        sync.WaitGroup
+	worked        atomic.Bool // whether there was a pass
 }
 
 // protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
@@ -163,7 +167,8 @@ type protocol struct {
 }
 
 // Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease
-// returns at once: the calls that it has begun, and the writes after them, are to be completed all the same.
+// returns at once: the calls that it has begun, and the writes after them, are to be completed all the same. Then it lets go of the
+// projects without open calls.
 func (r *Reconciler) Drain(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -173,6 +178,13 @@ func (r *Reconciler) Drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		return
+	}
+	if !r.worked.Load() { // it stood by
+		return
+	}
+	if err := r.releaseIdle(ctx); err != nil {
+		log.FromContext(ctx).Error(err, "Some CBRProjects keep their finalizer until an operator works again")
 	}
 }
 
@@ -221,6 +233,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	r.passes.Add(1)
 	defer r.passes.Done()
+	r.worked.Store(true)
 	p := r.newPass(request.NamespacedName, log.FromContext(ctx), r.memories.of(request.NamespacedName))
 	err := p.run(ctx)
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote

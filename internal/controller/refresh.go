@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -132,7 +133,11 @@ func (r *reader) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1
 	var all []v1alpha1.BackupSync
 	for _, namespace := range r.options.Namespaces {
 		var found v1alpha1.BackupSyncList
-		if err := r.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.backupID": backupID}); err != nil {
+		err := r.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.backupID": backupID})
+		if r.kindIsGone(err) {
+			return nil, nil
+		}
+		if err != nil {
 			return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
 		}
 		all = append(all, found.Items...)
@@ -142,6 +147,12 @@ func (r *reader) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1
 		r.sawLive(backup)
 	}
 	return own, nil
+}
+
+// kindIsGone reports whether an error of a list says that there are no BackupSyncs as their CRD is deleted, while the project is being
+// deleted too: both CRDs are, and that of BackupSyncs was the faster.
+func (r *reader) kindIsGone(err error) bool {
+	return r.project != nil && !r.project.DeletionTimestamp.IsZero() && (apierrors.IsNotFound(err) || meta.IsNoMatchError(err))
 }
 
 // sendableOf returns the fresh version of a candidate, nil if it may not be sent or another BackupSync comes first.

@@ -191,17 +191,22 @@ func (w *writer) writeFinalizers(ctx context.Context, change func(client.Object,
 	if !change(project, Finalizer) {
 		return nil
 	}
+	if err := patchFinalizers(ctx, w.client, project); err != nil {
+		return err
+	}
+	w.setProject(project)
+	return nil
+}
+
+// patchFinalizers writes the finalizers of a project as they are in the argument, which becomes what is answered.
+func patchFinalizers(ctx context.Context, to Client, project *v1alpha1.CBRProject) error {
 	var patch finalizersPatch
 	patch.Metadata.ResourceVersion, patch.Metadata.Finalizers = project.ResourceVersion, project.Finalizers
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return fmt.Errorf("encode the finalizers: %w", err)
 	}
-	if err := w.client.Patch(ctx, project, client.RawPatch(types.MergePatchType, data)); err != nil {
-		return err
-	}
-	w.setProject(project)
-	return nil
+	return to.Patch(ctx, project, client.RawPatch(types.MergePatchType, data))
 }
 
 // writeProject writes the status of the project as it is in the argument, with the resource version that the pass's project

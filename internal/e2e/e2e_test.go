@@ -30,11 +30,13 @@ import (
 
 var _ = Describe("With kubectl", Ordered, func() {
 	var t tenant
+	var overlay string
 
 	// The samples, and a handful of others.
 	BeforeAll(func(ctx SpecContext) {
 		t = newNamespace(ctx)
-		overlay, err := kubernetes.WriteSamples("samples", cluster.SamplePatch{
+		var err error
+		overlay, err = kubernetes.WriteSamples("samples", cluster.SamplePatch{
 			Namespace: t.namespace, Token: token, Endpoint: simulator.URL,
 			Project: map[string]any{
 				"projectID": t.projectID,
@@ -51,6 +53,10 @@ var _ = Describe("With kubectl", Ordered, func() {
 		kubectl(ctx, "wait", "--for=condition=Ready", "backupsync", "--all", "--namespace", t.namespace, "--timeout=30s")
 		t.expectImported(ctx, 8, 20*time.Second)
 		t.expectInLedger(ctx)
+	}, SpecTimeout(specTimeout))
+
+	It("shows no difference to what was applied, whatever the operator has written", func(ctx SpecContext) {
+		Expect(kubectl(ctx, "diff", "-k", overlay)).To(BeEmpty())
 	}, SpecTimeout(specTimeout))
 
 	It("shows the columns that are promised", func(ctx SpecContext) {

@@ -1,0 +1,71 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+	"backupsync.dev/operator/internal/controller"
+)
+
+// Whoever deletes both CRDs deletes BackupSyncs and CBRProjects. The CRD of BackupSyncs goes at once, and what became of a call is found out
+// without it: a project waits for that, and then both CRDs are gone.
+func TestCRDsThatAreDeletedWhileACallIsOpen(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]cbrtest.Fault{
+		"that CBR has taken":     {CloseAfter: true},
+		"that CBR has not taken": {CloseBefore: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			w := newOutdatedWorld(t, crdBases)
+			fault.Operation = cbr.OperationImport
+			w.cloud.Inject(fault)
+			w.apply(w.secret(cbrtest.Token), w.project())
+			w.declare(0, 2)
+			w.start(true, func(options *controller.Options) { options.DeletionGrace = time.Hour })
+			g.Eventually(w.reasons, patiently, "50ms").Should(Equal(map[string]int{v1alpha1.ReasonOutcomeUnknown: 2}))
+
+			g.Expect(envtest.UninstallCRDs(w.config, envtest.CRDInstallOptions{Paths: []string{crdBases}})).To(Succeed())
+			for _, name := range []string{"backupsyncs", "cbrprojects"} {
+				g.Eventually(w.crdError(name), patiently, "200ms").Should(Satisfy(apierrors.IsNotFound), name)
+			}
+			g.Expect(w.cloud.SyncCalls()).To(Equal(1))
+		})
+	}
+}
+
+// crdError is how the API server answers a question for a CRD.
+func (w *outdatedWorld) crdError(name string) func() error {
+	crd := &unstructured.Unstructured{}
+	crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	return func() error {
+		return w.client.Get(w.t.Context(), client.ObjectKey{Name: name + "." + v1alpha1.GroupVersion.Group}, crd)
+	}
+}
