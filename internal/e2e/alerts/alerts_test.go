@@ -52,6 +52,28 @@ const (
 	unreachable = "unreachable"
 )
 
+// failing are projects whose calls fail again and again: together they are most of the calls.
+var failing = []string{"failing-a", "failing-b", "failing-c"}
+
+// troubles are the projects that alerts are to be told of, by the alert. Others may be told of too where a trouble has several sides.
+var troubles = map[string]string{
+	"BackupSyncCredentialsUnusable": credentials,
+	"BackupSyncCredentialsExpiring": expiring,
+	"BackupSyncNothingAccepted":     credentials,
+	"BackupSyncPendingTooLong":      credentials,
+	"BackupSyncBackupsFailed":       duplicates,
+	"BackupSyncQuotaExceeded":       quota,
+	"BackupSyncThrottled":           throttled,
+	"BackupSyncOutcomeUnknown":      unknown,
+	"BackupSyncAwaitingTask":        awaiting,
+	"BackupSyncOperationOverdue":    overdue,
+	"BackupSyncProjectNotReady":     unreachable,
+}
+
+// alone are the alerts that one project has, and no other.
+var alone = []string{"BackupSyncCredentialsUnusable", "BackupSyncCredentialsExpiring", "BackupSyncBackupsFailed", "BackupSyncQuotaExceeded",
+	"BackupSyncThrottled", "BackupSyncAwaitingTask", "BackupSyncOperationOverdue"}
+
 // Each alert fires at a real Prometheus that scrapes real managers, and none for a project without a trouble. The dashboard then has data.
 func TestAlerts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -61,9 +83,14 @@ func TestAlerts(t *testing.T) {
 
 	number := s.trouble(ctx)
 	s.startManager(ctx, "working", cluster.Namespace, "--watch-namespaces="+team, "--call-timeout=3s", "--settle-time=2s")
-	s.hang(ctx, number)
+	number = s.hang(ctx, number)
 	standby := s.startManager(ctx, "standby", headless, "--watch-namespaces="+team, "--call-timeout=3s", "--settle-time=2s")
 	s.loseAnAnswer(ctx)
+	s.expectScraped(ctx)
+	for range 12 { // only now: what was imported before Prometheus looked for the first time has no rate
+		s.create(ctx, testbed.Manifest(team, healthy, number, 20))
+		number++
+	}
 
 	all := map[string]bool{}
 	for _, rule := range realRules(s.GomegaWithT).Rules() {
@@ -74,19 +101,30 @@ func TestAlerts(t *testing.T) {
 	s.Expect(standby.Stop(ctx)).To(Succeed())
 	s.expectFiring(ctx, 30*time.Second, "BackupSyncDown")
 
+	s.expectRightProjects()
+	t.Run("Dashboard", func(t *testing.T) { s.expectDashboard(ctx, t) })
+	t.Run("Metrics", func(t *testing.T) { s.expectGoodMetrics(ctx, t) })
+}
+
+// expectRightProjects looks at what the alerts were told of, and at their texts.
+func (s *stage) expectRightProjects() {
+	s.Helper()
 	for name, alerts := range s.fired {
+		var projects []string
 		for _, alert := range alerts {
-			s.Expect(alert.Labels["project"]).NotTo(Equal(healthy), name)
+			projects = append(projects, alert.Labels["project"])
 			for _, text := range alert.Annotations {
-				s.Expect(text).NotTo(ContainSubstring("<error"), "a template of %s", name)
-				s.Expect(text).NotTo(ContainSubstring("<no value>"), "a template of %s", name)
+				s.Expect(text).NotTo(Or(ContainSubstring("<error"), ContainSubstring("<no value>")), "a template of %s", name)
 			}
+		}
+		s.Expect(projects).NotTo(ContainElement(healthy), name)
+		s.Expect(projects).To(ContainElement(troubles[name]), name)
+		if slices.Contains(alone, name) {
+			s.Expect(projects).To(HaveLen(1), name)
 		}
 	}
 	s.Expect(s.fired["BackupSyncDown"]).To(HaveLen(1))
 	s.Expect(s.fired["BackupSyncDown"][0].Labels).To(HaveKeyWithValue("namespace", headless))
-	t.Run("Dashboard", func(t *testing.T) { s.expectDashboard(ctx, t) })
-	t.Run("Metrics", func(t *testing.T) { s.expectGoodMetrics(ctx, t) })
 }
 
 // trouble makes the projects of the team and their clouds, and returns the number of the next BackupSync.
@@ -103,10 +141,14 @@ func (s *stage) trouble(ctx context.Context) int {
 	for _, project := range projects {
 		endpoints[project] = good.URL
 	}
+	gone := s.simulator(ctx, "failing", "--project-id="+strings.Join(failing, ","), `--refusal={"calls":"ImportBackup","status":502,"code":"APIGW.0201"}`)
+	for _, project := range failing {
+		endpoints[project] = gone.URL
+	}
 	number := 0
 	for name, endpoint := range endpoints {
 		s.create(ctx, paced(name, endpoint))
-		for range max(map[string]int{healthy: 12, duplicates: 2}[name], 1) {
+		for range max(map[string]int{duplicates: 2}[name], 1) {
 			backup := testbed.Manifest(team, name, number, 20)
 			number++
 			s.prepare(ctx, good, name, backup)
@@ -161,8 +203,8 @@ func (s *stage) simulator(ctx context.Context, name string, flags ...string) *cl
 }
 
 // hang starts another manager, under the labels of the first one, though it has a lease of its own: two leaders. It works on one project
-// at a time, and the cloud of its projects does not answer.
-func (s *stage) hang(ctx context.Context, number int) {
+// at a time, and the cloud of its projects does not answer. It returns the number of the next BackupSync.
+func (s *stage) hang(ctx context.Context, number int) int {
 	s.Helper()
 	s.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: stuck}}, testbed.Secret(stuck), &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: stuck, Name: "leases"},
@@ -174,12 +216,14 @@ func (s *stage) hang(ctx context.Context, number int) {
 	})
 	cloud := s.simulator(ctx, stuck, "--project-id=one,two")
 	s.Expect(cloud.Steer(ctx, "faults", cbrtest.Fault{Hang: true, Times: cbrtest.Always})).To(Succeed())
-	for i, name := range []string{"one", "two"} {
-		s.create(ctx, testbed.Project(stuck, name, cloud.URL, name), testbed.Manifest(stuck, name, number+i, 20))
+	for _, name := range []string{"one", "two"} {
+		s.create(ctx, testbed.Project(stuck, name, cloud.URL, name), testbed.Manifest(stuck, name, number, 20))
+		number++
 	}
 	manager := s.startManager(ctx, "stuck", cluster.Namespace, "--watch-namespaces="+stuck, "--leader-election-namespace="+stuck,
 		"--max-concurrent-projects=1", "--call-timeout=10m")
 	s.Cleanup(func() { s.Expect(manager.Kill()).To(Succeed()) }) // its end would wait for the call
+	return number
 }
 
 // loseAnAnswer has a call made whose answer is lost, in a cloud that cannot be asked about it.

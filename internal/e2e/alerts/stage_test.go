@@ -156,6 +156,18 @@ func (s *stage) expose() {
 	s.Expect(os.Rename(next, s.file("targets.json"))).To(Succeed())
 }
 
+// expectScraped waits until Prometheus has scraped all managers. It looks for new targets every 5 s.
+func (s *stage) expectScraped(ctx context.Context) {
+	s.Helper()
+	s.Eventually(func() (float64, error) {
+		scraped, err := s.prometheus.Query(ctx, "count(up == 1)")
+		if err != nil || len(scraped) == 0 {
+			return 0, err
+		}
+		return scraped[0].Value, s.note(ctx)
+	}).WithTimeout(30 * time.Second).WithPolling(250 * time.Millisecond).Should(BeEquivalentTo(len(s.targets)))
+}
+
 // expectFiring waits until each of some alerts has fired.
 func (s *stage) expectFiring(ctx context.Context, within time.Duration, wanted ...string) {
 	s.Helper()
