@@ -74,9 +74,11 @@ var _ = Describe("A standby", func() {
 		Eventually(func(g Gomega) {
 			families, err := registry.Gather()
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(families).To(ContainElement(And(
-				HaveField("GetName()", "backupsync_backups"),
-				HaveField("GetMetric()", ContainElement(HaveField("GetGauge().GetValue()", 1.0))))))
+			for _, name := range []string{"backupsync_backups", "backupsync_backups_waiting", "backupsync_project_condition"} {
+				g.Expect(families).To(ContainElement(And(
+					HaveField("GetName()", name),
+					HaveField("GetMetric()", ContainElement(HaveField("GetGauge().GetValue()", 1.0))))))
+			}
 		}).Should(Succeed())
 		Consistently(w.cloud.Ledger).WithTimeout(time.Second).Should(BeEmpty(), "it does not work")
 	})
