@@ -234,6 +234,9 @@ func TestArgoHealthOfReasonsWithTwoRows(t *testing.T) {
 		set = backupsync.ConditionSet{Ready: metav1.ConditionFalse, Stalled: stalled, Reconciling: !stalled}
 		g.Expect(argoHealth(t, kindProject, projectWith(v1alpha1.ReasonProjectInUse, set)).status).To(Equal(want))
 	}
+	waits := backupsync.ConditionSet{Ready: metav1.ConditionUnknown, Stalled: true} // no row is so, but Stalled alone says enough
+	g.Expect(argoHealth(t, kindProject, projectWith("Odd", waits))).To(Equal(health{degraded, "It is so."}))
+	g.Expect(argoHealth(t, kindBackup, backupWith("Odd", waits))).To(Equal(health{degraded, "It is so."}))
 	neither := backupsync.ConditionSet{Ready: metav1.ConditionFalse}
 	g.Expect(argoHealth(t, kindProject, projectWith("Odd", neither))).To(Equal(health{degraded, "It is so."}))
 	g.Expect(argoHealth(t, kindBackup, backupWith("Odd", neither))).To(Equal(health{degraded, "It is so."}))
