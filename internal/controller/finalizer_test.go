@@ -17,13 +17,17 @@ limitations under the License.
 package controller_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -32,6 +36,54 @@ import (
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/controller"
 )
+
+var _ = Describe("A process that ends", func() {
+	It("lets go of a project between two calls, as it may be the last process", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{})
+		running := w.start()
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
+		Eventually(w.current(ctx)).Should(HaveField("Finalizers", BeEmpty()))
+		w.hold(ctx) // as it has it while it waits for the rate or for a batch
+		running.Stop()
+		Expect(w.current(ctx)(Default).Finalizers).To(HaveLen(1))
+		running.drain(ctx)
+		Expect(w.current(ctx)(Default).Finalizers).To(BeEmpty())
+	})
+
+	It("holds a project whose calls have no outcome", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{})
+		w.cloud.Inject(cbrtest.Fault{Operation: cbr.OperationImport, CloseAfter: true})
+		running := w.start()
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonOutcomeUnknown: 1}))
+		running.Stop()
+		running.drain(ctx)
+		Expect(w.current(ctx)(Default).Finalizers).To(Equal([]string{controller.Finalizer}))
+	})
+
+	It("leaves the project of another process alone", func(ctx context.Context) {
+		w := newWorld(ctx, cbrtest.Options{})
+		first := w.start()
+		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1}))
+		first.Stop()
+		w.start()
+		w.apply(ctx, w.backup(2))
+		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2}))
+		Eventually(w.current(ctx)).Should(HaveField("Finalizers", BeEmpty()))
+		w.hold(ctx)
+		first.drain(ctx)
+		Expect(w.current(ctx)(Default).Finalizers).To(HaveLen(1))
+	})
+})
+
+// hold gives the project the finalizer.
+func (w *world) hold(ctx context.Context) {
+	GinkgoHelper()
+	patch := fmt.Appendf(nil, `{"metadata":{"finalizers":[%q]}}`, controller.Finalizer)
+	Expect(apiserver.Patch(ctx, w.project(), client.RawPatch(types.MergePatchType, patch))).To(Succeed())
+}
 
 // Whoever deletes both CRDs deletes BackupSyncs and CBRProjects. The CRD of BackupSyncs goes at once, and what became of a call is found out
 // without it: a project waits for that, and then both CRDs are gone.

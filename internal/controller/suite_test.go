@@ -109,6 +109,7 @@ func newWorld(ctx context.Context, options cbrtest.Options) *world {
 type process struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
+	drain   func(context.Context) // what a process does after its manager has stopped
 }
 
 func (p *process) Stop() {
@@ -149,7 +150,7 @@ func (w *world) start(changes ...func(*controller.Options)) *process {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(reconciler.SetupWithManager(ctx, manager, caches...)).To(Succeed())
-	running := &process{stop: cancel, stopped: make(chan struct{})}
+	running := &process{stop: cancel, stopped: make(chan struct{}), drain: reconciler.Drain}
 	go func() {
 		defer GinkgoRecover()
 		defer close(running.stopped)

@@ -59,8 +59,8 @@ type removalBed struct {
 	*testbed.TestBed
 	cloud   *cluster.Simulator
 	manager *cluster.Manager
-	// resting is a namespace whose backups are imported, waiting one whose calls wait for the rate, and open one whose calls have no outcome.
-	resting, waiting, open string
+	// resting is a namespace whose backups are imported, open one whose calls have no outcome.
+	resting, open string
 }
 
 // The namespaces of projects, the operator and its CRDs can be removed in any order, also while CBR hangs or is gone: each step ends in a
@@ -95,20 +95,16 @@ func TestRemovalInAnyOrder(t *testing.T) {
 func (b *removalBed) begin(ctx context.Context, number int) {
 	b.Expect(b.Cluster.Install(ctx)).To(Succeed())
 	var err error
-	b.cloud, err = b.Cluster.StartSimulator(ctx, fmt.Sprintf("cbrsim-%d", number), b.Simulator, "--project-id="+strings.Join(cloudProjects()[:3], ","))
+	b.cloud, err = b.Cluster.StartSimulator(ctx, fmt.Sprintf("cbrsim-%d", number), b.Simulator, "--project-id="+strings.Join(cloudProjects()[:2], ","))
 	b.Expect(err).NotTo(HaveOccurred())
 	b.manager, err = b.Cluster.StartManager(ctx, fmt.Sprintf("manager-%d", number), b.Manager, "--leader-elect=false",
 		"--call-timeout=3s", "--settle-time=1m", "--deletion-grace="+removalGrace.String())
 	b.Expect(err).NotTo(HaveOccurred())
-	b.resting, b.waiting, b.open = fmt.Sprintf("resting-%d", number), fmt.Sprintf("waiting-%d", number), fmt.Sprintf("open-%d", number)
-	b.declare(ctx, tenant{b.resting, cloudProjects()[0]}, map[string]int{v1alpha1.ReasonImported: 3})
-	b.declare(ctx, tenant{b.waiting, cloudProjects()[1]}, map[string]int{v1alpha1.ReasonImported: 1, v1alpha1.ReasonQueued: 2},
-		func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.MaxSize, spec.Limits.SyncCallsPerMinute = 1, 1 })
-	b.Expect(b.cloud.Steer(ctx, "faults", map[string]any{"operation": "ImportBackup", "closeAfter": true})).To(Succeed())
-	b.declare(ctx, tenant{b.open, cloudProjects()[2]}, map[string]int{v1alpha1.ReasonOutcomeUnknown: 3})
-	for _, name := range []string{b.waiting, b.open} {
-		b.Expect(b.project(ctx, name)).To(HaveField("Finalizers", HaveLen(1)), "what is to be removed while it is held")
-	}
+	b.resting, b.open = fmt.Sprintf("resting-%d", number), fmt.Sprintf("open-%d", number)
+	b.declare(ctx, tenant{b.resting, cloudProjects()[0]}, v1alpha1.ReasonImported)
+	b.Expect(b.cloud.Steer(ctx, "faults", map[string]any{"operation": "ImportBackup", "times": -1, "closeAfter": true})).To(Succeed())
+	b.declare(ctx, tenant{b.open, cloudProjects()[1]}, v1alpha1.ReasonOutcomeUnknown)
+	b.Expect(b.project(ctx, b.open)).To(HaveField("Finalizers", HaveLen(1)))
 	if number%2 == 0 {
 		b.Expect(b.cloud.Pause()).To(Succeed()) // CBR hangs
 	} else {
@@ -116,13 +112,10 @@ func (b *removalBed) begin(ctx context.Context, number int) {
 	}
 }
 
-// declare creates a namespace with a project and backups, and waits until so many of them have each reason.
-func (b *removalBed) declare(ctx context.Context, t tenant, reasons map[string]int, changes ...func(*v1alpha1.CBRProjectSpec)) {
+// declare creates a namespace with a project and backups, and waits until all of them say why.
+func (b *removalBed) declare(ctx context.Context, t tenant, reason string) {
 	project := testbed.Project(t.namespace, "default", b.cloud.URL, t.projectID)
 	project.Spec.Batch, project.Spec.Poll = v1alpha1.Batch{Window: seconds(0.3), MaxWait: seconds(3)}, v1alpha1.Poll{Interval: seconds(0.3)}
-	for _, change := range changes {
-		change(&project.Spec)
-	}
 	objects := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.namespace}}, testbed.Secret(t.namespace), project}
 	for range 3 {
 		objects = append(objects, t.backup("default"))
@@ -140,7 +133,7 @@ func (b *removalBed) declare(ctx context.Context, t tenant, reasons map[string]i
 			}
 		}
 		return counts
-	}, time.Minute, "100ms").Should(Equal(reasons))
+	}, time.Minute, "100ms").Should(Equal(map[string]int{reason: 3}))
 }
 
 // remove removes one of the three, and waits until it is gone.
@@ -151,12 +144,10 @@ func (b *removalBed) remove(ctx context.Context, what string) {
 		defer cancel()
 		b.Expect(b.manager.Stop(bounded)).To(Succeed())
 	case theNamespaces:
-		for _, name := range []string{b.resting, b.waiting, b.open} {
+		for _, name := range []string{b.resting, b.open} {
 			b.Expect(b.Cluster.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
 		}
-		for _, name := range []string{b.resting, b.waiting} {
-			b.Eventually(b.namespaceGone(ctx, name), removalTimeout, "200ms").Should(BeTrue(), name)
-		}
+		b.Eventually(b.namespaceGone(ctx, b.resting), removalTimeout, "200ms").Should(BeTrue(), b.resting)
 		b.release(ctx, b.namespaceGone(ctx, b.open))
 	case theCRDs:
 		_, err := b.Cluster.Kubectl(ctx, "delete", "--wait=false", "customresourcedefinition", "backupsyncs.cbr.backupsync.dev", "cbrprojects.cbr.backupsync.dev")
