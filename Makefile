@@ -26,8 +26,8 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*)$$' $$(go list ./... | grep -v '/torture$$')
-	$(MAKE) --no-print-directory -j2 flow torture-short
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*|TestRemovalInAnyOrder)$$' $$(go list ./... | grep -v '/torture$$')
+	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
 check: test check-more ## Everything that gates a change.
@@ -74,18 +74,9 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer, TORTURE_SEED=N for the cloud of another run.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
-.PHONY: torture-short
-torture-short: controlplane binaries ## A minute of the same. It waits more than it computes: make test runs it beside the flows.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m ./internal/e2e/torture
-
-.PHONY: alert-rules
-alert-rules: prometheus ## The alerts alone: each fires, and does not when it should not, by promtool.
-	$(BIN)/promtool check rules --lint=all --lint-fatal config/monitoring/alerts.yaml
-	$(BIN)/promtool test rules config/monitoring/alerts_test.yaml
-
-.PHONY: alerts
-alerts: alert-rules controlplane binaries ## Each alert fires at a real Prometheus that scrapes real managers, and the dashboard has data: two minutes.
-	KUBEBUILDER_ASSETS=$(K8S) go test -count=1 -tags alerts -timeout 10m -v -run '^TestAlerts$$' ./internal/e2e/alerts
+.PHONY: waiting
+waiting: controlplane binaries ## A minute of torture, and removals in any order. They wait more than they compute: make test runs them beside the flows.
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -run '^(TestTorture|TestRemovalInAnyOrder)$$' ./internal/e2e ./internal/e2e/torture
 
 BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 2h ./hack/bench -args
 
