@@ -78,6 +78,15 @@ torture: controlplane binaries ## Five minutes of killing, halting and doubling 
 waiting: controlplane binaries ## A minute of torture, and removals in any order. They wait more than they compute: make test runs them beside the flows.
 	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -run '^(TestTorture|TestRemovalInAnyOrder)$$' ./internal/e2e ./internal/e2e/torture
 
+.PHONY: alert-rules
+alert-rules: prometheus ## The alerts alone: each fires, and does not when it should not, by promtool.
+	$(BIN)/promtool check rules --lint=all --lint-fatal config/monitoring/alerts.yaml
+	$(BIN)/promtool test rules config/monitoring/alerts_test.yaml
+
+.PHONY: alerts
+alerts: alert-rules controlplane binaries ## Each alert fires at a real Prometheus that scrapes real managers, and the dashboard has data: two minutes.
+	KUBEBUILDER_ASSETS=$(K8S) go test -count=1 -tags alerts -timeout 10m -v -run '^TestAlerts$$' ./internal/e2e/alerts
+
 BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 2h ./hack/bench -args
 
 .PHONY: bench
