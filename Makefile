@@ -6,7 +6,9 @@ SHELL := /usr/bin/env bash -o pipefail
 BIN := $(CURDIR)/bin
 K8S := $(BIN)/k8s
 TOOL := go tool -modfile=hack/tools/go.mod
-# The flows wait much: several of them share an API server. They take memory rather than time for the garbage.
+# The tests with the race detector take memory rather than time for the garbage.
+RACE = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m
+# The flows wait much: several of them share an API server.
 FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
@@ -26,7 +28,7 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -skip '^(TestController|TestTeethOf.*|TestRemovalInAnyOrder)$$' $$(go list ./... | grep -v '/torture$$')
+	$(RACE) -skip '^(TestController|TestTeethOf.*|TestRemovalInAnyOrder)$$' $$(go list ./... | grep -v '/torture$$')
 	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
