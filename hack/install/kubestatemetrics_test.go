@@ -94,9 +94,7 @@ func readYAML(t *testing.T, into any, path ...string) {
 	}
 	decode := yaml.Unmarshal
 	if _, strict := into.(*customResources); strict {
-		decode = func(text []byte, into any, options ...yaml.JSONOpt) error {
-			return yaml.UnmarshalStrict(text, into, options...)
-		}
+		decode = yaml.UnmarshalStrict
 	}
 	if err := decode(text, into); err != nil {
 		t.Fatal(err)
