@@ -129,10 +129,12 @@ image-push: ## Push what make image has built as IMG, with the SBOMs.
 image-test: controlplane ## The tests of the image and of the release: the image in a chroot, the same bytes twice.
 	cd hack/image && KUBEBUILDER_ASSETS=$(K8S) GOTOOLCHAIN=$(RELEASE_GO) go test -timeout 30m ./...
 
+INSTALLER = $(TOOL) kustomize build config/default | sed 's|image: controller:latest|image: $(IMG)|'
+
 .PHONY: installer
 installer: ## Write what make deploy applies, with the image IMG, to dist/install.yaml.
 	mkdir -p dist
-	$(TOOL) kustomize build config/default | sed 's|image: controller:latest|image: $(IMG)|' >dist/install.yaml
+	$(INSTALLER) >dist/install.yaml
 
 .PHONY: release
 release: ## Write all of a release to dist/: VERSION=v1.2.3 IMG=registry.example.com/backupsync:v1.2.3. CHANGELOG.md must have the version.
@@ -218,7 +220,7 @@ install-test: controlplane helm ## The chart and the kustomizations, with Helm 3
 
 .PHONY: deploy
 deploy: ## Deploy CRDs, roles and the manager with the image IMG into the cluster of the current kubeconfig.
-	$(TOOL) kustomize build config/default | sed 's|image: controller:latest|image: $(IMG)|' | kubectl apply -f -
+	$(INSTALLER) | kubectl apply -f -
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSyncs and CBRProjects included.

@@ -311,7 +311,7 @@ var _ = Describe("The health scripts for Argo CD", func() {
 		data, _, err := unstructured.NestedStringMap(built[0].Object, "data")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(data).To(HaveKeyWithValue("url", "https://argocd.example.com"))
-		for kind, file := range map[string]string{kindBackup: "backupsync.lua", kindProject: "cbrproject.lua"} {
+		for kind, file := range map[string]string{kindBackup: "health.lua", kindProject: "health.lua"} {
 			script, err := os.ReadFile(filepath.Join(inConfig("argocd"), file))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(data).To(HaveKeyWithValue("resource.customizations.health."+v1alpha1.GroupVersion.Group+"_"+kind, string(script)))

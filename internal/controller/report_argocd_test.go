@@ -276,9 +276,9 @@ func TestArgoHealthWithoutAnOperator(t *testing.T) {
 	}
 }
 
-// The files beside the patch, which are easier to read and to copy, say the same.
+// The file beside the patch, which is easier to read and to copy, says the same.
 func TestArgoScriptsAreThoseOfThePatch(t *testing.T) {
-	for kind, file := range map[string]string{kindBackup: "backupsync.lua", kindProject: "cbrproject.lua"} {
+	for kind, file := range map[string]string{kindBackup: "health.lua", kindProject: "health.lua"} {
 		if script := document(t, "config", "argocd", file); script != healthScript(t, kind) {
 			t.Errorf("config/argocd/%s is not the script in argocd-cm.yaml: run make generate", file)
 		}

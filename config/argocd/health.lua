@@ -1,4 +1,4 @@
--- The health of a CBRProject in Argo CD. It agrees with what Flux makes of the same conditions.
+-- The health of a BackupSync or a CBRProject in Argo CD. It agrees with what Flux makes of the same conditions.
 local hs = {status = "Progressing", message = "Waiting for the operator."}
 if obj.status == nil or obj.status.conditions == nil then
   return hs
@@ -16,7 +16,12 @@ hs.message = ready.message or ""
 if obj.status.observedGeneration == nil or obj.status.observedGeneration < obj.metadata.generation then
   return hs
 end
--- Imports go on until the credentials end: this is for a person to read, and no failure.
+-- The backup of a BackupSync is in CBR, or is being imported, all the same: this is for a person to read, and no failure.
+local drifted = found["Drifted"]
+if drifted ~= nil and drifted.status == "True" then
+  hs.message = hs.message .. " Drifted: " .. drifted.message
+end
+-- Imports of a CBRProject go on until the credentials end: this is for a person to read, and no failure.
 local expiring = found["CredentialsExpiring"]
 if expiring ~= nil and expiring.status == "True" then
   hs.message = hs.message .. " " .. expiring.message
