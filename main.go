@@ -181,7 +181,11 @@ func run(ctx context.Context, f *flags) error {
 	}
 	askDirectly(config)
 	watched := namespacesIn(f.watchNamespaces)
-	manager, err := newManager(config, f, watched)
+	lock, err := newLock(config, f)
+	if err != nil {
+		return fmt.Errorf("make the lock of the leader election: %w", err)
+	}
+	manager, err := newManager(config, f, watched, lock)
 	if err != nil {
 		return err
 	}
@@ -211,7 +215,12 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("make the controller: %w", err)
 	}
-	defer drain(context.WithoutCancel(ctx), reconciler, f.callTimeout)
+	defer complete(context.WithoutCancel(ctx), reconciler, f.grace())
+	if lock != nil {
+		if err := manager.Add(handover{reconciler: reconciler, lock: lock, grace: f.grace()}); err != nil {
+			return fmt.Errorf("add the handover: %w", err)
+		}
+	}
 	if err := reconciler.SetupWithManager(ctx, manager, caches...); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
@@ -235,11 +244,41 @@ func newSchemaCheck(config *rest.Config) (*controller.SchemaCheck, error) {
 	return controller.NewSchemaCheck(published.OpenAPIV3(), ctrl.Log.WithName("crds")), nil
 }
 
-// drain completes what was begun, also after the lease was lost and the manager has returned at once.
-func drain(ctx context.Context, reconciler *controller.Reconciler, callTimeout time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout+writesGrace)
+// grace is how long a shutdown waits for what was begun.
+func (f *flags) grace() time.Duration { return f.callTimeout + writesGrace }
+
+// complete completes what was begun, also after the lease was lost and the manager has returned at once.
+func complete(ctx context.Context, reconciler *controller.Reconciler, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	reconciler.Drain(ctx)
+	if err := reconciler.Close(ctx); err != nil {
+		ctrl.Log.Error(err, "The shutdown left something undone")
+	}
+}
+
+// handover gives the lease away as soon as no pass is under way. The manager itself does that only after its servers have ended, for
+// which it waits as long as somebody holds a connection to the metrics open.
+type handover struct {
+	reconciler *controller.Reconciler
+	lock       *election.Lock
+	grace      time.Duration
+}
+
+// NeedLeaderElection says that it ends with what the leader runs.
+func (handover) NeedLeaderElection() bool { return true }
+
+// Start waits for the end of the process.
+func (h handover) Start(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.grace)
+	defer cancel()
+	if err := h.reconciler.Drain(ctx); err != nil {
+		return err
+	}
+	if err := h.lock.Release(ctx); err != nil {
+		return fmt.Errorf("give the lease away: %w", err)
+	}
+	return nil
 }
 
 // askDirectly keeps the API server from being asked through the proxy of the environment, which is for CBR. A kubeconfig may name
@@ -269,26 +308,30 @@ func cachesOf(manager ctrl.Manager, watched []string) (controller.Client, []cach
 	return made, made.Caches(), nil
 }
 
-func newManager(config *rest.Config, f *flags, watched []string) (ctrl.Manager, error) {
+// newLock makes the lock of the leader election, nil if there is none.
+func newLock(config *rest.Config, f *flags) (*election.Lock, error) {
+	if !f.leaderElect {
+		return nil, nil
+	}
+	return election.NewLock(config, election.Options{
+		Namespace: f.leaderElectionNamespace, Name: leaseName, Duration: f.leaseDuration, Deadline: f.renew})
+}
+
+func newManager(config *rest.Config, f *flags, watched []string, lock *election.Lock) (ctrl.Manager, error) {
 	config.QPS = -1 // the API server's priority and fairness regulates, not the client
 	config.UserAgent = "backupsync-operator/" + version
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	grace := f.callTimeout + writesGrace
+	grace := f.grace()
 	readOwnWrites, cached := true, cacheOptions
 	cached.DefaultNamespaces = map[string]cache.Config{}
 	for _, namespace := range watched {
 		cached.DefaultNamespaces[namespace] = cache.Config{}
 	}
-	var lock resourcelock.Interface
-	if f.leaderElect {
-		var err error
-		lock, err = election.NewLock(config, election.Options{
-			Namespace: f.leaderElectionNamespace, Name: leaseName, Duration: f.leaseDuration, Deadline: f.renew})
-		if err != nil {
-			return nil, fmt.Errorf("make the lock of the leader election: %w", err)
-		}
+	var held resourcelock.Interface // not a nil *Lock in an interface
+	if lock != nil {
+		held = lock
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
@@ -303,7 +346,7 @@ func newManager(config *rest.Config, f *flags, watched []string) (ctrl.Manager, 
 		RetryPeriod:                   &f.retry,
 		GracefulShutdownTimeout:       &grace,
 
-		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionResourceLockInterface: held,
 		Cache:                               cached,
 		Client: client.Options{
 			FieldOwner: fieldOwner,

@@ -47,7 +47,7 @@ var _ = Describe("A process that ends", func() {
 		w.hold(ctx) // as it has it while it waits for the rate or for a batch
 		running.Stop()
 		Expect(w.current(ctx)(Default).Finalizers).To(HaveLen(1))
-		running.drain(ctx)
+		Expect(running.complete(ctx)).To(Succeed())
 		Expect(w.current(ctx)(Default).Finalizers).To(BeEmpty())
 	})
 
@@ -58,7 +58,7 @@ var _ = Describe("A process that ends", func() {
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(), w.backup(1))
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonOutcomeUnknown: 1}))
 		running.Stop()
-		running.drain(ctx)
+		Expect(running.complete(ctx)).To(Succeed())
 		Expect(w.current(ctx)(Default).Finalizers).To(Equal([]string{controller.Finalizer}))
 	})
 
@@ -73,7 +73,7 @@ var _ = Describe("A process that ends", func() {
 		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 2}))
 		Eventually(w.current(ctx)).Should(HaveField("Finalizers", BeEmpty()))
 		w.hold(ctx)
-		first.drain(ctx)
+		Expect(first.complete(ctx)).To(Succeed())
 		Expect(w.current(ctx)(Default).Finalizers).To(HaveLen(1))
 	})
 })

@@ -152,8 +152,35 @@ type Reconciler struct {
 	cloudProjects cloudProjects
 	queue         atomic.Pointer[queue]
 	writers       chan struct{} // one place for each status write under way
-	passes        sync.WaitGroup
-	worked        atomic.Bool // whether there was a pass
+	passes        passes
+}
+
+// passes are those under way.
+type passes struct {
+	mutex   sync.Mutex
+	worked  bool // whether there was one
+	ended   bool // whether no more begin
+	running sync.WaitGroup
+}
+
+// begin reports whether a pass may begin.
+func (p *passes) begin() bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.ended {
+		return false
+	}
+	p.worked = true
+	p.running.Add(1)
+	return true
+}
+
+// end has no more passes begin, and reports whether there was one.
+func (p *passes) end() bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.ended = true
+	return p.worked
 }
 
 // protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
@@ -166,26 +193,35 @@ type protocol struct {
 	mayCall func(*planner, context.Context) (bool, error)                                // claim.go
 }
 
-// Drain waits until no pass is under way, but no longer than the context allows. A manager that has lost its lease
-// returns at once: the calls that it has begun, and the writes after them, are to be completed all the same. Then it lets go of the
-// projects without open calls.
-func (r *Reconciler) Drain(ctx context.Context) {
+// Drain has no more passes begin, and returns nil when none is under way any more: the calls that were begun, and the writes after
+// them, are to be completed, also when the lease was lost.
+func (r *Reconciler) Drain(ctx context.Context) error {
+	r.passes.end()
 	done := make(chan struct{})
 	go func() {
-		r.passes.Wait()
+		r.passes.running.Wait()
 		close(done)
 	}()
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
-		return
+		return fmt.Errorf("wait for the passes under way: %w", context.Cause(ctx))
 	}
-	if !r.worked.Load() { // it stood by
-		return
+}
+
+// Close drains, and lets go of the projects without open calls.
+func (r *Reconciler) Close(ctx context.Context) error {
+	if err := r.Drain(ctx); err != nil {
+		return err
+	}
+	if worked := r.passes.end(); !worked { // it stood by
+		return nil
 	}
 	if err := r.releaseIdle(ctx); err != nil {
-		log.FromContext(ctx).Error(err, "Some CBRProjects keep their finalizer until an operator works again")
+		return fmt.Errorf("let go of CBRProjects, which keep their finalizer until an operator works again: %w", err)
 	}
+	return nil
 }
 
 // Client is what passes read and write the API server with.
@@ -231,9 +267,10 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 // Reconcile makes a pass over a project. An error is one of the API server: the pass is then repeated with
 // back-off. Failures of CBR are no errors here: they end in conditions, and in the time of the next pass.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	r.passes.Add(1)
-	defer r.passes.Done()
-	r.worked.Store(true)
+	if !r.passes.begin() { // the process ends
+		return reconcile.Result{}, nil
+	}
+	defer r.passes.running.Done()
 	p := r.newPass(request.NamespacedName, log.FromContext(ctx), r.memories.of(request.NamespacedName))
 	err := p.run(ctx)
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote

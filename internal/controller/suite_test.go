@@ -107,9 +107,9 @@ func newWorld(ctx context.Context, options cbrtest.Options) *world {
 
 // process is a controller, as one process would run it.
 type process struct {
-	stop    context.CancelFunc
-	stopped chan struct{}
-	drain   func(context.Context) // what a process does after its manager has stopped
+	stop     context.CancelFunc
+	stopped  chan struct{}
+	complete func(context.Context) error // what a process does after its manager has stopped
 }
 
 func (p *process) Stop() {
@@ -150,7 +150,7 @@ func (w *world) start(changes ...func(*controller.Options)) *process {
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(reconciler.SetupWithManager(ctx, manager, caches...)).To(Succeed())
-	running := &process{stop: cancel, stopped: make(chan struct{}), drain: reconciler.Drain}
+	running := &process{stop: cancel, stopped: make(chan struct{}), complete: reconciler.Close}
 	go func() {
 		defer GinkgoRecover()
 		defer close(running.stopped)

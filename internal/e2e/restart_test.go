@@ -18,11 +18,14 @@ package e2e_test
 
 import (
 	"context"
+	"net"
+	"net/url"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/internal/e2e/cluster"
@@ -55,6 +58,29 @@ var _ = Describe("When the manager ends", Serial, func() {
 		t.expectInLedger(ctx)
 	}, SpecTimeout(specTimeout))
 
+	It("hands over before its servers have ended", func(ctx SpecContext) {
+		t := newTenant(ctx, token)
+		t.apply(ctx, 3)
+		t.expectImported(ctx, 3, 20*time.Second)
+		standby, ended, before := startManager(ctx), leader, leaseHolder(ctx)
+		leader = standby
+		address, err := url.Parse(ended.ProbeURL)
+		Expect(err).NotTo(HaveOccurred())
+		// A server that ends waits 5 s for the first request of a new connection, and longer for the end of a slow one.
+		prober, err := new(net.Dialer).DialContext(ctx, "tcp", address.Host)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = prober.Close() })
+
+		stopped := make(chan error, 1)
+		go func() { stopped <- ended.Stop(ctx) }()
+		Eventually(func() string { return leaseHolder(ctx) }).Should(And(Not(BeEmpty()), Not(Equal(before))))
+		Expect(stopped).NotTo(Receive(), "the open connection holds its servers")
+		t.apply(ctx, 3)
+		t.expectImported(ctx, 6, takeover)
+		Eventually(stopped, stopTimeout).Should(Receive(BeNil()), "it ends by itself, with exit code 0")
+		t.expectInLedger(ctx)
+	}, SpecTimeout(specTimeout))
+
 	It("submits nothing again after a kill", func(ctx SpecContext) {
 		t := newTenant(ctx, token)
 		t.apply(ctx, 5)
@@ -76,6 +102,5 @@ func leaseHolder(ctx context.Context) string {
 	GinkgoHelper()
 	lease := &coordinationv1.Lease{}
 	Expect(kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: cluster.Lease}, lease)).To(Succeed())
-	Expect(lease.Spec.HolderIdentity).NotTo(BeNil())
-	return *lease.Spec.HolderIdentity
+	return ptr.Deref(lease.Spec.HolderIdentity, "") // empty while nobody holds it
 }

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
@@ -31,6 +33,8 @@ type lease struct {
 	writes int
 	holder string
 	failed error
+	// missing has the lease not found.
+	missing bool
 }
 
 func (l *lease) Identity() string { return "us" }
@@ -48,13 +52,16 @@ func (l *lease) Create(ctx context.Context, record resourcelock.LeaderElectionRe
 }
 
 func (l *lease) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if l.missing {
+		return nil, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "leases"}, "cbr")
+	}
 	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder}, nil, nil
 }
 
 func TestRenewalsAreWrittenOnceInAPeriod(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	written := &lease{}
-	lock := &quietLock{Interface: written, period: 2 * time.Second, now: func() time.Time { return now }}
+	lock := &Lock{Interface: written, period: 2 * time.Second, now: func() time.Time { return now }}
 	ours, released := resourcelock.LeaderElectionRecord{HolderIdentity: "us"}, resourcelock.LeaderElectionRecord{}
 	expect := func(what string, err error, writes int) {
 		t.Helper()
@@ -83,6 +90,50 @@ func TestRenewalsAreWrittenOnceInAPeriod(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("whoever has read the lease writes it", lock.Update(t.Context(), ours), 8)
+}
+
+func TestReleasedLeaseIsWrittenNoMore(t *testing.T) {
+	ours := resourcelock.LeaderElectionRecord{HolderIdentity: "us"}
+	written := &lease{}
+	lock := &Lock{Interface: written, period: time.Second, now: time.Now}
+	if err := lock.Create(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	written.failed = errors.New("no connection")
+	if err := lock.Release(t.Context()); !errors.Is(err, written.failed) {
+		t.Fatalf("a release that fails: %v", err)
+	}
+	written.failed = nil
+	if err := lock.Update(t.Context(), ours); err != nil || written.writes != 3 {
+		t.Fatalf("after a release that has failed the lease is held: %d writes and %v", written.writes, err)
+	}
+	if err := lock.Release(t.Context()); err != nil || written.holder != "" {
+		t.Fatalf("released: held by %q, %v", written.holder, err)
+	}
+
+	written.holder = "them"
+	for what, write := range map[string]func() error{
+		"the elector renews it": func() error { return lock.Update(t.Context(), ours) },
+		"the elector ends":      func() error { return lock.Update(t.Context(), resourcelock.LeaderElectionRecord{}) },
+		"the lease was deleted": func() error { return lock.Create(t.Context(), ours) },
+		"released again":        func() error { return lock.Release(t.Context()) },
+	} {
+		if err := write(); err != nil || written.holder != "them" || written.writes != 4 {
+			t.Errorf("%s: %d writes, held by %q, %v", what, written.writes, written.holder, err)
+		}
+	}
+}
+
+func TestLeaseOfAnotherIsNotReleased(t *testing.T) {
+	written := &lease{holder: "them"}
+	lock := &Lock{Interface: written, period: time.Second, now: time.Now}
+	if err := lock.Release(t.Context()); err != nil || written.writes != 0 {
+		t.Errorf("%d writes, %v", written.writes, err)
+	}
+	written.missing = true
+	if err := lock.Release(t.Context()); err != nil || written.writes != 0 {
+		t.Errorf("without a lease: %d writes, %v", written.writes, err)
+	}
 }
 
 func TestLeaseOutlastsItsHolder(t *testing.T) {
