@@ -20,6 +20,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -216,19 +217,14 @@ func run(ctx context.Context, f *flags) error {
 		return fmt.Errorf("make the controller: %w", err)
 	}
 	defer complete(context.WithoutCancel(ctx), reconciler, f.grace())
-	if lock != nil {
-		if err := manager.Add(handover{reconciler: reconciler, lock: lock, grace: f.grace()}); err != nil {
-			return fmt.Errorf("add the handover: %w", err)
-		}
-	}
 	if err := reconciler.SetupWithManager(ctx, manager, caches...); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if err := metrics.Registry.Register(reconciler); err != nil {
-		return fmt.Errorf("register the metrics: %w", err)
-	}
-	if err := addProbes(manager, caches, schema); err != nil {
+	if err := addHandover(manager, reconciler, lock, f.grace()); err != nil {
 		return err
+	}
+	if err := errors.Join(addProbes(manager, caches, schema), metrics.Registry.Register(reconciler)); err != nil {
+		return fmt.Errorf("add the probes and the metrics: %w", err)
 	}
 	ctrl.Log.Info("Starting", "version", version, "identity", identity)
 	_ = schema.Check(ctx, time.Now()) // it says so itself; what hangs on it asks again
@@ -262,6 +258,17 @@ type handover struct {
 	reconciler *controller.Reconciler
 	lock       *election.Lock
 	grace      time.Duration
+}
+
+// addHandover adds the handover, if there is a leader election.
+func addHandover(manager ctrl.Manager, reconciler *controller.Reconciler, lock *election.Lock, grace time.Duration) error {
+	if lock == nil {
+		return nil
+	}
+	if err := manager.Add(handover{reconciler: reconciler, lock: lock, grace: grace}); err != nil {
+		return fmt.Errorf("add the handover: %w", err)
+	}
+	return nil
 }
 
 // NeedLeaderElection says that it ends with what the leader runs.
