@@ -1,0 +1,56 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// NewCommand returns kubectl backupsync with its commands.
+func NewCommand(f *Factory, commands ...*cobra.Command) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kubectl backupsync",
+		Short: "Import on-premises backups into Huawei Cloud CBR, and see how that goes",
+		Long: "Import on-premises backups into Huawei Cloud CBR, and see how that goes.\n\n" +
+			"It reads and writes CBRProjects and BackupSyncs, for which the operator does the work.",
+		Version:           f.Version,
+		SilenceErrors:     true, // Run prints them
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl backupsync"},
+	}
+	root.SetIn(f.In)
+	root.SetOut(f.Out)
+	root.SetErr(f.ErrOut)
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return Usage(fmt.Errorf("%w: see %s --help", err, command.CommandPath()))
+	})
+	f.AddFlags(root.PersistentFlags())
+	root.AddCommand(commands...)
+	return root
+}
+
+// Run runs a command, prints its error, and returns the status to exit with.
+func Run(f *Factory, root *cobra.Command) int {
+	err := root.Execute()
+	if err != nil {
+		_, _ = fmt.Fprintln(f.ErrOut, "Error:", err)
+	}
+	return StatusOf(err)
+}
