@@ -102,8 +102,8 @@ func (e *env) plot(measure, line string, size int, of string, value float64, uni
 	e.results.Points = append(e.results.Points, report.Point{Measure: measure, Line: line, Size: size, Of: of, Value: value, Unit: unit})
 }
 
-// thisMachine are the simulators' endpoints, in both ways to write their host.
-const thisMachine = "http://127.0.0.1:*,http://localhost:*"
+// thisMachine are the simulators' endpoints.
+const thisMachine = "http://127.0.0.1:*"
 
 // operator is a process of the manager.
 type operator struct {

@@ -305,9 +305,11 @@ func (v *cloudView) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict
 }
 
 // together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
-// so that what waits for the same goes in the same call.
+// so that what waits for the same goes in the same call. It waits for them for half as long again: what has waited longer is asked about
+// more seldom, and would else have looks of its own.
 func (k *knowledge) together(now, at time.Time) time.Time {
-	if !k.askedAt.After(now) || k.askedAt.After(at) {
+	latest := at.Add(at.Sub(now) / 2)
+	if !k.askedAt.After(now) || k.askedAt.After(latest) {
 		k.askedAt = at
 	}
 	return k.askedAt

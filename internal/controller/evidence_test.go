@@ -76,3 +76,23 @@ func TestWhyNothingCanBeSaid(t *testing.T) {
 		})
 	}
 }
+
+// Whatever else is asked about: nothing is asked about later than half as long again as its own wait.
+func TestWhenCBRIsAskedAgain(t *testing.T) {
+	now := time.Unix(1000, 0)
+	in := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * float64(time.Second))) }
+	for name, c := range map[string]struct{ others, own, want time.Time }{
+		"nothing else is":                        {time.Time{}, in(1), in(1)},
+		"others were, a moment ago":              {in(-0.01), in(1), in(1)},
+		"others are, soon":                       {in(0.4), in(1), in(0.4)},
+		"others are, a little later":             {in(1.5), in(1), in(1.5)},
+		"others are, too late":                   {in(1.51), in(1), in(1)},
+		"others are, a little after a long wait": {in(80), in(60), in(80)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, learnt := NewWithT(t), knowledge{askedAt: c.others}
+			g.Expect(learnt.together(now, c.own)).To(Equal(c.want))
+			g.Expect(learnt.askedAt).To(Equal(c.want), "for those after it")
+		})
+	}
+}

@@ -223,6 +223,43 @@ func TestWhatWaitsForOneTaskIsLookedAtTogether(t *testing.T) {
 	}
 }
 
+// What waits for the same is looked at together, whenever it has begun to wait, on a clock that moves.
+func TestWhatBeganToWaitApartIsLookedAtTogether(t *testing.T) {
+	const batches, window = 10, 10 // intervals
+	for _, apart := range []time.Duration{10 * time.Millisecond, 370 * time.Millisecond, 970 * time.Millisecond, 2 * time.Second} {
+		t.Run(apart.String(), func(t *testing.T) {
+			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+				a := w.actors[0]
+				a.reconciler.options.Clock, a.reconciler.options.SettleTime = &ticking{}, time.Minute
+				w.configure(func(o *cbrtest.Options) { o.TaskDuration, o.Latency = 0, 5*time.Millisecond })
+				w.batchesOf(50)
+				w.importElsewhere(t, itemOf(0)) // its task has just succeeded: until that has settled, it may be anybody's
+				began := time.Now()
+				for batch := range batches {
+					for number := range 20 {
+						w.declare(fmt.Sprintf("good-%d-%02d", batch, number), cbrtest.Backup(1000+20*batch+number).ID, fmt.Sprintf("vm-%02d", number))
+					}
+					w.live(a, apart)
+				}
+				if !w.liveUntil(a, endSettleTime+3*time.Second-time.Since(began), func() bool { return len(w.posts()) > 1 }) {
+					t.Error("they still wait when the task has long settled")
+				}
+				var looks [4]int // in each window
+				for _, call := range w.cloud.Ledger() {
+					if call.Operation == cbr.OperationListTasks && strings.Contains(call.Query+"&", "offset=0&") {
+						looks[call.Time.Sub(began)/(window*time.Second)]++
+					}
+				}
+				for i, count := range looks[:3] { // those at the end find all that is sent
+					if count < window/4 || count > window*3/2 {
+						t.Errorf("in each %d intervals CBR is looked at %v times: too few or too many in window %d", window, looks, i)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A list that is never complete, and reads of backups that all fail though lists do not, leave open for all what CBR has: that is the
 // project's to say, be it that one backup waits or many.
 func TestReadsThatTellNothingAreTheProjects(t *testing.T) {
