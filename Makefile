@@ -104,9 +104,12 @@ bench-quick: controlplane binaries ## The same with small numbers, against wide 
 
 ##@ Build
 
+BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+
 .PHONY: build
-build: ## Build bin/manager.
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/manager .
+build: ## Build bin/manager and bin/kubectl-backupsync, the command line.
+	$(BUILD) -o $(BIN)/manager .
+	$(BUILD) -o $(BIN)/kubectl-backupsync ./cmd/kubectl-backupsync
 
 .PHONY: binaries
 binaries: build ## Build bin/manager and bin/cbrsim, the CBR that lives in memory.

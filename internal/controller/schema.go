@@ -45,7 +45,7 @@ const schemaRecheck = 10 * time.Second
 var errCRDsOutdated = errors.New("the CRDs in the cluster are older than the operator")
 
 // applyCRDs says what to do about CRDs that are older than the operator.
-const applyCRDs = "Apply those of the operator's version: kubectl apply -k config/crd."
+const applyCRDs = "Apply those of the operator's version, the way they were installed: helm upgrade, or kubectl apply -k config/crd."
 
 // errPruned says that a write was answered without what it wrote.
 var errPruned = fmt.Errorf("%w (they did not keep what was written)", errCRDsOutdated)

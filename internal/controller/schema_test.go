@@ -249,7 +249,7 @@ func TestOutdatedCRDs(t *testing.T) {
 		"without selectable fields": {lines: 1, lack: outdated{selectableFields: true},
 			says: "they lack the selectable field spec.projectRef.name of BackupSync, the selectable field spec.backupID of BackupSync"},
 		"without the record of calls": {lines: 1, lack: outdated{project: []string{"journal.submissions"}},
-			says: "(they lack CBRProject.status.journal.submissions). Apply those of the operator's version: kubectl apply -k config/crd."},
+			says: "(they lack CBRProject.status.journal.submissions). Apply those of the operator's version, the way they were installed: helm upgrade, or kubectl apply -k config/crd."},
 		"without what was sent and its outcome": {lines: 1, lack: outdated{backup: []string{"sentHash", "outcome"}},
 			says: "(they lack BackupSync.status.outcome, BackupSync.status.sentHash). Apply those of the operator's version"},
 		"without the record of calls, and without a check": {lack: outdated{project: []string{"journal.submissions"}},
