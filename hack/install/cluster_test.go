@@ -66,7 +66,7 @@ func helmOn(t *testing.T, helm string, arguments ...string) string {
 }
 
 // uninstalled has a release, and the CRDs, gone when the test ends.
-func uninstalled(t *testing.T, name, namespace string) {
+func uninstalled(t *testing.T, name string) {
 	t.Helper()
 	t.Cleanup(func() {
 		ctx := background(t)
@@ -105,7 +105,7 @@ const crdName = "backupsyncs.cbr.backupsync.dev"
 func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	for _, helm := range helms {
 		t.Run(helm, func(t *testing.T) {
-			uninstalled(t, release, namespace)
+			uninstalled(t, release)
 			helmOn(t, helm, "install", release, chart(t), "--namespace", namespace, "--create-namespace")
 			declared := declare(t, "default", "kept")
 			helmOn(t, helm, "upgrade", release, chart(t), "--namespace", namespace, "--set", "replicas=3", "--set", "crds.annotations.test=upgraded")
@@ -175,7 +175,7 @@ func eventually(t *testing.T, try func() error) {
 
 // Two releases of one name, in two namespaces, get nowhere in each other's way.
 func TestTwoReleasesFitInOneCluster(t *testing.T) {
-	uninstalled(t, release, namespace)
+	uninstalled(t, release)
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace")
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", "other", "--create-namespace", "--set", "crds.install=false", "--set", "watchNamespaces={other,default}")
 	if get(t, roleKind, "default", "other-backupsync-manager-role") == nil {
@@ -186,6 +186,18 @@ func TestTwoReleasesFitInOneCluster(t *testing.T) {
 		t.Error("the end of the second release has taken a role of the first one")
 	}
 	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
+}
+
+// Releases have names of up to 53 characters.
+func TestALongNameFits(t *testing.T) {
+	for _, name := range []string{"team-storage-backup-import", strings.Repeat("n", 29), strings.Repeat("l", 53)} {
+		uninstalled(t, name)
+		helmOn(t, "helm", "install", name, chart(t), "--namespace", namespace, "--create-namespace")
+		helmOn(t, "helm", "uninstall", name, "--namespace", namespace)
+		if _, err := shared.Kubectl(t.Context(), "delete", "crd", "backupsyncs.cbr.backupsync.dev", "cbrprojects.cbr.backupsync.dev"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // The pods may run where the restricted Pod Security Standard is enforced; others may not.
@@ -243,7 +255,7 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 
 // Whoever edits an imported backup is warned, and nobody is refused.
 func TestEditsOfImportedBackupsAreWarnedOf(t *testing.T) {
-	uninstalled(t, release, namespace)
+	uninstalled(t, release)
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace", "--set", "editWarnings.enabled=true")
 	heard := &warnings{}
 	config := rest.CopyConfig(shared.Config)
