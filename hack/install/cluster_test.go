@@ -200,6 +200,23 @@ func TestALongNameFits(t *testing.T) {
 	}
 }
 
+// The operator may write the lease of its own, and no other one of its namespace.
+func TestOtherLeasesAreOutOfReach(t *testing.T) {
+	uninstalled(t, release)
+	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace")
+	for lease, want := range map[string]string{"cbr.backupsync.dev": "yes", "another": "no"} {
+		for _, verb := range []string{"get", "update"} {
+			// kubectl fails where the answer is no.
+			output, _ := shared.Kubectl(t.Context(), "-n", namespace, "auth", "can-i", verb, "leases.coordination.k8s.io/"+lease,
+				"--as=system:serviceaccount:"+namespace+":"+release+"-controller-manager")
+			if answer, _, _ := strings.Cut(output, "\n"); answer != want {
+				t.Errorf("%s the lease %s: %q, want %s", verb, lease, output, want)
+			}
+		}
+	}
+	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
+}
+
 // The pods may run where the restricted Pod Security Standard is enforced; others may not.
 func TestTheRestrictedStandardTakesThePods(t *testing.T) {
 	enforced := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "restricted", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
