@@ -133,6 +133,50 @@ func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	}
 }
 
+// A rollback of Helm takes the CRDs along, and so what a newer operator has written. This goes back without.
+func TestGoingBackLeavesTheCRDs(t *testing.T) {
+	for _, helm := range helms {
+		t.Run(helm, func(t *testing.T) {
+			uninstalled(t, release)
+			upgrade := func(values string) {
+				helmOn(t, helm, "upgrade", "--install", release, chart(t), "--namespace", namespace, "--create-namespace", "--reset-then-reuse-values", "--set", values)
+			}
+			upgrade("replicas=3,crds.annotations.of=newer")
+			upgrade("replicas=1,crds.annotations.of=older,crds.install=false")
+			if crd := get(t, crdKind, "", crdName); replicasOf(t) != 1 || crd == nil || crd.GetAnnotations()["of"] != "newer" {
+				t.Errorf("%d replicas, and the CRD %v", replicasOf(t), crd)
+			}
+			upgrade("crds.annotations.of=newest,crds.install=true")
+			if of := get(t, crdKind, "", crdName).GetAnnotations()["of"]; of != "newest" {
+				t.Errorf("the next upgrade leaves the CRDs %s", of)
+			}
+			helmOn(t, helm, "uninstall", release, "--namespace", namespace)
+		})
+	}
+}
+
+// What kustomize has installed, and the CRDs that another release has left, are taken over.
+func TestWhatIsThereIsTakenOver(t *testing.T) {
+	build := func() {
+		if _, err := shared.Kubectl(t.Context(), "apply", "-k", root(t, "config", "default")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uninstalled(t, release)
+	build()
+	backup := declare(t, "default", "taken-over")
+	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--take-ownership", "--force-conflicts")
+	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
+	build()
+	helmOn(t, "helm3", "install", release, chart(t), "--namespace", namespace, "--take-ownership")
+	helmOn(t, "helm3", "uninstall", release, "--namespace", namespace)
+	helmOn(t, "helm", "install", "another", chart(t), "--namespace", namespace, "--take-ownership", "--force-conflicts")
+	helmOn(t, "helm", "uninstall", "another", "--namespace", namespace)
+	if err := shared.Client.Get(t.Context(), client.ObjectKeyFromObject(backup), backup); err != nil {
+		t.Error(err)
+	}
+}
+
 func replicasOf(t *testing.T) int64 {
 	t.Helper()
 	replicas, _, err := unstructured.NestedInt64(get(t, deploymentKind, namespace, release+"-controller-manager").Object, "spec", "replicas")

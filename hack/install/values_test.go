@@ -160,6 +160,7 @@ var wrong = map[string]string{
 	"extraArgs={--watch-namespaces=team-a}":        "extraArgs",
 	"terminationGracePeriodSeconds=30":             "105",
 	"extraArgs={--call-timeout=2m30.5s}":           "196",
+	"crds.install=false,crds.keep=false":           "crds.install",
 	"extraEnv[0].name=GOMEMLIMIT":                  "goMemoryLimit",
 	"extraObjects[0].apiVersion=cbr.backupsync.dev/v1alpha1,extraObjects[0].kind=CBRProject": "extraObjects",
 }

@@ -99,6 +99,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if lt (float64 .Values.terminationGracePeriodSeconds) $needed }}
 {{- fail (printf "terminationGracePeriodSeconds must be %v or more: a call may take %s (--call-timeout), and what is written after it 45 s" (ceil $needed) $timeout) }}
 {{- end }}
+{{- if not (or .Values.crds.install .Values.crds.keep) }}
+{{- fail "crds.install: to take it back while crds.keep is false deletes the CRDs, and all that is declared. First upgrade with crds.install and crds.keep set to true" }}
+{{- end }}
 {{- if .Values.goMemoryLimit }}
 {{- range .Values.extraEnv }}
 {{- if eq .name "GOMEMLIMIT" }}
