@@ -219,6 +219,16 @@ func TestObjectsAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
+// A Prometheus that may read no files takes no ServiceMonitor that names one.
+func TestTheServiceMonitorNamesNoFileThatIsReplaced(t *testing.T) {
+	monitor := find(t, template(t, "helm", "--values", filepath.Join("testdata", "values", "certificate.yaml")), "ServiceMonitor", "controller-manager")
+	endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
+	endpoint := endpoints[0].(map[string]any)
+	if name, _, _ := unstructured.NestedString(endpoint, "authorization", "credentials", "name"); name != "scraper" || endpoint["bearerTokenFile"] != nil {
+		t.Errorf("the ServiceMonitor has %v", endpoint)
+	}
+}
+
 // Without metrics no pod waits for their certificate, which nobody issues.
 func TestWithoutMetricsThereIsNoCertificate(t *testing.T) {
 	objects := template(t, "helm", "--set", "metrics.enabled=false,metrics.certificate.certManager.enabled=true")
