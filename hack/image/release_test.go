@@ -81,20 +81,22 @@ func TestReleasesThatAreRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(changed, "main.go"), []byte("package main\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct{ tree, version, says string }{
-		"without a version":        {tree, "", `VERSION "" is no semantic version: write make release VERSION=v1.2.3`},
-		"without its v":            {tree, "0.0.1", `VERSION "0.0.1" is no semantic version`},
-		"with two numbers":         {tree, "v0.1", `VERSION "v0.1" is no semantic version`},
-		"with a leading zero":      {tree, "v0.0.01", `VERSION "v0.0.01" is no semantic version`},
-		"with build metadata":      {tree, "v0.0.1+5", `VERSION "v0.0.1+5" is no semantic version`},
-		"of a commit":              {tree, "v0.0.1-3-gabcdef-dirty", `CHANGELOG.md says nothing under "## [0.0.1-3-gabcdef-dirty]"`},
-		"that is not described":    {tree, "v0.0.2", `CHANGELOG.md says nothing under "## [0.0.2]": write there what has changed`},
-		"that is described empty":  {tree, "v0.0.0", `CHANGELOG.md says nothing under "## [0.0.0]"`},
-		"of changes uncommitted":   {changed, "v0.0.1", "there are changes that are not committed"},
-		"with a word that is none": {tree, "v0.0.1-rc..1", `VERSION "v0.0.1-rc..1" is no semantic version`},
+	for name, c := range map[string]struct{ tree, version, image, says string }{
+		"without a version":        {tree, "", "", `VERSION "" is no semantic version: write make release VERSION=v1.2.3`},
+		"without its v":            {tree, "0.0.1", "", `VERSION "0.0.1" is no semantic version`},
+		"with two numbers":         {tree, "v0.1", "", `VERSION "v0.1" is no semantic version`},
+		"with a leading zero":      {tree, "v0.0.01", "", `VERSION "v0.0.01" is no semantic version`},
+		"with build metadata":      {tree, "v0.0.1+5", "", `VERSION "v0.0.1+5" is no semantic version`},
+		"of a commit":              {tree, "v0.0.1-3-gabcdef-dirty", "", `CHANGELOG.md says nothing under "## [0.0.1-3-gabcdef-dirty]"`},
+		"that is not described":    {tree, "v0.0.2", "", `CHANGELOG.md says nothing under "## [0.0.2]": write there what has changed`},
+		"that is described empty":  {tree, "v0.0.0", "", `CHANGELOG.md says nothing under "## [0.0.0]"`},
+		"of changes uncommitted":   {changed, "v0.0.1", "", "there are changes that are not committed"},
+		"of an image without tag":  {tree, "v0.0.1", "registry.example.com:5000/backupsync", `IMG "registry.example.com:5000/backupsync" has no tag`},
+		"of an image by digest":    {tree, "v0.0.1", "registry.example.com/backupsync@sha256:00", `IMG "registry.example.com/backupsync@sha256:00" has no tag`},
+		"with a word that is none": {tree, "v0.0.1-rc..1", "", `VERSION "v0.0.1-rc..1" is no semantic version`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said, err := inTree(t, c.tree, "hack/release/release.sh", c.version).CombinedOutput()
+			said, err := inTree(t, c.tree, "hack/release/release.sh", c.version, c.image).CombinedOutput()
 			if err == nil || !strings.HasPrefix(string(said), "release: "+c.says) {
 				t.Errorf("it says %s(%v), want %s", said, err, c.says)
 			}

@@ -66,7 +66,7 @@ func helmOn(t *testing.T, helm string, arguments ...string) string {
 }
 
 // uninstalled has a release, and the CRDs, gone when the test ends.
-func uninstalled(t *testing.T, name, namespace string) {
+func uninstalled(t *testing.T, name string) {
 	t.Helper()
 	t.Cleanup(func() {
 		ctx := background(t)
@@ -105,7 +105,7 @@ const crdName = "backupsyncs.cbr.backupsync.dev"
 func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	for _, helm := range helms {
 		t.Run(helm, func(t *testing.T) {
-			uninstalled(t, release, namespace)
+			uninstalled(t, release)
 			helmOn(t, helm, "install", release, chart(t), "--namespace", namespace, "--create-namespace")
 			declared := declare(t, "default", "kept")
 			helmOn(t, helm, "upgrade", release, chart(t), "--namespace", namespace, "--set", "replicas=3", "--set", "crds.annotations.test=upgraded")
@@ -130,6 +130,50 @@ func TestHelmInstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 			helmOn(t, helm, "install", release, chart(t), "--namespace", namespace)
 			helmOn(t, helm, "uninstall", release, "--namespace", namespace)
 		})
+	}
+}
+
+// A rollback of Helm takes the CRDs along, and so what a newer operator has written. This goes back without.
+func TestGoingBackLeavesTheCRDs(t *testing.T) {
+	for _, helm := range helms {
+		t.Run(helm, func(t *testing.T) {
+			uninstalled(t, release)
+			upgrade := func(values string) {
+				helmOn(t, helm, "upgrade", "--install", release, chart(t), "--namespace", namespace, "--create-namespace", "--reset-then-reuse-values", "--set", values)
+			}
+			upgrade("replicas=3,crds.annotations.of=newer")
+			upgrade("replicas=1,crds.annotations.of=older,crds.install=false")
+			if crd := get(t, crdKind, "", crdName); replicasOf(t) != 1 || crd == nil || crd.GetAnnotations()["of"] != "newer" {
+				t.Errorf("%d replicas, and the CRD %v", replicasOf(t), crd)
+			}
+			upgrade("crds.annotations.of=newest,crds.install=true")
+			if of := get(t, crdKind, "", crdName).GetAnnotations()["of"]; of != "newest" {
+				t.Errorf("the next upgrade leaves the CRDs %s", of)
+			}
+			helmOn(t, helm, "uninstall", release, "--namespace", namespace)
+		})
+	}
+}
+
+// What kustomize has installed, and the CRDs that another release has left, are taken over.
+func TestWhatIsThereIsTakenOver(t *testing.T) {
+	build := func() {
+		if _, err := shared.Kubectl(t.Context(), "apply", "-k", root(t, "config", "default")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uninstalled(t, release)
+	build()
+	backup := declare(t, "default", "taken-over")
+	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--take-ownership", "--force-conflicts")
+	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
+	build()
+	helmOn(t, "helm3", "install", release, chart(t), "--namespace", namespace, "--take-ownership")
+	helmOn(t, "helm3", "uninstall", release, "--namespace", namespace)
+	helmOn(t, "helm", "install", "another", chart(t), "--namespace", namespace, "--take-ownership", "--force-conflicts")
+	helmOn(t, "helm", "uninstall", "another", "--namespace", namespace)
+	if err := shared.Client.Get(t.Context(), client.ObjectKeyFromObject(backup), backup); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -175,7 +219,7 @@ func eventually(t *testing.T, try func() error) {
 
 // Two releases of one name, in two namespaces, get nowhere in each other's way.
 func TestTwoReleasesFitInOneCluster(t *testing.T) {
-	uninstalled(t, release, namespace)
+	uninstalled(t, release)
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace")
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", "other", "--create-namespace", "--set", "crds.install=false", "--set", "watchNamespaces={other,default}")
 	if get(t, roleKind, "default", "other-backupsync-manager-role") == nil {
@@ -184,6 +228,35 @@ func TestTwoReleasesFitInOneCluster(t *testing.T) {
 	helmOn(t, "helm", "uninstall", release, "--namespace", "other")
 	if get(t, clusterRoleKind, "", release+"-manager-role") == nil {
 		t.Error("the end of the second release has taken a role of the first one")
+	}
+	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
+}
+
+// Releases have names of up to 53 characters.
+func TestALongNameFits(t *testing.T) {
+	for _, name := range []string{"team-storage-backup-import", strings.Repeat("n", 29), strings.Repeat("l", 53)} {
+		uninstalled(t, name)
+		helmOn(t, "helm", "install", name, chart(t), "--namespace", namespace, "--create-namespace")
+		helmOn(t, "helm", "uninstall", name, "--namespace", namespace)
+		if _, err := shared.Kubectl(t.Context(), "delete", "crd", "backupsyncs.cbr.backupsync.dev", "cbrprojects.cbr.backupsync.dev"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The operator may write the lease of its own, and no other one of its namespace.
+func TestOtherLeasesAreOutOfReach(t *testing.T) {
+	uninstalled(t, release)
+	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace")
+	for lease, want := range map[string]string{"cbr.backupsync.dev": "yes", "another": "no"} {
+		for _, verb := range []string{"get", "update"} {
+			// kubectl fails where the answer is no.
+			output, _ := shared.Kubectl(t.Context(), "-n", namespace, "auth", "can-i", verb, "leases.coordination.k8s.io/"+lease,
+				"--as=system:serviceaccount:"+namespace+":"+release+"-controller-manager")
+			if answer, _, _ := strings.Cut(output, "\n"); answer != want {
+				t.Errorf("%s the lease %s: %q, want %s", verb, lease, output, want)
+			}
+		}
 	}
 	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
 }
@@ -243,7 +316,7 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 
 // Whoever edits an imported backup is warned, and nobody is refused.
 func TestEditsOfImportedBackupsAreWarnedOf(t *testing.T) {
-	uninstalled(t, release, namespace)
+	uninstalled(t, release)
 	helmOn(t, "helm", "install", release, chart(t), "--namespace", namespace, "--create-namespace", "--set", "editWarnings.enabled=true")
 	heard := &warnings{}
 	config := rest.CopyConfig(shared.Config)

@@ -141,18 +141,103 @@ func TestTheSchemasFindMistakes(t *testing.T) {
 
 // wrong are values that the chart refuses, and what the error names.
 var wrong = map[string]string{
-	"replica=3":                                    "replica",
-	"image.tags=v1":                                "tags",
-	"metrics.port=0":                               "port",
-	"watchNamespaces={Team}":                       "watchNamespaces",
-	"replicas=two":                                 "replicas",
-	"image.digest=latest":                          "digest",
-	"extraArgs={leader-elect}":                     "extraArgs",
-	"allowedEndpoints={a\\,b}":                     "allowedEndpoints",
-	"logLevel=trace":                               "logLevel",
-	"serviceAccount.create=false":                  "serviceAccount.name",
-	"metrics.reader.name=prometheus":               "metrics.reader.namespace",
-	"metrics.certificate.certmanager.enabled=true": "certmanager",
+	"replica=3":                                      "replica",
+	"image.tags=v1":                                  "tags",
+	"metrics.port=0":                                 "port",
+	"watchNamespaces={Team}":                         "watchNamespaces",
+	"replicas=two":                                   "replicas",
+	"image.digest=latest":                            "digest",
+	"extraArgs={leader-elect}":                       "extraArgs",
+	"allowedEndpoints={a\\,b}":                       "allowedEndpoints",
+	"logLevel=trace":                                 "logLevel",
+	"serviceAccount.create=false":                    "serviceAccount.name",
+	"metrics.reader.name=prometheus":                 "metrics.reader.namespace",
+	"metrics.certificate.certmanager.enabled=true":   "certmanager",
+	"fullnameOverride=Backup_Sync":                   "fullnameOverride",
+	"image.repository=example.com/backupsync:v1":     "repository",
+	"metrics.port=8081":                              "port",
+	"extraArgs={--leader-elect=false}":               "extraArgs",
+	"extraArgs={--watch-namespaces=team-a}":          "extraArgs",
+	"terminationGracePeriodSeconds=30":               "105",
+	"extraArgs={--call-timeout=2m30.5s}":             "196",
+	`commonLabels.app\.kubernetes\.io/name=platform`: "commonLabels",
+	"podLabels.control-plane=manager":                "podLabels",
+	"crds.install=false,crds.keep=false":             "crds.install",
+	"extraEnv[0].name=GOMEMLIMIT":                    "goMemoryLimit",
+	"extraObjects[0].apiVersion=cbr.backupsync.dev/v1alpha1,extraObjects[0].kind=CBRProject": "extraObjects",
+}
+
+// right are values that look wrong, and are not.
+var right = []string{
+	"image.repository=registry.example.com:5000/backupsync",
+	"extraArgs={--call-timeout=75s}",
+	"extraArgs={--call-timeout=1h},terminationGracePeriodSeconds=3660",
+	"extraArgs={--leader-elect-lease-duration=30s,--zap-log-level=2}",
+	"goMemoryLimit=,extraEnv[0].name=GOMEMLIMIT,extraEnv[0].value=1GiB",
+	"crds.install=false,extraObjects[0].apiVersion=cbr.backupsync.dev/v1alpha1,extraObjects[0].kind=CBRProject,extraObjects[0].metadata.name=a",
+	"watchNamespaces=null",
+}
+
+func TestRightValuesAreTaken(t *testing.T) {
+	for _, value := range right {
+		if _, err := command(t, nil, "helm", "template", release, chart(t), "--set", value); err != nil {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+// Names that YAML takes for a number, or for nothing, stay names: a Role of the namespace "null" would be one of the release's.
+func TestNamesStayText(t *testing.T) {
+	checker, err := schemas.New("v1.32.13")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, helm := range helms {
+		output, err := command(t, nil, helm, "template", "2024", chart(t), "--namespace", "1e3", "--kube-version", "1.32.0", "--set-string",
+			"watchNamespaces={null,0x10,true},goMemoryLimit=1932735283,priorityClassName=12,serviceAccount.name=13,metrics.certificate.secretName=14,"+
+				"metrics.reader.name=15,metrics.reader.namespace=16,nameOverride=17")
+		if err != nil {
+			t.Fatal(err)
+		}
+		namespaces := map[string]bool{}
+		for _, object := range decode(t, output) {
+			checkAgainst(t, checker, object)
+			namespaces[object.GetNamespace()] = true
+		}
+		if want := []string{"", "0x10", "1e3", "null", "true"}; !slices.Equal(slices.Sorted(maps.Keys(namespaces)), want) {
+			t.Errorf("%s: objects of the namespaces %q, want %q", helm, slices.Sorted(maps.Keys(namespaces)), want)
+		}
+	}
+}
+
+// Braces in an object are for whoever reads it, such as External Secrets; texts are templates.
+func TestObjectsAreTakenAsTheyAre(t *testing.T) {
+	objects := template(t, "helm", "--values", filepath.Join("testdata", "values", "everything.yaml"))
+	for name, want := range map[string]any{"more": "{{ .accessKey }}", "as-a-text": release} {
+		data, _, _ := unstructured.NestedMap(find(t, objects, "ConfigMap", name).Object, "data")
+		if !slices.Contains(slices.Collect(maps.Values(data)), want) {
+			t.Errorf("%s has %v, want %q", name, data, want)
+		}
+	}
+}
+
+// A Prometheus that may read no files takes no ServiceMonitor that names one.
+func TestTheServiceMonitorNamesNoFileThatIsReplaced(t *testing.T) {
+	monitor := find(t, template(t, "helm", "--values", filepath.Join("testdata", "values", "certificate.yaml")), "ServiceMonitor", "controller-manager")
+	endpoints, _, _ := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
+	endpoint := endpoints[0].(map[string]any)
+	if name, _, _ := unstructured.NestedString(endpoint, "authorization", "credentials", "name"); name != "scraper" || endpoint["bearerTokenFile"] != nil {
+		t.Errorf("the ServiceMonitor has %v", endpoint)
+	}
+}
+
+// Without metrics no pod waits for their certificate, which nobody issues.
+func TestWithoutMetricsThereIsNoCertificate(t *testing.T) {
+	objects := template(t, "helm", "--set", "metrics.enabled=false,metrics.certificate.certManager.enabled=true")
+	deployment := find(t, objects, "Deployment", "controller-manager")
+	if volumes, found, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "volumes"); found {
+		t.Errorf("volumes %v", volumes)
+	}
 }
 
 func TestWrongValuesAreRefusedByName(t *testing.T) {

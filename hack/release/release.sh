@@ -25,6 +25,10 @@ word='(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)'
 [[ $version =~ ^v$number\.$number\.$number(-$word(\.$word)*)?$ ]] ||
 	fail "VERSION \"$version\" is no semantic version: write make release VERSION=v1.2.3, or VERSION=v1.2.3-rc.1"
 
+# Where the name has no tag the chart would install another image than is pushed, and a digest is not known before.
+[[ ${image##*/} == *:* && $image != *@* ]] ||
+	fail "IMG \"$image\" has no tag: write IMG=registry.example.com/backupsync:$version"
+
 # What CHANGELOG.md has under the heading of the version, up to the next one.
 notes=$(awk -v heading="## [${version#v}]" '
 	/^## / { found = index($0, heading) == 1; next }

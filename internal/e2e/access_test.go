@@ -80,7 +80,7 @@ var _ = DescribeTable("What the manager's ServiceAccount may do",
 	Entry(nil, true, "get", "", "secrets", "", anyNamespace),
 	Entry(nil, true, "get", "", "configmaps", "", anyNamespace), // for CA certificates
 	Entry(nil, true, "create", eventsGroup, "events", "", anyNamespace),
-	Entry(nil, true, "update", leaseGroup, "leases", "", cluster.Namespace),
+	Entry(nil, true, "create", leaseGroup, "leases", "", cluster.Namespace), // that of its own it may get and update, too
 	Entry(nil, true, "create", "authentication.k8s.io", "tokenreviews", "", anyNamespace),
 	Entry(nil, true, "create", "authorization.k8s.io", "subjectaccessreviews", "", anyNamespace),
 
@@ -113,6 +113,8 @@ var _ = DescribeTable("What the manager's ServiceAccount may do",
 	Entry(nil, false, "create", "", "serviceaccounts", "token", anyNamespace),
 	Entry(nil, false, "impersonate", "", "users", "", anyNamespace),
 	Entry(nil, false, "get", leaseGroup, "leases", "", "default"),
+	Entry(nil, false, "get", leaseGroup, "leases", "", cluster.Namespace),
+	Entry(nil, false, "update", leaseGroup, "leases", "", cluster.Namespace),
 	Entry(nil, false, "delete", leaseGroup, "leases", "", cluster.Namespace),
 	Entry(nil, false, "escalate", "rbac.authorization.k8s.io", "clusterroles", "", anyNamespace),
 	Entry(nil, false, "bind", "rbac.authorization.k8s.io", "clusterroles", "", anyNamespace),

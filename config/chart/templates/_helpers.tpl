@@ -4,7 +4,7 @@
 {{- end }}
 
 {{/* What the names of objects begin with: the release, and the chart's name where the release does not hold it. At most 40
-characters: the longest name adds 35. */}}
+characters, as pods and what selects them have 63 with the Deployment's 19 more. */}}
 {{- define "backupsync.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
@@ -34,8 +34,8 @@ characters: the longest name adds 35. */}}
 {{- end }}
 
 {{- define "backupsync.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "backupsync.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "backupsync.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "backupsync.labels" -}}
@@ -56,13 +56,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The Service of the metrics. Its name is a label of DNS: 63 characters. */}}
 {{- define "backupsync.metricsService" -}}
-{{- include "backupsync.fullname" . }}-controller-manager-metrics-service
+{{- $name := include "backupsync.fullname" . }}
+{{- if le (len $name) 28 }}
+{{- $name }}-controller-manager-metrics-service
+{{- else }}
+{{- $name }}-metrics-service
+{{- end }}
 {{- end }}
 
-{{/* The Secret with the certificate of the metrics; empty if the manager signs its own. */}}
+{{/* The Secret with the certificate of the metrics; empty if the manager signs its own, or serves none. */}}
 {{- define "backupsync.metricsSecret" -}}
-{{- if .Values.metrics.certificate.certManager.enabled }}
+{{- if not .Values.metrics.enabled }}
+{{- else if .Values.metrics.certificate.certManager.enabled }}
 {{- default (printf "%s-metrics-certificate" (include "backupsync.fullname" .)) .Values.metrics.certificate.secretName }}
 {{- else }}
 {{- .Values.metrics.certificate.secretName }}
@@ -72,6 +79,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The subject of the operator's bindings. */}}
 {{- define "backupsync.subject" -}}
 - kind: ServiceAccount
-  name: {{ include "backupsync.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "backupsync.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
+{{- end }}
+
+{{/* Refuses what the schema cannot tell is wrong. A duration of Go is a sum of numbers with units. */}}
+{{- define "backupsync.check" -}}
+{{- $timeout := "60s" }}
+{{- range .Values.extraArgs }}
+{{- if hasPrefix "--call-timeout=" . }}
+{{- $timeout = trimPrefix "--call-timeout=" . }}
+{{- end }}
+{{- end }}
+{{- $needed := 45.0 }}
+{{- range regexFindAll "[0-9.]+(h|ms|m|s)" $timeout -1 }}
+{{- $seconds := get (dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001) (regexFind "[a-z]+$" .) }}
+{{- $needed = addf $needed (mulf (float64 (regexFind "^[0-9.]+" .)) $seconds) }}
+{{- end }}
+{{- if lt (float64 .Values.terminationGracePeriodSeconds) $needed }}
+{{- fail (printf "terminationGracePeriodSeconds must be %v or more: a call may take %s (--call-timeout), and what is written after it 45 s" (ceil $needed) $timeout) }}
+{{- end }}
+{{- if not (or .Values.crds.install .Values.crds.keep) }}
+{{- fail "crds.install: to take it back while crds.keep is false deletes the CRDs, and all that is declared. First upgrade with crds.install and crds.keep set to true" }}
+{{- end }}
+{{- if .Values.goMemoryLimit }}
+{{- range .Values.extraEnv }}
+{{- if eq .name "GOMEMLIMIT" }}
+{{- fail "extraEnv: GOMEMLIMIT is the value goMemoryLimit" }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -19,6 +19,7 @@ package alerts
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -92,6 +93,21 @@ func TestTheDashboardIsInOrder(t *testing.T) {
 		for _, target := range each.Targets {
 			g.Expect(target.Expr).NotTo(BeEmpty(), each.Title)
 			g.Expect(target.Datasource.UID).To(Equal("${datasource}"), each.Title)
+		}
+	}
+}
+
+// ofOurs is how a series is known to be one of an operator.
+const ofOurs = `backupsync_|(name|controller)="(cbrproject|cbr\.backupsync\.dev)"`
+
+// By default the variable job stands for all jobs of a Prometheus, and all of them have metrics of processes and of Kubernetes' clients.
+func TestTheDashboardShowsNothingOfOthers(t *testing.T) {
+	g := NewWithT(t)
+	for _, each := range readDashboard(g).Panels {
+		for _, target := range each.Targets {
+			if !strings.Contains(target.Expr, "ALERTS") {
+				g.Expect(target.Expr).To(MatchRegexp(ofOurs), each.Title)
+			}
 		}
 	}
 }
