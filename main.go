@@ -228,7 +228,42 @@ func run(ctx context.Context, f *flags) error {
 	}
 	ctrl.Log.Info("Starting", "version", version, "identity", identity)
 	_ = schema.Check(ctx, time.Now()) // it says so itself; what hangs on it asks again
-	return manager.Start(ctx)
+	return start(ctx, manager)
+}
+
+// start runs the manager until the context ends, and what was begun has. A manager whose caches are not filled yet does not end: nothing was
+// begun then, and it is left behind.
+func start(ctx context.Context, manager ctrl.Manager) error {
+	filled := make(whenFilled)
+	if err := manager.Add(filled); err != nil {
+		return fmt.Errorf("add the end of the start: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- manager.Start(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case <-filled:
+		return <-ended
+	default:
+		ctrl.Log.Info("Ended before the caches were filled")
+		return nil
+	}
+}
+
+// whenFilled is closed when the manager has filled its caches.
+type whenFilled chan struct{}
+
+// NeedLeaderElection says that a standby fills them, too.
+func (whenFilled) NeedLeaderElection() bool { return false }
+
+// Start is called after that.
+func (w whenFilled) Start(context.Context) error {
+	close(w)
+	return nil
 }
 
 // newSchemaCheck makes the check of the CRDs.

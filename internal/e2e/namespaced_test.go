@@ -151,6 +151,7 @@ func TestNamespaced(t *testing.T) {
 	b := newNamespacedBed(t)
 	t.Run("the manager may do in its namespaces what it may do in all otherwise", b.testRoles)
 	t.Run("it reads no Secret elsewhere, and lists none", b.testSecrets)
+	t.Run("it ends at once while it may not read its namespace", b.testUnreadable)
 	t.Run("it imports in one namespace alone", b.testOneNamespace)
 	t.Run("it imports in several, and submits nothing again when it is killed", b.testKilled)
 	for _, manager := range b.managers {
@@ -217,6 +218,16 @@ func (b *namespacedBed) testSecrets(t *testing.T) {
 	g.Expect(manager.Get(ctx, client.ObjectKey{Namespace: unwatched, Name: "named"}, &corev1.Secret{})).To(forbidden)
 	g.Expect(manager.List(ctx, &corev1.SecretList{}, client.InNamespace(teamA))).To(forbidden)
 	g.Expect(manager.List(ctx, &corev1.SecretList{})).To(forbidden)
+}
+
+func (b *namespacedBed) testUnreadable(t *testing.T) {
+	g, ctx := NewWithT(t), t.Context()
+	manager, err := b.kubernetes.LaunchManager(ctx, "manager-unreadable", b.binary, "--watch-namespaces="+unwatched)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Eventually(manager.Log, time.Minute, "100ms").Should(ContainSubstring("is forbidden"))
+	bounded, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	g.Expect(manager.Stop(bounded)).To(Succeed(), "it was ready never, and has begun nothing")
 }
 
 func (b *namespacedBed) testOneNamespace(t *testing.T) {

@@ -45,6 +45,18 @@ type Manager struct {
 // StartManager starts the manager as its ServiceAccount, and waits until it is ready: it leads, or stands by warm. It
 // talks to simulators on this machine only. Install comes first.
 func (c *Cluster) StartManager(ctx context.Context, name, binary string, arguments ...string) (*Manager, error) {
+	manager, err := c.LaunchManager(ctx, name, binary, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	if err := manager.await(ctx, c.startTimeout(), func(ctx context.Context) bool { return answersOK(ctx, manager.ProbeURL+"/readyz") }); err != nil {
+		return nil, err
+	}
+	return manager, nil
+}
+
+// LaunchManager is StartManager without the wait, for one that may never be ready.
+func (c *Cluster) LaunchManager(ctx context.Context, name, binary string, arguments ...string) (*Manager, error) {
 	addresses, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
@@ -61,11 +73,7 @@ func (c *Cluster) StartManager(ctx context.Context, name, binary string, argumen
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{Process: process, MetricsURL: "https://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1]}
-	if err := process.await(ctx, c.startTimeout(), func(ctx context.Context) bool { return answersOK(ctx, manager.ProbeURL+"/readyz") }); err != nil {
-		return nil, err
-	}
-	return manager, nil
+	return &Manager{Process: process, MetricsURL: "https://" + addresses[0] + "/metrics", ProbeURL: "http://" + addresses[1]}, nil
 }
 
 func (c *Cluster) startTimeout() time.Duration { return cmp.Or(c.StartTimeout, defaultStartTimeout) }
