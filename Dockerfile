@@ -8,14 +8,17 @@ RUN go mod download
 
 COPY main.go ./
 COPY api/ api/
+COPY cmd/ cmd/
 COPY internal/ internal/
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o manager .
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o manager . && \
+    CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o kubectl-backupsync ./cmd/kubectl-backupsync
 
 FROM gcr.io/distroless/static:nonroot
-COPY --from=builder /workspace/manager /manager
+COPY --from=builder /workspace/manager /workspace/kubectl-backupsync /
 USER 65532:65532
 ENTRYPOINT ["/manager"]

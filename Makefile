@@ -12,6 +12,7 @@ RACE = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m
 FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
+DOWNLOADS ?= https://backupsync.dev/releases/$(VERSION)
 # What is released is built by exactly this Go: another one makes other bytes. The Dockerfile has the same.
 RELEASE_GO := go1.26.8
 IMAGE = cd hack/image && GOTOOLCHAIN=$(RELEASE_GO) go run . -root=$(CURDIR) -out=$(CURDIR)/dist -version=$(VERSION) -name=$(IMG)
@@ -32,11 +33,14 @@ test: controlplane binaries ## The tests: units, the real API server, black box,
 	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
-check: test check-more ## Everything that gates a change.
+check: test check-more check-install ## Everything that gates a change.
 
 .PHONY: check-more
 check-more: verify-generated lint whole contract ## What gates a change besides make test: generated files, lint, whole tables, the contract, the fuzz targets.
 	$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+
+.PHONY: check-install
+check-install: install-test verify-install image-test alerts ## What gates a change of what is installed: chart and kustomizations, the image, alerts and dashboard, each with its real tool.
 
 .PHONY: whole
 whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
@@ -123,6 +127,11 @@ docker-build: ## Build the container image IMG with Docker.
 image: ## Build the container image IMG for amd64 and arm64 without Docker, reproducibly, and an SBOM of each, into dist/.
 	mkdir -p dist
 	$(IMAGE)
+
+.PHONY: plugin
+plugin: ## Build kubectl backupsync for Linux, macOS and Windows, and the manifest for krew, which downloads it from DOWNLOADS, into dist/.
+	mkdir -p dist
+	$(IMAGE) -plugin -downloads=$(DOWNLOADS) $(if $(MACHINES),-machines=$(MACHINES))
 
 .PHONY: image-push
 image-push: ## Push what make image has built as IMG, with the SBOMs.

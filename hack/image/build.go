@@ -21,13 +21,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// buildArguments are those of go that build the manager. The Makefile and the Dockerfile have the same: a test compares them.
-func buildArguments(version, output string) []string {
-	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + version, "-o", output, "."}
+// program is one of the programs of the project.
+type program struct{ name, goPackage string }
+
+// manager is the operator, and plugin the command line of its users: kubectl finds it by its name.
+var (
+	manager = program{name: "manager", goPackage: "."}
+	plugin  = program{name: "kubectl-backupsync", goPackage: "./cmd/kubectl-backupsync"}
+)
+
+// buildArguments are those of go that build a program. The Makefile and the Dockerfile have the same: a test compares them.
+func buildArguments(goPackage, version, output string) []string {
+	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + version, "-o", output, goPackage}
 }
 
 // buildEnvironment is what go build must not take from whoever runs it, or else each one would build another binary.
@@ -39,13 +49,19 @@ func buildEnvironment(platform v1.Platform) []string {
 	}
 }
 
-// build builds the manager with the Go that runs this.
-func build(ctx context.Context, root, output string, platform v1.Platform, version string) error {
-	command := exec.CommandContext(ctx, "go", buildArguments(version, output)...)
+// build builds a program with the Go that runs this, and returns its binary.
+func (p program) build(ctx context.Context, root string, platform v1.Platform, version string) ([]byte, error) {
+	folder, err := os.MkdirTemp("", "backupsync-image-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder to build in: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	output := filepath.Join(folder, p.name)
+	command := exec.CommandContext(ctx, "go", buildArguments(p.goPackage, version, output)...)
 	command.Dir = root
 	command.Env = append(os.Environ(), buildEnvironment(platform)...)
 	if said, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the manager: %w\n%s", err, said)
+		return nil, fmt.Errorf("build %s: %w\n%s", p.name, err, said)
 	}
-	return nil
+	return os.ReadFile(output)
 }

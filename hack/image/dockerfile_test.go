@@ -20,29 +20,49 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // Whatever builds the manager builds it in the same way.
 func TestTheSameFlagsEverywhere(t *testing.T) {
-	want := "go"
-	for _, argument := range buildArguments("VERSION", "OUTPUT") {
-		if strings.Contains(argument, " ") {
-			argument = `"` + argument + `"`
+	var want []string
+	for _, each := range []program{manager, plugin} {
+		command := "go"
+		for _, argument := range buildArguments(each.goPackage, "VERSION", "OUTPUT") {
+			if strings.Contains(argument, " ") {
+				argument = `"` + argument + `"`
+			}
+			command += " " + argument
 		}
-		want += " " + argument
+		want = append(want, command)
 	}
 	for _, file := range []string{"Makefile", "Dockerfile"} {
+		text := regexp.MustCompile(`(?m)^\t\$\(BUILD\)`).ReplaceAllString(read(t, "../..", file), buildOf(t, file))
 		var found []string
-		for _, command := range regexp.MustCompile(`go build .*main\.version.*`).FindAllString(read(t, "../..", file), -1) {
+		for _, command := range regexp.MustCompile(`go build .*main\.version.* -o .*`).FindAllString(text, -1) {
 			command = regexp.MustCompile(`\$[({]VERSION[)}]`).ReplaceAllString(command, "VERSION")
+			command = strings.TrimSuffix(command, ` && \`)
 			found = append(found, regexp.MustCompile(`-o \S+`).ReplaceAllString(command, "-o OUTPUT"))
 		}
-		if len(found) != 1 || found[0] != want {
+		if !slices.Equal(found, want) {
 			t.Errorf("%s has %q, want %q", file, found, want)
 		}
 	}
+}
+
+// buildOf returns what the variable BUILD of the Makefile has.
+func buildOf(t *testing.T, file string) string {
+	t.Helper()
+	if file != "Makefile" {
+		return ""
+	}
+	found := regexp.MustCompile(`(?m)^BUILD = .*(go build .*)$`).FindStringSubmatch(read(t, "../..", file))
+	if len(found) != 2 {
+		t.Fatal("the Makefile has no BUILD")
+	}
+	return strings.ReplaceAll(found[1], "$", "$$")
 }
 
 // The image of Docker runs the manager in the same way, and is built by the same Go.
@@ -62,7 +82,8 @@ func TestTheDockerfileMakesTheSameImage(t *testing.T) {
 
 // Docker is given all sources of the manager.
 func TestTheDockerfileHasAllSources(t *testing.T) {
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{$dir := .Dir}}{{if not .Standard}}{{range .GoFiles}}{{$dir}}/{{.}}\n{{end}}{{end}}", ".")
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{$dir := .Dir}}{{if not .Standard}}{{range .GoFiles}}{{$dir}}/{{.}}\n{{end}}{{end}}",
+		manager.goPackage, plugin.goPackage)
 	list.Dir = "../.."
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -26,8 +26,8 @@ import (
 )
 
 // newImage makes the image of one platform.
-func newImage(manager []byte, platform v1.Platform, from source) (v1.Image, error) {
-	layer, err := newLayer(manager, from.created)
+func newImage(operator, commands []byte, platform v1.Platform, from source) (v1.Image, error) {
+	layer, err := newLayer(imageEntries(operator, commands), from.created)
 	if err != nil {
 		return nil, err
 	}

@@ -37,9 +37,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// The image holds the manager and the name of its user, for each platform.
+// The image holds the manager, the command line, and the name of their user, for each platform.
 func TestWhatIsInTheImage(t *testing.T) {
-	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+	architectures := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	for _, platform := range platforms {
 		t.Run(platform.String(), func(t *testing.T) {
 			image := imageOf(t, built(t), platform)
@@ -49,14 +49,14 @@ func TestWhatIsInTheImage(t *testing.T) {
 			var names []string
 			err := each(image, func(header *tar.Header, content io.Reader) error {
 				names = append(names, fmt.Sprintf("%s %o %d:%d", header.Name, header.Mode, header.Uid, header.Gid))
-				if header.Name != "manager" {
+				if strings.HasPrefix(header.Name, "etc") {
 					return nil
 				}
-				manager, err := io.ReadAll(content)
-				checkBinary(t, manager, machines[platform.Architecture])
+				program, err := io.ReadAll(content)
+				checkBinary(t, program, architectures[platform.Architecture])
 				return err
 			})
-			if want := []string{"etc 755 0:0", "etc/group 644 0:0", "etc/passwd 644 0:0", "manager 755 0:0"}; err != nil || !slices.Equal(names, want) {
+			if want := []string{"etc 755 0:0", "etc/group 644 0:0", "etc/passwd 644 0:0", "kubectl-backupsync 755 0:0", "manager 755 0:0"}; err != nil || !slices.Equal(names, want) {
 				t.Errorf("it holds %q (%v), want %q", names, err, want)
 			}
 		})
@@ -185,10 +185,15 @@ func TestTheTimeOfTheImage(t *testing.T) {
 	}
 }
 
-// The manager starts where there is nothing but the image.
+// The programs start where there is nothing but the image.
 func TestTheImageRuns(t *testing.T) {
 	printed := output(t, newContainer(t).command(t.Context(), nil, "--version"))
 	if printed != testVersion+"\n" {
 		t.Errorf("it prints %q", printed)
+	}
+	commands := newContainer(t)
+	commands.config.Entrypoint = []string{"/" + plugin.name}
+	if printed := output(t, commands.command(t.Context(), nil, "--version")); printed != "kubectl backupsync version "+testVersion+"\n" {
+		t.Errorf("the command line prints %q", printed)
 	}
 }

@@ -44,28 +44,38 @@ type entry struct {
 	content []byte
 }
 
-// entries are all that is in the image. CA certificates are in the binary, and it needs no time zones.
-func entries(manager []byte) []entry {
+// imageEntries are all that is in the image. CA certificates are in the binary, and it needs no time zones.
+func imageEntries(operator, commands []byte) []entry {
 	return []entry{
 		{name: "etc/", mode: 0o755},
 		{name: "etc/group", mode: 0o644, content: []byte(group)},
 		{name: "etc/passwd", mode: 0o644, content: []byte(passwd)},
-		{name: "manager", mode: 0o755, content: manager},
+		{name: plugin.name, mode: 0o755, content: commands},
+		{name: manager.name, mode: 0o755, content: operator},
 	}
 }
 
-// newLayer packs the entries. They belong to root, so that the manager cannot change them.
-func newLayer(manager []byte, created time.Time) (v1.Layer, error) {
+// newLayer packs entries. They belong to root, so that the manager cannot change them.
+func newLayer(all []entry, created time.Time) (v1.Layer, error) {
+	packed, err := compress(all, created)
+	if err != nil {
+		return nil, err
+	}
+	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed)), nil }
+	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer))
+}
+
+// compress packs entries into a compressed tar.
+func compress(all []entry, created time.Time) ([]byte, error) {
 	var packed bytes.Buffer
 	compressed := gzip.NewWriter(&packed) // without a time in its header
-	if err := writeTar(compressed, entries(manager), created); err != nil {
+	if err := writeTar(compressed, all, created); err != nil {
 		return nil, err
 	}
 	if err := compressed.Close(); err != nil {
-		return nil, fmt.Errorf("compress the layer: %w", err)
+		return nil, fmt.Errorf("compress: %w", err)
 	}
-	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
-	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer))
+	return packed.Bytes(), nil
 }
 
 func writeTar(to io.Writer, all []entry, created time.Time) error {

@@ -15,10 +15,11 @@ limitations under the License.
 */
 
 // Command image builds the container image of the manager for all its platforms, without Docker and without a base image: it holds the
-// static binary and the name of the user that it runs as, nothing else. The same commit makes the same bytes, on any machine.
+// static binaries of manager and command line and the name of the user that they run as, nothing else. The same commit makes the same bytes, on
+// any machine.
 //
 // It writes an OCI layout, the same as an archive, an archive for "docker load" and an SBOM of each platform. With --push it pushes what it has
-// written before.
+// written before. With --plugin it writes the command line for the machines of its users instead, and the manifest by which krew installs it.
 package main
 
 import (
@@ -27,7 +28,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -39,7 +39,8 @@ var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux"
 // options are the command line.
 type options struct {
 	root, out, version, name string
-	push                     bool
+	downloads, machines      string
+	push, plugin             bool
 }
 
 func main() {
@@ -49,6 +50,9 @@ func main() {
 	flag.StringVar(&o.version, "version", "dev", "Version of the operator.")
 	flag.StringVar(&o.name, "name", "controller:latest", "Name and tag of the image.")
 	flag.BoolVar(&o.push, "push", false, "Push what is in the folder to the registry in the name, and build nothing.")
+	flag.BoolVar(&o.plugin, "plugin", false, "Write the command line, for all machines, and not the image.")
+	flag.StringVar(&o.machines, "machines", usualMachines, "Machines that --plugin is for.")
+	flag.StringVar(&o.downloads, "downloads", "", "Address of the folder from which krew downloads what --plugin writes.")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
@@ -65,6 +69,9 @@ func run(o options) error {
 	from, err := sourceOf(ctx, o.root, o.version)
 	if err != nil {
 		return err
+	}
+	if o.plugin {
+		return writePlugins(ctx, o, from)
 	}
 	parts := make([]part, 0, len(platforms))
 	for _, platform := range platforms {
@@ -85,23 +92,18 @@ type part struct {
 }
 
 func newPart(ctx context.Context, root string, platform v1.Platform, from source) (part, error) {
-	folder, err := os.MkdirTemp("", "backupsync-image-")
-	if err != nil {
-		return part{}, fmt.Errorf("make a folder to build in: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	path := filepath.Join(folder, "manager")
-	if err := build(ctx, root, path, platform, from.version); err != nil {
-		return part{}, err
-	}
-	manager, err := os.ReadFile(path)
-	if err != nil {
-		return part{}, fmt.Errorf("read the binary: %w", err)
-	}
-	image, err := newImage(manager, platform, from)
+	operator, err := manager.build(ctx, root, platform, from.version)
 	if err != nil {
 		return part{}, err
 	}
-	sbom, err := newSBOM(manager, platform, from)
+	commands, err := plugin.build(ctx, root, platform, from.version)
+	if err != nil {
+		return part{}, err
+	}
+	image, err := newImage(operator, commands, platform, from)
+	if err != nil {
+		return part{}, err
+	}
+	sbom, err := newSBOM(operator, commands, platform, from)
 	return part{platform, image, sbom}, err
 }

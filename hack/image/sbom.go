@@ -35,15 +35,19 @@ const sbomType = "application/vnd.cyclonedx+json"
 
 // newSBOM lists what the binary is made of, as CycloneDX in JSON. The Go linker has written it into the binary, so that the list is of what is
 // in it and not of what go.mod names.
-func newSBOM(manager []byte, platform v1.Platform, from source) ([]byte, error) {
-	info, err := buildinfo.Read(bytes.NewReader(manager))
+func newSBOM(operator, commands []byte, platform v1.Platform, from source) ([]byte, error) {
+	info, err := buildinfo.Read(bytes.NewReader(operator))
 	if err != nil {
-		return nil, fmt.Errorf("read what the binary is made of: %w", err)
+		return nil, fmt.Errorf("read what the manager is made of: %w", err)
 	}
-	hash := sha256.Sum256(manager)
+	more, err := buildinfo.Read(bytes.NewReader(commands))
+	if err != nil {
+		return nil, fmt.Errorf("read what the command line is made of: %w", err)
+	}
+	hash, hashOfCommands := sha256.Sum256(operator), sha256.Sum256(commands)
 	bom := cdx.NewBOM()
 	// The same binary has the same number, as it must be reproducible.
-	bom.SerialNumber = "urn:uuid:" + uuid.NewSHA1(uuid.NameSpaceURL, hash[:]).String()
+	bom.SerialNumber = "urn:uuid:" + uuid.NewSHA1(uuid.NameSpaceURL, append(hash[:], hashOfCommands[:]...)).String()
 	bom.Metadata = &cdx.Metadata{
 		Timestamp: from.created.Format(time.RFC3339),
 		Component: &cdx.Component{
@@ -53,7 +57,12 @@ func newSBOM(manager []byte, platform v1.Platform, from source) ([]byte, error) 
 			Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}},
 		},
 	}
-	bom.Components = components(info)
+	bom.Components = components(info, more)
+	*bom.Components = append(*bom.Components, cdx.Component{
+		BOMRef: plugin.name, Type: cdx.ComponentTypeApplication, Name: plugin.name, Version: from.version,
+		PackageURL: packageURL(more.Path, from.version), Scope: cdx.ScopeRequired,
+		Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: fmt.Sprintf("%x", hashOfCommands)}},
+	})
 	var text bytes.Buffer
 	if err := cdx.NewBOMEncoder(&text, cdx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom, cdx.SpecVersion1_6); err != nil {
 		return nil, fmt.Errorf("write the SBOM: %w", err)
@@ -61,15 +70,20 @@ func newSBOM(manager []byte, platform v1.Platform, from source) ([]byte, error) 
 	return text.Bytes(), nil
 }
 
-// components are the modules in the binary and, as scanners know its vulnerabilities by that name, the standard library.
-func components(info *debug.BuildInfo) *[]cdx.Component {
-	all := make([]cdx.Component, 0, 1+len(info.Deps))
-	all = append(all, component("std", strings.TrimPrefix(info.GoVersion, "go"), ""))
-	for _, module := range info.Deps {
-		if module.Replace != nil {
-			module = module.Replace
+// components are the modules in the binaries, each once, and, as scanners know its vulnerabilities by that name, the standard library.
+func components(of ...*debug.BuildInfo) *[]cdx.Component {
+	all := []cdx.Component{component("std", strings.TrimPrefix(of[0].GoVersion, "go"), "")}
+	known := map[string]bool{}
+	for _, info := range of {
+		for _, module := range info.Deps {
+			if module.Replace != nil {
+				module = module.Replace
+			}
+			if !known[module.Path] { // one go.mod says which version both have
+				known[module.Path] = true
+				all = append(all, component(module.Path, module.Version, module.Sum))
+			}
 		}
-		all = append(all, component(module.Path, module.Version, module.Sum))
 	}
 	return &all
 }

@@ -38,7 +38,7 @@ notes=$(awk -v heading="## [${version#v}]" '
 [ -z "$(git status --porcelain)" ] || fail "there are changes that are not committed: git status shows them"
 
 rm -rf dist
-make --no-print-directory image installer VERSION="$version" IMG="$image"
+make --no-print-directory image plugin installer VERSION="$version" IMG="$image"
 if [ -e config/chart/Chart.yaml ]; then
 	make --no-print-directory chart-package VERSION="$version" IMG="$image"
 	repack dist/*.tgz
