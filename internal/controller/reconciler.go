@@ -153,6 +153,7 @@ type Reconciler struct {
 	queue         atomic.Pointer[queue]
 	writers       chan struct{} // one place for each status write under way
 	passes        sync.WaitGroup
+	audits        audits
 	worked        atomic.Bool // whether there was a pass
 }
 
@@ -170,6 +171,7 @@ type protocol struct {
 // returns at once: the calls that it has begun, and the writes after them, are to be completed all the same. Then it lets go of the
 // projects without open calls.
 func (r *Reconciler) Drain(ctx context.Context) {
+	r.audits.stop()
 	done := make(chan struct{})
 	go func() {
 		r.passes.Wait()
@@ -225,6 +227,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 
 		cloudProjects: cloudProjects{usedBy: map[string]types.UID{}},
 		writers:       make(chan struct{}, options.StatusWriters),
+		audits:        newAudits(),
 	}, nil
 }
 
@@ -234,7 +237,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	r.passes.Add(1)
 	defer r.passes.Done()
 	r.worked.Store(true)
-	p := r.newPass(request.NamespacedName, log.FromContext(ctx), r.memories.of(request.NamespacedName))
+	known := r.memories.of(request.NamespacedName)
+	known.beginPass()
+	defer known.endPass()
+	p := r.newPass(request.NamespacedName, log.FromContext(ctx), known)
 	err := p.run(ctx)
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote
 		p.log.V(1).Info("Pass ended", "cause", err.Error())
