@@ -35,7 +35,7 @@ type ReadLimiter struct{ limiter, aside *rate.Limiter }
 
 // Reads per second. Third parties have measured a limit of 20.
 const (
-	asideReads  = rate.Limit(10)   // of those that nobody waits for
+	asideReads  = rate.Limit(5)    // of those that nobody waits for
 	pacedReads  = rate.Limit(10)   // after the first refusal
 	fewestReads = rate.Limit(0.2)  // after many
 	pacedGain   = rate.Limit(0.01) // by each read that is not refused, up to pacedReads

@@ -92,7 +92,7 @@ func asideIn(t *testing.T, p ReadLimiter, length time.Duration, class cbr.Class)
 func TestReadsAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewReadLimiter()
-		if reads := asideIn(t, p, 10*time.Second, ""); reads < 95 || reads > 102 {
+		if reads := asideIn(t, p, 10*time.Second, ""); reads < 48 || reads > 52 {
 			t.Errorf("%d reads aside in 10 s", reads)
 		}
 		if reads := asideIn(t, p, 200*time.Second, cbr.Throttled); reads < 18 || reads > 30 {

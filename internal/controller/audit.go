@@ -119,7 +119,7 @@ func requested(project *v1alpha1.CBRProject) bool {
 func (a *auditor) takeIn(run *auditRun, ended auditResult) {
 	known := &a.memory.auditMemory
 	switch now := a.options.Clock.Now(); {
-	case ended.stopped, ended.more:
+	case ended.stopped, ended.more && ended.changed > 0: // the next one gets further
 		known.retryAt = now.Add(auditResume)
 	case ended.why != "":
 		known.failures++

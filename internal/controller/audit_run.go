@@ -40,8 +40,11 @@ import (
 )
 
 const (
-	// maxAudits is how many audits are under way at the same time, of all projects: each takes some 20 bytes for each backup in CBR.
-	maxAudits = 4
+	// maxAudits is how many audits are under way at the same time, of all projects: each takes some 20 bytes for each backup in CBR, and
+	// projects may share an account, of which third parties have measured a limit of 20 reads a second.
+	maxAudits = 2
+	// auditTimeout bounds an audit, so that endpoints that hang do not keep others from theirs.
+	auditTimeout = time.Hour
 	// askedTogether is how many backups are asked for with one look at the tasks, and askedWithin how long that may take, as a rule: absence
 	// is believed for a minute.
 	askedTogether = 100
@@ -91,7 +94,9 @@ func (s *audits) make(ctx context.Context, run *auditRun) auditResult {
 	select {
 	case s.places <- struct{}{}:
 		defer func() { <-s.places }()
-		return run.make(ctx)
+		bounded, cancel := context.WithTimeout(ctx, auditTimeout)
+		defer cancel()
+		return run.make(bounded)
 	case <-ctx.Done():
 		return auditResult{stopped: true, why: auditStopped}
 	}
@@ -117,7 +122,6 @@ type auditRun struct {
 	content    string // identifies the credentials
 	source     evidence.Source
 	known      evidence.Known
-	narrowed   bool // the list of CBR's backups has been seen to hide some
 	limiter    connection.ReadLimiter
 	writer     *writer
 	cancel     context.CancelFunc
@@ -143,7 +147,7 @@ func (a *auditor) newRun(source evidence.Source) *auditRun {
 	known.FirstSeen = func(key string) time.Time { return undated[key].at }
 	own := step{a.Reconciler, &scope{key: a.key, log: a.log, now: a.now}, &nextPass{}}
 	return &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, content: a.health.ContentFingerprint,
-		source: source, known: known, narrowed: a.evidence.narrowed, limiter: a.readLimiter,
+		source: source, known: known, limiter: a.readLimiter,
 		writer: &writer{step: own, versionMemory: &a.memory.versionMemory}, ended: make(chan auditResult, 1)}
 }
 
@@ -164,7 +168,7 @@ func (a *auditRun) make(ctx context.Context) auditResult {
 	if err != nil {
 		return a.failed(ctx, "backups could not be asked for", err)
 	}
-	if examined.hidden != "" || a.narrowed && examined.missing() {
+	if examined.hidden != "" {
 		a.log.V(1).Info("The list of CBR's backups hides some", "backup", examined.hidden)
 		return auditResult{why: "the list of CBR's backups hides some: check spec.enterpriseProjectID, and the rights to list backups"}
 	}
@@ -173,10 +177,14 @@ func (a *auditRun) make(ctx context.Context) auditResult {
 
 // failed is the end of an audit by a failed request.
 func (a *auditRun) failed(ctx context.Context, why string, err error) auditResult {
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return auditResult{why: "it took longer than an hour"}
+	case ctx.Err() != nil:
 		return auditResult{stopped: true, why: auditStopped}
+	default:
+		return auditResult{why: why, err: err}
 	}
-	return auditResult{why: why, err: err}
 }
 
 // comparison is what follows for BackupSyncs from the list of CBR's backups alone.
@@ -266,15 +274,6 @@ type finding struct {
 	backup *v1alpha1.BackupSync
 	as     backupsync.Availability
 	at     time.Time // when CBR was asked
-}
-
-func (e *examination) missing() bool {
-	for _, each := range e.findings {
-		if each.as == backupsync.BackupMissing {
-			return true
-		}
-	}
-	return false
 }
 
 // examine asks CBR for each of some backups, some at a time, so that what is absent is judged while that is believed.
@@ -407,7 +406,9 @@ func (a *auditRun) conclude(ctx context.Context, list *evidence.BackupList, comp
 	for _, each := range examined.findings {
 		switch written, err := a.write(ctx, each); {
 		case ctx.Err() != nil:
-			return auditResult{stopped: true, why: auditStopped, changed: result.changed}
+			ended := a.failed(ctx, auditStopped, nil)
+			ended.changed = result.changed
+			return ended
 		case err != nil:
 			failures = append(failures, err)
 		case written:
@@ -422,7 +423,6 @@ func (a *auditRun) conclude(ctx context.Context, list *evidence.BackupList, comp
 		result.why, result.err = "conditions could not be written", errors.Join(failures...)
 	case examined.undecided > 0:
 		result.why = fmt.Sprintf("nothing can be said of %d backups (%s)", examined.undecided, examined.why)
-		result.more = false // it may stay so
 	case compared.more:
 		result.why = "there is more to ask for than one audit asks"
 	default:
