@@ -121,7 +121,8 @@ type BackupSyncSpec struct {
 // BackupSyncStatus holds what has become of the backup: facts, and the conditions that follow from them. The
 // operator decides by the facts; conditions are computed from them and never read back.
 type BackupSyncStatus struct {
-	// conditions are Ready, Reconciling, Stalled and Drifted; the last three are present only while they hold.
+	// conditions are Ready, Reconciling, Stalled, Drifted and Available. Reconciling, Stalled and Drifted are present only while they
+	// hold; Available once an audit has found that CBR does not show the imported backup usable any more.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
@@ -205,6 +206,7 @@ type BackupSyncStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=`.status.operationLogID`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Available",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Available")].status`
 // +kubebuilder:printcolumn:name="Drifted",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Drifted")].status`
 // +kubebuilder:printcolumn:name="Backup",type=string,priority=1,JSONPath=`.spec.backupID`
 // +kubebuilder:printcolumn:name="Backup-Age",type=date,priority=1,JSONPath=`.status.backupTime`

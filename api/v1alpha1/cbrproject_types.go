@@ -124,6 +124,19 @@ type Poll struct {
 	OverdueAfter *metav1.Duration `json:"overdueAfter,omitempty"`
 }
 
+// Audit says how often CBR is asked whether it still has what was imported.
+type Audit struct {
+	// interval is the time between two audits, each of which asks CBR whether it still has, in a usable status, all that was imported:
+	// 24h by default, 10m to 720h. 0s turns audits off.
+	// +default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')`,message="interval must be a duration such as 500ms, 10s or 1h30m: numbers with the units ms, s, m and h"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) == duration('0s') || duration(self) >= duration('10m') && duration(self) <= duration('720h')`,message="interval must be between 10m and 720h, or 0s, which turns audits off"
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+}
+
 // LookupPolicy says whether backups are looked up in CBR before they are first sent.
 // +kubebuilder:validation:Enum=BeforeFirstSubmission;Never
 type LookupPolicy string
@@ -229,6 +242,12 @@ type CBRProjectSpec struct {
 	// +optional
 	Retry Retry `json:"retry,omitzero"`
 
+	// audit says how often CBR is asked whether it still has what was imported. What it does not show usable any more gets the
+	// condition Available=False. Nothing is imported again by itself.
+	// +default={}
+	// +optional
+	Audit Audit `json:"audit,omitzero"`
+
 	// lookupPolicy says whether a backup is looked up in CBR before it is first sent: BeforeFirstSubmission (the default)
 	// marks what CBR has already as AlreadyImported and does not send it; Never leaves that look-up out, where nothing
 	// else imports: what CBR has already is then imported again. The credentials must be able to read backups all the
@@ -266,6 +285,26 @@ type BackupCounts struct {
 	Failed int32 `json:"failed"`
 }
 
+// AuditSummary is what audits have found of the imported BackupSyncs of a project.
+type AuditSummary struct {
+	// finishedTime is the time at which the latest complete audit ended. It is absent while there was none. An audit that could not ask
+	// CBR for everything is not complete: it is made again.
+	// +optional
+	FinishedTime *metav1.Time `json:"finishedTime,omitempty"`
+	// checked is the number of imported BackupSyncs that the latest complete audit has looked at.
+	// +kubebuilder:validation:Minimum=0
+	// +required
+	Checked int32 `json:"checked"`
+	// missing is the number of imported BackupSyncs whose condition Available is False with the reason Missing.
+	// +kubebuilder:validation:Minimum=0
+	// +required
+	Missing int32 `json:"missing"`
+	// unusable is the number of imported BackupSyncs whose condition Available is False with the reason Unusable.
+	// +kubebuilder:validation:Minimum=0
+	// +required
+	Unusable int32 `json:"unusable"`
+}
+
 // CBRProjectStatus says whether the project can be used, and keeps what must outlive the controller's process.
 type CBRProjectStatus struct {
 	// conditions are Ready, Reconciling, Stalled and CredentialsExpiring; all but the first are present only while they hold.
@@ -284,6 +323,11 @@ type CBRProjectStatus struct {
 	// backups counts the BackupSyncs of the project by state.
 	// +optional
 	Backups *BackupCounts `json:"backups,omitempty"`
+
+	// audit is what audits have found: when the latest complete one ended, and how many imported backups CBR does not show usable any
+	// more. It is absent before the first.
+	// +optional
+	Audit *AuditSummary `json:"audit,omitempty"`
 
 	// credentialsExpiryTime is the time at which the credentials end, where that is known. Those of the types Password and
 	// PodIdentity are renewed before.
@@ -315,6 +359,7 @@ type CBRProjectStatus struct {
 // +kubebuilder:printcolumn:name="Imported",type=integer,JSONPath=`.status.backups.imported`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.backups.failed`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Audited",type=date,priority=1,JSONPath=`.status.audit.finishedTime`
 // +kubebuilder:printcolumn:name="Credentials-Expiry",type=string,priority=1,JSONPath=`.status.credentialsExpiryTime`
 // +kubebuilder:printcolumn:name="Region",type=string,priority=1,JSONPath=`.spec.region`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.spec.endpoint`

@@ -27,6 +27,9 @@ const (
 	ConditionStalled = "Stalled"
 	// ConditionDrifted is True while the manifest of a backup that CBR has accepted differs from what was sent.
 	ConditionDrifted = "Drifted"
+	// ConditionAvailable is False on an imported BackupSync whose backup CBR did not show usable when it was last asked (spec.audit of the
+	// CBRProject), and True once it shows it usable again. It is absent from those of which nothing else was ever seen.
+	ConditionAvailable = "Available"
 	// ConditionCredentialsExpiring is True on a CBRProject when its credentials will end soon, and nobody but a person, or what writes the
 	// Secret, renews them.
 	ConditionCredentialsExpiring = "CredentialsExpiring"
@@ -66,6 +69,12 @@ const (
 	ReasonUnknownOutcome = "UnknownOutcome"
 	// ReasonEditedAfterImport is the reason of Drifted.
 	ReasonEditedAfterImport = "EditedAfterImport"
+	// ReasonMissing is that of Available=False where CBR, asked for the imported backup, does not have it.
+	ReasonMissing = "Missing"
+	// ReasonUnusable is that of Available=False where CBR shows the imported backup in status error.
+	ReasonUnusable = "Unusable"
+	// ReasonUsableAgain is that of Available=True: CBR shows the imported backup usable again.
+	ReasonUsableAgain = "UsableAgain"
 )
 
 // Outcome is how the import of a backup has ended, as status.outcome of a BackupSync tells it; "" while it is open.

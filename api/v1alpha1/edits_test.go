@@ -264,6 +264,7 @@ var _ = Describe("An edit of a CBRProject", func() {
 			"batch":               map[string]any{"maxSize": int64(10), "window": "2s", "maxWait": "20s"},
 			"limits":              map[string]any{"syncCallsPerMinute": int64(20), "concurrentSyncCalls": int64(2)},
 			"poll":                map[string]any{"interval": "1m", "overdueAfter": "1h"},
+			"audit":               map[string]any{"interval": "1h"},
 			"retry":               map[string]any{"limit": int64(0)},
 			"lookupPolicy":        "Never",
 			"suspend":             true,

@@ -90,6 +90,7 @@ var _ = Describe("The table of BackupSyncs", func() {
 			{"Reason", "string", 0},
 			{"Operation", "string", 0},
 			{"Age", "date", 0},
+			{"Available", "string", 1},
 			{"Drifted", "string", 1},
 			{"Backup", "string", 1},
 			{"Backup-Age", "date", 1},
@@ -108,7 +109,7 @@ var _ = Describe("The table of BackupSyncs", func() {
 		Expect(shown).To(HaveKeyWithValue("Reason", v1alpha1.ReasonQueued))
 		Expect(shown).To(HaveKeyWithValue("Message", v1alpha1.QueuedMessage))
 		Expect(shown).To(HaveKeyWithValue("Age", anAge))
-		for _, name := range []string{"Operation", "Drifted", "Backup-Age", "Submitted"} {
+		for _, name := range []string{"Operation", "Available", "Drifted", "Backup-Age", "Submitted"} {
 			Expect(shown).To(HaveKeyWithValue(name, BeNil()), "there is none yet")
 		}
 	})
@@ -116,7 +117,8 @@ var _ = Describe("The table of BackupSyncs", func() {
 	It("shows the facts of an imported one, and how old the backup is", func(ctx context.Context) {
 		backup := create(ctx, backupSync, validBackup())
 		status := accepted(v1alpha1.OutcomeImported, conditions(v1alpha1.ReasonImported, map[string]metav1.ConditionStatus{
-			v1alpha1.ConditionReady: metav1.ConditionTrue, v1alpha1.ConditionDrifted: metav1.ConditionTrue}))
+			v1alpha1.ConditionReady: metav1.ConditionTrue, v1alpha1.ConditionDrifted: metav1.ConditionTrue,
+			v1alpha1.ConditionAvailable: metav1.ConditionFalse}))
 		var typed v1alpha1.BackupSync
 		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(backup), &typed)).To(Succeed())
 		status.BackupTime, status.SubmittedTime = ago(20*24*time.Hour+time.Hour), ago(5*time.Hour+time.Minute)
@@ -127,6 +129,7 @@ var _ = Describe("The table of BackupSyncs", func() {
 		Expect(shown).To(HaveKeyWithValue("Reason", v1alpha1.ReasonImported))
 		Expect(shown).To(HaveKeyWithValue("Operation", "b0a4ef7a"))
 		Expect(shown).To(HaveKeyWithValue("Drifted", "True"))
+		Expect(shown).To(HaveKeyWithValue("Available", "False"))
 		Expect(shown).To(HaveKeyWithValue("Backup", "1f9e6b47-7655-4a19-b563-21b4ef023025"))
 		Expect(shown).To(HaveKeyWithValue("Backup-Age", "20d"))
 		Expect(shown).To(HaveKeyWithValue("Resource", "resource_name"))
@@ -146,6 +149,7 @@ var _ = Describe("The table of CBRProjects", func() {
 			{"Imported", "integer", 0},
 			{"Failed", "integer", 0},
 			{"Age", "date", 0},
+			{"Audited", "date", 1},
 			{"Credentials-Expiry", "string", 1},
 			{"Region", "string", 1},
 			{"Endpoint", "string", 1},
@@ -165,6 +169,7 @@ var _ = Describe("The table of CBRProjects", func() {
 		Expect(shown).To(HaveKeyWithValue("Message", "Waiting for the controller."))
 		Expect(shown).To(HaveKeyWithValue("Age", anAge))
 		Expect(shown).To(HaveKeyWithValue("Imported", BeNil()))
+		Expect(shown).To(HaveKeyWithValue("Audited", BeNil()))
 	})
 
 	It("shows counts of 0 as such", func(ctx context.Context) {
@@ -172,11 +177,13 @@ var _ = Describe("The table of CBRProjects", func() {
 		var typed v1alpha1.CBRProject
 		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(project), &typed)).To(Succeed())
 		typed.Status.Backups = &v1alpha1.BackupCounts{Total: 2, Imported: 2}
+		typed.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ago(5*time.Hour + time.Minute), Checked: 2}
 		typed.Status.CredentialsExpiryTime = &metav1.Time{Time: time.Date(2026, 1, 4, 9, 5, 22, 0, time.UTC)}
 		Expect(apiserver.Status().Update(ctx, &typed)).To(Succeed())
 		shown := cells(table(ctx, "cbrprojects", project.GetNamespace()))
 		Expect(shown).To(HaveKeyWithValue("Endpoint", "https://cbr.example.com"))
 		Expect(shown).To(HaveKeyWithValue("Imported", BeEquivalentTo(2)))
+		Expect(shown).To(HaveKeyWithValue("Audited", HavePrefix("5h")))
 		Expect(shown).To(HaveKeyWithValue("Credentials-Expiry", "2026-01-04T09:05:22Z"), "a time to come is no age")
 		for _, name := range []string{"Pending", "Running", "Failed"} {
 			Expect(shown).To(HaveKeyWithValue(name, BeEquivalentTo(0)))

@@ -21,6 +21,12 @@ local drifted = found["Drifted"]
 if drifted ~= nil and drifted.status == "True" then
   hs.message = hs.message .. " Drifted: " .. drifted.message
 end
+-- The import of a BackupSync did happen, and CBR does not show its backup usable any more: this too is for a person to read, and no failure of what
+-- is declared.
+local available = found["Available"]
+if available ~= nil and available.status == "False" then
+  hs.message = hs.message .. " Not available: " .. available.message
+end
 -- Imports of a CBRProject go on until the credentials end: this is for a person to read, and no failure.
 local expiring = found["CredentialsExpiring"]
 if expiring ~= nil and expiring.status == "True" then

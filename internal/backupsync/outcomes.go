@@ -57,7 +57,7 @@ func Submitted(backup *v1alpha1.BackupSync, operation, hash string, at, now meta
 	status.Outcome, status.OperationLogID, status.LastError = "", operation, ""
 	status.SubmittedTime, status.FinishedTime, status.NextAttemptTime = &at, nil, nil
 	meet(&next)
-	return Present(&next, Circumstances{}, now)
+	return Present(withoutAvailable(&next), Circumstances{}, now)
 }
 
 // Stored is what a BackupSync becomes when CBR has its backup: from a call of ours whose answer was lost, or from before.
@@ -80,7 +80,7 @@ func Stored(backup *v1alpha1.BackupSync, operation, hash string, now metav1.Time
 	}
 	status.FinishedTime, status.NextAttemptTime, status.LastError = &now, nil, ""
 	meet(&next)
-	return Present(&next, Circumstances{}, now)
+	return usableAgain(Present(&next, Circumstances{}, now), now)
 }
 
 // Unusable is what a BackupSync becomes when CBR holds its backup in a status that it cannot be restored from. The hash is that
@@ -102,7 +102,7 @@ func Unusable(backup *v1alpha1.BackupSync, held cbr.BackupStatus, operation, has
 	status.Outcome, status.LastError = v1alpha1.OutcomeBackupUnusable, CleanMessage(unusableAs(held, before))
 	status.FinishedTime, status.NextAttemptTime = &now, nil
 	meet(&next)
-	return Present(&next, Circumstances{}, now)
+	return Present(withoutAvailable(&next), Circumstances{}, now) // Ready says it now
 }
 
 // Texts of status.lastError that others are made of.

@@ -71,3 +71,56 @@ func TestPaceOfReads(t *testing.T) {
 		}
 	})
 }
+
+// asideIn counts how many reads that nobody waits for are let through in a time, all of which end with a class.
+func asideIn(t *testing.T, p ReadLimiter, length time.Duration, class cbr.Class) int {
+	t.Helper()
+	end, reads := time.Now().Add(length), 0
+	for {
+		if err := p.WaitAside(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			return reads
+		}
+		reads++
+		p.ObserveAside(cbr.Call{Operation: cbr.OperationListBackups, Class: class})
+	}
+}
+
+// Reads that nobody waits for take nothing from the others: neither by their number, nor when CBR refuses them for their rate.
+func TestReadsAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewReadLimiter()
+		if reads := asideIn(t, p, 10*time.Second, ""); reads < 48 || reads > 52 {
+			t.Errorf("%d reads aside in 10 s", reads)
+		}
+		if reads := asideIn(t, p, 200*time.Second, cbr.Throttled); reads < 18 || reads > 30 {
+			t.Errorf("%d reads aside in 200 s while all are refused", reads)
+		}
+		if in := p.AsideIn(time.Minute); in != 6 {
+			t.Errorf("%d reads aside in a minute after that", in)
+		}
+		before := time.Now()
+		for range 1000 {
+			if err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			p.Observe(cbr.Call{Operation: cbr.OperationListBackups})
+		}
+		if since := time.Since(before); since != 0 {
+			t.Errorf("the other reads take %s", since)
+		}
+		asideIn(t, p, 3*time.Hour, "")
+		for range 2 {
+			p.Observe(cbr.Call{Operation: cbr.OperationListBackups, Class: cbr.Throttled})
+		}
+		if reads := asideIn(t, p, 10*time.Second, ""); reads < 23 || reads > 28 {
+			t.Errorf("%d reads aside in 10 s, while the others may make 5 a second", reads)
+		}
+		before = time.Now()
+		if err := p.Wait(t.Context()); err != nil || time.Since(before) > 0 {
+			t.Errorf("another read waits for those aside: %s, %v", time.Since(before), err)
+		}
+	})
+}

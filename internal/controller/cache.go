@@ -72,12 +72,21 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 			ObservedGeneration: backup.Status.ObservedGeneration,
 			Outcome:            v1alpha1.Outcome(shared(string(backup.Status.Outcome))),
 			LastHandledRequest: backup.Status.LastHandledRequest,
+			Conditions:         keptConditions[backupsync.AvailabilityOf(backup)],
 		},
 	}
 	if request := backupsync.RequestOf(backup); request != "" {
 		kept.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
 	}
 	return &kept.backup
+}
+
+// keptConditions are what is kept of the conditions of an imported BackupSync: whether it is said not to be available. All that say the
+// same share them, so that they take no memory. Nobody may change them.
+var keptConditions = [...][]metav1.Condition{
+	backupsync.BackupMissing:   {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMissing}},
+	backupsync.BackupUnusable:  {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnusable}},
+	backupsync.BackupUndefined: {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionUnknown}},
 }
 
 // packed returns two texts as parts of one, as two pieces of memory would take more. It lies in the room if they fit, as a uid and a

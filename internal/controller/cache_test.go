@@ -46,6 +46,18 @@ func TestTrimCached(t *testing.T) {
 				b.Status.LastHandledRequest = "before"
 				return b
 			},
+			", missing": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return withAvailable(b, metav1.ConditionFalse, v1alpha1.ReasonMissing)
+			},
+			", unusable": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return withAvailable(b, metav1.ConditionFalse, v1alpha1.ReasonUnusable)
+			},
+			", usable again": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return withAvailable(b, metav1.ConditionTrue, v1alpha1.ReasonUsableAgain)
+			},
+			", said to be something else": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return withAvailable(b, metav1.ConditionUnknown, "Odd")
+			},
 			", with damaged conditions": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 				b = b.DeepCopy()
 				b.Status.Conditions = nil
@@ -59,6 +71,14 @@ func TestTrimCached(t *testing.T) {
 	}
 }
 
+// withAvailable returns a BackupSync with a condition Available.
+func withAvailable(b *v1alpha1.BackupSync, status metav1.ConditionStatus, reason string) *v1alpha1.BackupSync {
+	b = b.DeepCopy()
+	b.Status.Conditions = append(b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAvailable, Status: status, Reason: reason,
+		Message: strings.Repeat("It is so. ", 20), LastTransitionTime: noon})
+	return b
+}
+
 func expectTrimmed(t *testing.T, backup *v1alpha1.BackupSync) {
 	t.Helper()
 	g := NewWithT(t)
@@ -70,6 +90,7 @@ func expectTrimmed(t *testing.T, backup *v1alpha1.BackupSync) {
 	g.Expect(kept.ManagedFields).To(BeEmpty())
 	g.Expect([]any{backupsync.StateOf(kept), activeKeys(kept), stalledKeys(kept), backupsync.Accepted(kept), backupsync.Requested(kept)}).To(
 		Equal([]any{backupsync.StateOf(before), activeKeys(before), stalledKeys(before), backupsync.Accepted(before), backupsync.Requested(before)}))
+	g.Expect([]any{backupsync.AvailabilityOf(kept), auditable(kept)}).To(Equal([]any{backupsync.AvailabilityOf(before), auditable(before)}))
 	g.Expect([]any{kept.UID, kept.ResourceVersion, kept.Name, kept.Namespace, kept.CreationTimestamp, kept.Spec.BackupID, kept.Spec.ProjectRef.Name}).To(
 		Equal([]any{before.UID, before.ResourceVersion, before.Name, before.Namespace, before.CreationTimestamp, before.Spec.BackupID, before.Spec.ProjectRef.Name}))
 	if backupsync.StateOf(before) != backupsync.Imported || len(activeKeys(before)) > 0 {
@@ -119,6 +140,8 @@ func TestHeapOfImported(t *testing.T) {
 	}
 	const most = 985 // bytes; 955 are used, and 1,009 without the room beside a BackupSync, 1,031 with each filed twice in indexBackup
 	NewWithT(t).Expect(heapOfImported(t, 20_000)).To(BeNumerically("<", most))
+	missing := func(b *v1alpha1.BackupSync) { *b = *withAvailable(b, metav1.ConditionFalse, v1alpha1.ReasonMissing) }
+	NewWithT(t).Expect(heapOfImported(t, 20_000, missing)).To(BeNumerically("<", most), "that one is missing takes no memory")
 }
 
 // BenchmarkHeapOfImported measures what B4 of hack/bench does, without all that does not grow.
@@ -129,10 +152,10 @@ func BenchmarkHeapOfImported(b *testing.B) {
 }
 
 // heapOfImported returns how many bytes the cache and the tally take for each of so many imported BackupSyncs.
-func heapOfImported(t testing.TB, count int) float64 {
+func heapOfImported(t testing.TB, count int, changes ...func(*v1alpha1.BackupSync)) float64 {
 	t.Helper()
 	g := NewWithT(t)
-	stored, counted := imports(count), newStateCounts()
+	stored, counted := imports(count, changes...), newStateCounts()
 	before := liveHeap()
 	filled := cacheOf(t, stored)
 	var all v1alpha1.BackupSyncList
@@ -148,11 +171,14 @@ func heapOfImported(t testing.TB, count int) float64 {
 }
 
 // imports is an API server with so many imported BackupSyncs.
-func imports(count int) listServer {
+func imports(count int, changes ...func(*v1alpha1.BackupSync)) listServer {
 	backups := make([]client.Object, count)
 	for i := range backups {
 		backup := importedBackup(named("team", fmt.Sprintf("erp-%06d", i), uuid.NewString()))
 		backup.UID, backup.ResourceVersion = types.UID(uuid.NewString()), strconv.Itoa(200_000+i)
+		for _, change := range changes {
+			change(backup)
+		}
 		backups[i] = backup
 	}
 	return listServer{"backupsyncs": backups}

@@ -42,6 +42,7 @@ type connector struct {
 	evidence  *knowledge // which speaks of what is reached
 	connected bool
 	cloud     *cbr.Client // nil if no call can be made
+	dialled   cbr.Config  // of cloud
 }
 
 // connect reports whether requests of a kind may be made now, and asks for a pass when they may be. Whatever is
@@ -264,7 +265,7 @@ func (c *connector) dial(with *content) bool {
 	if !ready {
 		return false
 	}
-	made, err := cbr.NewClient(cbr.Config{
+	c.dialled = cbr.Config{
 		Endpoint:            connection.EndpointOf(spec),
 		ProjectID:           spec.ProjectID,
 		EnterpriseProjectID: enterpriseProjectOf(spec),
@@ -278,7 +279,8 @@ func (c *connector) dial(with *content) bool {
 			observeCall(call)
 			c.readLimiter.Observe(call)
 		},
-	})
+	}
+	made, err := cbr.NewClient(c.dialled)
 	if err != nil { // the CRD lets no such value through
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false

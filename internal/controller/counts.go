@@ -41,18 +41,24 @@ type stateCounts struct {
 	projects []projectCounts                 // by number
 }
 
-// projectCounts is the counts of a project by state, and of those that have not ended by the reason of Ready.
+// projectCounts is the counts of a project by state, of those that have not ended by the reason of Ready, and of those that are imported by
+// what Available says.
 type projectCounts struct {
-	key     types.NamespacedName
-	counts  [backupsync.States]int32
-	waiting [len(waitingReasons)]int32
+	key          types.NamespacedName
+	counts       [backupsync.States]int32
+	waiting      [len(waitingReasons)]int32
+	availability [backupsync.BackupUndefined + 1]int32
 }
 
 // add counts a BackupSync, or takes it out again by -1.
 func (c *projectCounts) add(entry countedBackup, by int32) {
 	c.counts[entry.state()] += by
-	if state := entry.state(); state == backupsync.Pending || state == backupsync.Running {
-		c.waiting[entry.reason()] += by
+	switch entry.state() {
+	case backupsync.Pending, backupsync.Running:
+		c.waiting[entry.detail()] += by
+	case backupsync.Imported:
+		c.availability[entry.detail()] += by
+	default:
 	}
 }
 
@@ -93,16 +99,24 @@ func uidKeyOf(uid types.UID) uidKey {
 type countedBackup struct {
 	version int64
 	created uint32 // in Unix seconds, until 2106
-	place   uint32 // the number of the project, the reason for which it waits in three bits, and the state in the last two
+	place   uint32 // the number of the project, a detail of the state in three bits, and the state in the last two
 }
 
 func placeOf(project uint32, backup *v1alpha1.BackupSync) uint32 {
 	state := backupsync.StateOf(backup)
-	return project<<5 | waitingReason(backup, state)<<2 | uint32(state)
+	return project<<5 | detailOf(backup, state)<<2 | uint32(state)
+}
+
+// detailOf is what is counted of a BackupSync besides its state: of one that is imported what Available says, else for which reason it waits.
+func detailOf(backup *v1alpha1.BackupSync, state backupsync.State) uint32 {
+	if state == backupsync.Imported {
+		return uint32(backupsync.AvailabilityOf(backup))
+	}
+	return waitingReason(backup, state)
 }
 
 func (e countedBackup) project() uint32         { return e.place >> 5 }
-func (e countedBackup) reason() uint32          { return e.place >> 2 & 7 }
+func (e countedBackup) detail() uint32          { return e.place >> 2 & 7 }
 func (e countedBackup) state() backupsync.State { return backupsync.State(e.place & 3) }
 
 func newStateCounts() *stateCounts {
@@ -167,10 +181,19 @@ func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts
 		Pending: pending, Running: running, Imported: imported, Failed: failed}
 }
 
+// unavailable returns how many imported BackupSyncs of a project CBR was seen not to have any more, and how many in status error.
+func (t *stateCounts) unavailable(project types.NamespacedName) (missing, unusable int32) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	found := t.projects[t.number(project)].availability
+	return found[backupsync.BackupMissing], found[backupsync.BackupUnusable]
+}
+
 // countSummary is what the metrics tell of a project.
 type countSummary struct {
 	counts        [backupsync.States]int32
 	waiting       [len(waitingReasons)]int32
+	availability  [backupsync.BackupUndefined + 1]int32
 	oldestPending time.Time // zero without one
 }
 
@@ -181,7 +204,7 @@ func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
 	oldest := map[uint32]uint32{}
 	for _, entry := range t.entries {
 		known, found := oldest[entry.project()]
-		if entry.state() == backupsync.Pending && entry.reason() != suspended && (!found || entry.created < known) {
+		if entry.state() == backupsync.Pending && entry.detail() != suspended && (!found || entry.created < known) {
 			oldest[entry.project()] = entry.created
 		}
 	}
@@ -190,7 +213,7 @@ func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
 		if project.counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
-		summary := countSummary{counts: project.counts, waiting: project.waiting}
+		summary := countSummary{counts: project.counts, waiting: project.waiting, availability: project.availability}
 		if created, found := oldest[uint32(number)]; found {
 			summary.oldestPending = time.Unix(int64(created), 0)
 		}

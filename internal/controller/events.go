@@ -20,6 +20,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,6 +44,7 @@ const (
 	actionReconcile = "Reconcile"
 	actionImport    = "ImportBackup"
 	actionDelete    = "Delete"
+	actionAudit     = "Audit"
 )
 
 // hasEvent reports whether there is an event of BackupSyncs that come to a reason: of all that are stalled, and of what a person may want to
@@ -56,6 +58,15 @@ func hasEvent(reason string) bool {
 func backupEvent(backup *v1alpha1.BackupSync) (notice, bool) {
 	ready := readyOf(backup.Status.Conditions)
 	return notice{backup, corev1.EventTypeWarning, ready.Reason, actionImport, ready.Message}, hasEvent(ready.Reason)
+}
+
+// auditEvent is that of an imported BackupSync whose condition Available has changed.
+func auditEvent(backup *v1alpha1.BackupSync) notice {
+	kind, said := corev1.EventTypeWarning, meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionAvailable)
+	if said.Status == metav1.ConditionTrue {
+		kind = corev1.EventTypeNormal
+	}
+	return notice{backup, kind, said.Reason, actionAudit, said.Message}
 }
 
 // projectEvent is that of a project whose Ready has another reason than before.

@@ -273,7 +273,7 @@ func (p *preflighter) markPreflight(backup *v1alpha1.BackupSync, verdict evidenc
 		p.scheduleNow()
 		return to(backup, backupsync.Submitted(backup, verdict.Task, "", now, now))
 	case backupsync.Reimport(backup): // it is still there
-		return to(backup, backupsync.Acknowledged(backup, backupsync.Circumstances{}, now))
+		return to(backup, backupsync.StillThere(backup, now))
 	default:
 		return to(backup, backupsync.Stored(backup, verdict.Task, "", now))
 	}

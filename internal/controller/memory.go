@@ -33,7 +33,8 @@ import (
 //
 // Passes of one project never overlap, and within a pass the steps follow each other, so that nothing is locked but what is touched by
 // several goroutines of one step: versionMemory has a lock of its own; what calls under way touch (rateWindow, bisection, callMemory,
-// connectionMemory.health, knowledge) is guarded by batchRun.mutex until all of them are over. A poll that runs beside calls reads CBR alone.
+// connectionMemory.health, knowledge) is guarded by batchRun.mutex until all of them are over. A poll that runs beside calls reads CBR alone. An audit, which runs beside passes, has what it
+// needs for itself, but for versionMemory.
 type memory struct {
 	planMemory
 	versionMemory
@@ -42,6 +43,7 @@ type memory struct {
 	pollMemory
 	connectionMemory
 	reportMemory
+	auditMemory
 	evidence knowledge // what CBR has shown
 }
 
@@ -165,6 +167,7 @@ func newMemory() *memory {
 		callMemory:       callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
 		pollMemory:       pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
 		connectionMemory: connectionMemory{readLimiter: connection.NewReadLimiter()},
+		auditMemory:      newAuditMemory(),
 		evidence:         newKnowledge(),
 	}
 }
@@ -174,6 +177,9 @@ func (m *memories) forget(project types.NamespacedName) {
 	defer m.mutex.Unlock()
 	if known, found := m.byProject[project]; found {
 		known.holdCredential(nil, time.Now())
+		if known.run != nil {
+			known.run.cancel()
+		}
 	}
 	delete(m.byProject, project)
 }

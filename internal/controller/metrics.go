@@ -79,11 +79,17 @@ var (
 
 	oldestPendingDesc = ofProject("backupsync_oldest_pending_timestamp_seconds",
 		"Unix time of the creation of the oldest BackupSync that is still to be sent, or to be sent again, and not suspended; 0 without one.")
+	unavailableDesc = ofProject("backupsync_backups_unavailable",
+		"Imported BackupSyncs whose backup CBR did not show usable any more when it was last asked, by the reason of their condition Available.", "reason")
 	conditionDesc  = ofProject("backupsync_project_condition", "1 for each condition that a CBRProject has.", "type", "status", "reason")
 	oldestCallDesc = ofProject("backupsync_oldest_open_call_timestamp_seconds",
 		"Unix time of the beginning of the oldest sync call whose outcome is not written yet; 0 without one.")
 	credentialsExpiryDesc = ofProject("backupsync_credentials_expiry_timestamp_seconds",
 		"Unix time at which the credentials of a project end, where that is known. Those that are renewed are renewed before.")
+	lastAuditDesc = ofProject("backupsync_last_audit_timestamp_seconds",
+		"Unix time at which the latest complete audit of the imported backups of a project ended, where there was one.")
+	auditDueDesc = ofProject("backupsync_audit_due_timestamp_seconds",
+		"Unix time at which the next audit of the imported backups of a project is due, where there is to be one: in the past while it is late.")
 )
 
 func ofProject(name, help string, labels ...string) *prometheus.Desc {
@@ -92,7 +98,8 @@ func ofProject(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
 func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, oldestPendingDesc, conditionDesc, oldestCallDesc, credentialsExpiryDesc} {
+	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, unavailableDesc, oldestPendingDesc, conditionDesc, oldestCallDesc,
+		credentialsExpiryDesc, lastAuditDesc, auditDueDesc} {
 		descriptions <- each
 	}
 }
@@ -110,6 +117,9 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 		}
 		for reason, count := range summary.waiting {
 			collected <- gauge(waitingDesc, float64(count), project.Namespace, project.Name, waitingReasons[reason])
+		}
+		for _, reason := range []backupsync.Availability{backupsync.BackupMissing, backupsync.BackupUnusable} {
+			collected <- gauge(unavailableDesc, float64(summary.availability[reason]), project.Namespace, project.Name, reason.String())
 		}
 		collected <- gauge(oldestPendingDesc, unixTime(summary.oldestPending), project.Namespace, project.Name)
 	}
@@ -131,6 +141,18 @@ func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric) {
 		if ends := project.Status.CredentialsExpiryTime; ends != nil {
 			collected <- gauge(credentialsExpiryDesc, unixTime(ends.Time), project.Namespace, project.Name)
 		}
+		r.collectAudits(collected, project)
+	}
+}
+
+// collectAudits tells when a project was audited, and when it is to be.
+func (r *Reconciler) collectAudits(collected chan<- prometheus.Metric, project *v1alpha1.CBRProject) {
+	if last := project.Status.Audit; last != nil && last.FinishedTime != nil {
+		collected <- gauge(lastAuditDesc, unixTime(last.FinishedTime.Time), project.Namespace, project.Name)
+	}
+	if auditInterval(project) > 0 && !project.Spec.Suspend && project.DeletionTimestamp.IsZero() &&
+		r.counts.counts(client.ObjectKeyFromObject(project)).Imported > 0 {
+		collected <- gauge(auditDueDesc, unixTime(auditDue(project)), project.Namespace, project.Name)
 	}
 }
 

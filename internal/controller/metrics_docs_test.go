@@ -49,10 +49,12 @@ func exporters(g Gomega) []exporter {
 	g.Expect(is).To(BeTrue())
 	project := newProject(func(p *v1alpha1.CBRProject) {
 		p.Status.CredentialsExpiryTime = ptr.To(metav1.NewTime(noon.Time))
+		p.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr.To(metav1.NewTime(noon.Time))}
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUsable}}
 	})
 	known, ofProjects := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
 	known.counts.observe(newBackup())
+	known.counts.observe(versionOf("imported", v1alpha1.ReasonImported, 1))
 	g.Expect(ofProjects.Register(known)).To(Succeed())
 	return []exporter{ofProcess, ofProjects}
 }
@@ -152,6 +154,7 @@ func TestValuesOfLabelsAreDocumented(t *testing.T) {
 		wanted = append(wanted, backupsync.State(state).String())
 	}
 	wanted = append(wanted, waitingReasons[:]...)
+	wanted = append(wanted, v1alpha1.ReasonMissing, v1alpha1.ReasonUnusable)
 	page := document(t, "docs", "metrics.md")
 	for _, value := range wanted {
 		if !regexp.MustCompile("(?m)^\\|[^|]*`" + value + "`[^|]*\\|").MatchString(page) {

@@ -142,6 +142,85 @@ func waitingSeries(reason string) string {
 	return "backupsync_backups_waiting namespace=team project=default reason=" + reason
 }
 
+// unavailableSeries is the series of the imported BackupSyncs that are not available for a reason.
+func unavailableSeries(reason string) string {
+	return "backupsync_backups_unavailable namespace=team project=default reason=" + reason
+}
+
+// What CBR does not show usable any more is counted for as long as it is imported, and says so.
+func TestUnavailableBackupsAreExported(t *testing.T) {
+	g := NewWithT(t)
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	g.Expect(registry.Register(known)).To(Succeed())
+	expect := func(missing, unusable float64) {
+		t.Helper()
+		g.Expect(gather(g, registry)).To(And(HaveKeyWithValue(unavailableSeries(v1alpha1.ReasonMissing), missing),
+			HaveKeyWithValue(unavailableSeries(v1alpha1.ReasonUnusable), unusable)))
+	}
+	is := func(name string, as backupsync.Availability, version int) *v1alpha1.BackupSync {
+		backup := versionOf(name, v1alpha1.ReasonImported, version)
+		if next := backupsync.Audited(backup, as, noon.Time, noon); next != nil {
+			return next
+		}
+		return backup
+	}
+	known.counts.observe(is("a", backupsync.BackupAvailable, 1))
+	known.counts.observe(trim(is("b", backupsync.BackupMissing, 1))) // as the cache shows it
+	known.counts.observe(is("c", backupsync.BackupMissing, 1))
+	known.counts.observe(trim(is("d", backupsync.BackupUnusable, 1)))
+	expect(2, 1)
+	known.counts.wrote(is("c", backupsync.BackupUnusable, 2))
+	known.counts.observe(is("b", backupsync.BackupAvailable, 2))
+	expect(0, 2)
+	running := versionOf("d", v1alpha1.ReasonOperationRunning, 2)
+	running.Status.Conditions = is("d", backupsync.BackupUnusable, 1).Status.Conditions
+	known.counts.observe(running)
+	expect(0, 1)
+	known.counts.forget(is("c", backupsync.BackupUnusable, 2))
+	expect(0, 0)
+}
+
+// The age of the latest audit tells too little: how old it may be is up to the project, and of some there is none.
+func TestAuditsAreExported(t *testing.T) {
+	const last, due = "backupsync_last_audit_timestamp_seconds", "backupsync_audit_due_timestamp_seconds"
+	finished := metav1.NewTime(noon.Add(-time.Hour))
+	for name, row := range map[string]struct {
+		change  func(*v1alpha1.CBRProject)
+		series  []string
+		nothing bool // is imported
+	}{
+		"one that was audited":    {change: func(*v1alpha1.CBRProject) {}, series: []string{last, due}},
+		"one that never was":      {change: func(p *v1alpha1.CBRProject) { p.Status.Audit = nil }, series: []string{due}},
+		"one that never finished": {change: func(p *v1alpha1.CBRProject) { p.Status.Audit.FinishedTime = nil }, series: []string{due}},
+		"one that is suspended":   {change: func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true }, series: []string{last}},
+		"one that is not to be":   {change: func(p *v1alpha1.CBRProject) { p.Spec.Audit.Interval = &metav1.Duration{} }, series: []string{last}},
+		"one without imports":     {change: func(*v1alpha1.CBRProject) {}, series: []string{last}, nothing: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			project := newProject(func(p *v1alpha1.CBRProject) {
+				p.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: &finished, Checked: 1}
+			}, row.change)
+			known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
+			if !row.nothing {
+				known.counts.observe(versionOf("a", v1alpha1.ReasonImported, 1))
+			}
+			g.Expect(registry.Register(known)).To(Succeed())
+			found := map[string]float64{}
+			for series, value := range gather(g, registry) {
+				if name, _, _ := strings.Cut(series, " "); name == last || name == due {
+					found[name] = value
+				}
+			}
+			wanted := map[string]float64{}
+			for _, name := range row.series {
+				wanted[name] = map[string]float64{last: float64(finished.Unix()), due: float64(auditDue(project).Unix())}[name]
+			}
+			g.Expect(found).To(Equal(wanted))
+		})
+	}
+}
+
 // Each BackupSync that has not ended is counted by its reason, and no other.
 func TestWhatBackupsWaitForIsExported(t *testing.T) {
 	g := NewWithT(t)
@@ -218,6 +297,8 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 		"backupsync_backups namespace=team project=default state=running":  0,
 		"backupsync_backups namespace=team project=default state=imported": 1,
 		"backupsync_backups namespace=team project=default state=failed":   0,
+		unavailableSeries(v1alpha1.ReasonMissing):                          0,
+		unavailableSeries(v1alpha1.ReasonUnusable):                         0,
 	}
 	for _, reason := range waitingReasons {
 		wanted[waitingSeries(reason)] = 0

@@ -106,9 +106,11 @@ func (p *pass) steps(ctx context.Context) error {
 	if err := p.poller(sent.polling).poll(ctx, sent.accepted); err != nil {
 		return fmt.Errorf("poll: %w", err)
 	}
+	p.auditor().conclude()
 	if err := p.reporter(checked).report(ctx); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	p.auditor().begin(ctx)
 	return nil
 }
 
@@ -137,6 +139,10 @@ func (p *pass) submitter(of plan) *submitter {
 
 func (p *pass) poller(underWay chan pollResult) *poller {
 	return &poller{step: p.step, cloudView: p.view, writer: p.writer, pollMemory: &p.pollMemory, polling: underWay}
+}
+
+func (p *pass) auditor() *auditor {
+	return &auditor{step: p.step, cloudView: p.view, memory: p.memory}
 }
 
 func (p *pass) reporter(of plan) *reporter {

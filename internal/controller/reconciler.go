@@ -22,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -153,34 +152,7 @@ type Reconciler struct {
 	queue         atomic.Pointer[queue]
 	writers       chan struct{} // one place for each status write under way
 	passes        passes
-}
-
-// passes are those under way.
-type passes struct {
-	mutex   sync.Mutex
-	worked  bool // whether there was one
-	ended   bool // whether no more begin
-	running sync.WaitGroup
-}
-
-// begin reports whether a pass may begin.
-func (p *passes) begin() bool {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if p.ended {
-		return false
-	}
-	p.worked = true
-	p.running.Add(1)
-	return true
-}
-
-// end has no more passes begin, and reports whether there was one.
-func (p *passes) end() bool {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	p.ended = true
-	return p.worked
+	audits        audits
 }
 
 // protocol is the parts of a pass on which the promise rests that no backup is submitted twice, by their
@@ -191,37 +163,6 @@ type protocol struct {
 	refresh func(*preflighter, context.Context) error                                    // 3
 	resolve func(*resolver, context.Context) error                                       // 4
 	mayCall func(*planner, context.Context) (bool, error)                                // claim.go
-}
-
-// Drain has no more passes begin, and returns nil when none is under way any more: the calls that were begun, and the writes after
-// them, are to be completed, also when the lease was lost.
-func (r *Reconciler) Drain(ctx context.Context) error {
-	r.passes.end()
-	done := make(chan struct{})
-	go func() {
-		r.passes.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the passes under way: %w", context.Cause(ctx))
-	}
-}
-
-// Close drains, and lets go of the projects without open calls.
-func (r *Reconciler) Close(ctx context.Context) error {
-	if err := r.Drain(ctx); err != nil {
-		return err
-	}
-	if worked := r.passes.end(); !worked { // it stood by
-		return nil
-	}
-	if err := r.releaseIdle(ctx); err != nil {
-		return fmt.Errorf("let go of CBRProjects, which keep their finalizer until an operator works again: %w", err)
-	}
-	return nil
 }
 
 // Client is what passes read and write the API server with.
@@ -261,6 +202,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 
 		cloudProjects: cloudProjects{usedBy: map[string]types.UID{}},
 		writers:       make(chan struct{}, options.StatusWriters),
+		audits:        newAudits(),
 	}, nil
 }
 
@@ -271,7 +213,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil
 	}
 	defer r.passes.running.Done()
-	p := r.newPass(request.NamespacedName, log.FromContext(ctx), r.memories.of(request.NamespacedName))
+	known := r.memories.of(request.NamespacedName)
+	known.beginPass()
+	defer known.endPass()
+	p := r.newPass(request.NamespacedName, log.FromContext(ctx), known)
 	err := p.run(ctx)
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote
 		p.log.V(1).Info("Pass ended", "cause", err.Error())

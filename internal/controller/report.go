@@ -323,6 +323,11 @@ func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 		return true
 	}
 	current.Backups = next.Backups
+	if current.Audit != nil && next.Audit != nil {
+		counted := *current.Audit
+		counted.Missing, counted.Unusable = next.Audit.Missing, next.Audit.Unusable
+		current.Audit = &counted
+	}
 	if !equality.Semantic.DeepEqual(&current, next) {
 		return false
 	}
@@ -350,6 +355,8 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	status.CredentialsExpiryTime = r.expiryTime(status.CredentialsExpiryTime)
 	counts := r.counts.counts(r.key)
 	status.Backups = &counts
+	missing, unusable := r.counts.unavailable(r.key)
+	status.Audit = r.memory.auditSummary(status.Audit, missing, unusable)
 	if r.request != "" {
 		status.LastHandledRequest = r.request
 	}

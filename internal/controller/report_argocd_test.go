@@ -194,6 +194,15 @@ func TestArgoHealthOfABackupSync(t *testing.T) {
 				Reason: v1alpha1.ReasonEditedAfterImport, Message: "It was edited."})
 			g.Expect(argoHealth(t, kindBackup, drifted)).To(Equal(health{backupHealth[reason], "It is so. Drifted: It was edited."}))
 
+			missing := backup.DeepCopy()
+			meta.SetStatusCondition(&missing.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse,
+				Reason: v1alpha1.ReasonMissing, Message: "It is gone."})
+			g.Expect(argoHealth(t, kindBackup, missing)).To(Equal(health{backupHealth[reason], "It is so. Not available: It is gone."}))
+			g.Expect(healthOf[kstatusOf(t, missing)]).To(ContainElement(backupHealth[reason]), "what Flux makes of it")
+			meta.SetStatusCondition(&missing.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionTrue,
+				Reason: v1alpha1.ReasonUsableAgain, Message: "It is back."})
+			g.Expect(argoHealth(t, kindBackup, missing)).To(Equal(health{backupHealth[reason], "It is so."}))
+
 			drifted.Generation++
 			g.Expect(argoHealth(t, kindBackup, drifted)).To(Equal(health{progressing, "It is so."}), "after an edit")
 		})

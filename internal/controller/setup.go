@@ -60,8 +60,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager,
 	warm := true
 	building := ctrl.NewControllerManagedBy(manager).
 		Named(controllerName).
-		WatchesRawSource(source.Func(func(_ context.Context, q queue) error {
+		WatchesRawSource(source.Func(func(ctx context.Context, q queue) error {
 			r.queue.Store(&q)
+			context.AfterFunc(ctx, r.audits.stop)
 			return nil
 		})).
 		WithOptions(controller.Options{

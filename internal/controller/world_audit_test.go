@@ -42,6 +42,8 @@ type audit struct {
 	held      map[string]string                // what is in CBR without us, by folded id: its status
 	had       map[string]bool                  // what was held there in a usable status, whether or not it still is
 	requested map[string]bool                  // a person has asked for another import
+	gone      map[string]bool                  // was deleted in CBR, by folded id, whether or not it is there again
+	broken    map[string]bool                  // was in error there, as an imported one
 	wrong     []string
 }
 
@@ -53,7 +55,8 @@ type acceptance struct {
 }
 
 func newAudit() *audit {
-	return &audit{taken: map[string][]acceptance{}, held: map[string]string{}, had: map[string]bool{}, requested: map[string]bool{}}
+	return &audit{taken: map[string][]acceptance{}, held: map[string]string{}, had: map[string]bool{}, requested: map[string]bool{},
+		gone: map[string]bool{}, broken: map[string]bool{}}
 }
 
 // configure changes how the cloud behaves.
@@ -93,12 +96,28 @@ func (w *world) removeInCBR(id string) {
 	w.audit.mutex.Lock()
 	defer w.audit.mutex.Unlock()
 	delete(w.audit.held, cbr.Fold(id))
+	w.audit.gone[cbr.Fold(id)] = true
 	for i, each := range w.audit.taken[cbr.Fold(id)] {
 		if !each.shown.After(time.Now()) {
 			w.audit.taken[cbr.Fold(id)][i].removed = true
 		}
 	}
 	w.cloud.RemoveBackups("", id)
+}
+
+// breakInCBR has an imported backup be in error in CBR.
+func (w *world) breakInCBR(id string) {
+	w.audit.mutex.Lock()
+	w.audit.broken[cbr.Fold(id)] = true
+	w.audit.mutex.Unlock()
+	w.cloud.SetBackupStatus("", string(cbr.BackupError), id)
+	w.note("%s is in error in CBR", id)
+}
+
+// restoreInCBR puts an imported backup back into CBR, usable.
+func (w *world) restoreInCBR(id string) {
+	w.cloud.AddBackups("", cbr.StoredBackup{ID: id})
+	w.note("%s is usable in CBR again", id)
 }
 
 // accepted notes that CBR takes a backup, and returns how its task ends.
@@ -164,6 +183,18 @@ func (a *audit) stored(object client.Object) {
 	if !a.usable(cbr.Fold(backup.Spec.BackupID), time.Now()) && !slices.Contains(a.wrong, wrong) {
 		a.wrong = append(a.wrong, wrong)
 	}
+	if wrong := a.untrue(backup); wrong != "" && !slices.Contains(a.wrong, wrong) {
+		a.wrong = append(a.wrong, wrong)
+	}
+}
+
+// untrue tells how a BackupSync speaks ill of a backup that CBR has always shown usable, "" if it does not.
+func (a *audit) untrue(backup *v1alpha1.BackupSync) string {
+	id, said := cbr.Fold(backup.Spec.BackupID), backupsync.AvailabilityOf(backup)
+	if said == backupsync.BackupMissing && !a.gone[id] || said == backupsync.BackupUnusable && !a.broken[id] && a.held[id] != string(cbr.BackupError) {
+		return fmt.Sprintf("%s is said to be %s though CBR has always shown its backup usable", backup.Name, said)
+	}
+	return ""
 }
 
 // usable reports whether CBR has had a backup in a usable status.

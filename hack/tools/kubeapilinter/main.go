@@ -92,7 +92,8 @@ var (
 	}
 	defaulted = exception{
 		"the default {}, filled with the defaults of its fields, takes the place of an absent one: there is nothing to tell apart (and with minProperties the API server would refuse that default)",
-		[]string{"v1alpha1.CBRProjectSpec.Batch", "v1alpha1.CBRProjectSpec.Limits", "v1alpha1.CBRProjectSpec.Poll", "v1alpha1.CBRProjectSpec.Retry"},
+		[]string{"v1alpha1.CBRProjectSpec.Batch", "v1alpha1.CBRProjectSpec.Limits", "v1alpha1.CBRProjectSpec.Poll", "v1alpha1.CBRProjectSpec.Retry",
+			"v1alpha1.CBRProjectSpec.Audit"},
 	}
 	status = exception{
 		"{} and absent mean the same, and a write of {} must not fail",
@@ -176,7 +177,8 @@ var checks = []check{
 	{linter: nobools.Initializer(), except: []exception{suspend}},
 	{linter: nodurations.Initializer(), except: []exception{{
 		"people write and read them, from 100ms to 720h, and the schema says what is valid: no client needs Go's parser for that",
-		[]string{"v1alpha1.Batch.Window", "v1alpha1.Batch.MaxWait", "v1alpha1.Poll.Interval", "v1alpha1.Poll.OverdueAfter"},
+		[]string{"v1alpha1.Batch.Window", "v1alpha1.Batch.MaxWait", "v1alpha1.Poll.Interval", "v1alpha1.Poll.OverdueAfter",
+			"v1alpha1.Audit.Interval"},
 	}}},
 	{linter: nofloats.Initializer()},
 	{
@@ -219,10 +221,11 @@ var checks = []check{
 	},
 	{linter: requiredfields.Initializer(), except: []exception{
 		{
-			"0 is a count like any other, and written: kubectl shows it in a column",
+			"0 is a count like any other, and written: kubectl shows some in columns",
 			[]string{
 				"v1alpha1.BackupCounts.Total", "v1alpha1.BackupCounts.Pending", "v1alpha1.BackupCounts.Running",
 				"v1alpha1.BackupCounts.Imported", "v1alpha1.BackupCounts.Failed",
+				"v1alpha1.AuditSummary.Checked", "v1alpha1.AuditSummary.Missing", "v1alpha1.AuditSummary.Unusable",
 			},
 		},
 		{

@@ -75,6 +75,23 @@ func (c *Cloud) RemoveBackups(projectID string, ids ...string) {
 	}
 }
 
+// SetBackupStatus has backups of a project (ProjectID if "") that can be seen be in another status from now on, such as error. Those that
+// are not there stay so.
+func (c *Cloud) SetBackupStatus(projectID, status string, ids ...string) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	project := c.project(cmp.Or(projectID, ProjectID))
+	for _, id := range ids {
+		at, found := project.positions[c.options.fold(id)]
+		if !found {
+			continue
+		}
+		if shown := project.backups[at].at(c.options.Clock.Now()); shown != nil {
+			shown.Status = status
+		}
+	}
+}
+
 // remove lets a backup disappear, if it is there; the mutex is held.
 func (p *project) remove(id string) {
 	if at, found := p.positions[id]; found {

@@ -254,3 +254,21 @@ func TestAppearancesTellFromWhenOnABackupIsThere(t *testing.T) {
 		cbrtest.Appearance{ID: backup.ID, Status: "available", Since: start.Add(9 * time.Second)},
 	))
 }
+
+// An imported backup may come to be in another status, in lists and when it is asked for; one that is not there stays so.
+func TestStatusesOfImportedBackupsChange(t *testing.T) {
+	server := cbrtest.NewServer(t, cbrtest.Options{FoldCase: true})
+	backup := cbrtest.Backup(1)
+	mustImport(t, server.Client(t), backup)
+	server.SetBackupStatus("", "error", strings.ToUpper(backup.ID), cbrtest.Backup(2).ID)
+	page, err := server.Client(t).ListBackups(t.Context(), cbr.BackupsQuery{Limit: 10})
+	if err != nil || len(page.Items) != 1 || page.Items[0].Status != cbr.BackupError {
+		t.Errorf("listed: %+v, %v", page.Items, err)
+	}
+	if shown, err := server.Client(t).GetBackup(t.Context(), backup.ID); err != nil || shown.Status != "error" || shown.ResourceID != backup.ResourceID {
+		t.Errorf("shown: %+v, %v", shown, err)
+	}
+	if _, err := server.Client(t).GetBackup(t.Context(), cbrtest.Backup(2).ID); !cbr.IsNotFound(err) {
+		t.Errorf("one that was never there: %v", err)
+	}
+}

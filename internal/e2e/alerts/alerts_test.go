@@ -30,6 +30,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
@@ -50,6 +51,8 @@ const (
 	throttled   = "throttled"
 	unknown     = "unknown"
 	unreachable = "unreachable"
+	gone        = "gone"
+	unaudited   = "unaudited"
 )
 
 // failing are projects whose calls fail again and again: together they are most of the calls.
@@ -62,6 +65,8 @@ var troubles = map[string]string{
 	"BackupSyncNothingAccepted":     credentials,
 	"BackupSyncPendingTooLong":      credentials,
 	"BackupSyncBackupsFailed":       duplicates,
+	"BackupSyncBackupsUnavailable":  gone,
+	"BackupSyncAuditOverdue":        unaudited,
 	"BackupSyncQuotaExceeded":       quota,
 	"BackupSyncThrottled":           throttled,
 	"BackupSyncOutcomeUnknown":      unknown,
@@ -71,7 +76,7 @@ var troubles = map[string]string{
 }
 
 // alone are the alerts that one project has, and no other.
-var alone = []string{"BackupSyncCredentialsUnusable", "BackupSyncCredentialsExpiring", "BackupSyncBackupsFailed", "BackupSyncQuotaExceeded",
+var alone = []string{"BackupSyncCredentialsUnusable", "BackupSyncCredentialsExpiring", "BackupSyncBackupsFailed", "BackupSyncBackupsUnavailable", "BackupSyncAuditOverdue", "BackupSyncQuotaExceeded",
 	"BackupSyncThrottled", "BackupSyncAwaitingTask", "BackupSyncOperationOverdue"}
 
 // Each alert fires at a real Prometheus that scrapes real managers, and none for a project without a trouble. The dashboard then has data.
@@ -130,7 +135,7 @@ func (s *stage) expectRightProjects() {
 // trouble makes the projects of the team and their clouds, and returns the number of the next BackupSync.
 func (s *stage) trouble(ctx context.Context) int {
 	s.Helper()
-	projects := []string{healthy, credentials, expiring, duplicates, awaiting, overdue}
+	projects := []string{healthy, credentials, expiring, duplicates, awaiting, overdue, gone}
 	good := s.simulator(ctx, "good", "--project-id="+strings.Join(projects, ","))
 	s.create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}}, testbed.Secret(team), expiringSecret())
 	endpoints := map[string]string{
@@ -141,9 +146,10 @@ func (s *stage) trouble(ctx context.Context) int {
 	for _, project := range projects {
 		endpoints[project] = good.URL
 	}
-	gone := s.simulator(ctx, "failing", "--project-id="+strings.Join(failing, ","), `--refusal={"calls":"ImportBackup","status":502,"code":"APIGW.0201"}`)
+	endpoints[unaudited] = s.simulator(ctx, unaudited, "--project-id="+unaudited, `--refusal={"calls":"ListBackups","status":502}`).URL
+	unwilling := s.simulator(ctx, "failing", "--project-id="+strings.Join(failing, ","), `--refusal={"calls":"ImportBackup","status":502,"code":"APIGW.0201"}`)
 	for _, project := range failing {
-		endpoints[project] = gone.URL
+		endpoints[project] = unwilling.URL
 	}
 	number := 0
 	for name, endpoint := range endpoints {
@@ -155,7 +161,25 @@ func (s *stage) trouble(ctx context.Context) int {
 			s.create(ctx, backup)
 		}
 	}
-	return number
+	s.imported(ctx, gone, number, metav1.Condition{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMissing,
+		LastTransitionTime: metav1.Now()})
+	s.imported(ctx, unaudited, number+1)
+	project := &v1alpha1.CBRProject{}
+	s.Expect(s.Cluster.Client.Get(ctx, client.ObjectKey{Namespace: team, Name: unaudited}, project)).To(Succeed())
+	project.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: &metav1.Time{Time: time.Now().Add(-72 * time.Hour)}, Checked: 1}
+	s.Expect(s.Cluster.Client.Status().Update(ctx, project)).To(Succeed())
+	return number + 2
+}
+
+// imported makes a BackupSync that was imported days ago, with what audits have found since.
+func (s *stage) imported(ctx context.Context, project string, number int, found ...metav1.Condition) {
+	s.Helper()
+	backup, then := testbed.Manifest(team, project, number, 20), metav1.NewTime(time.Now().Add(-72*time.Hour))
+	s.create(ctx, backup)
+	backup.Status = v1alpha1.BackupSyncStatus{Outcome: v1alpha1.OutcomeImported, OperationLogID: "operation", ObservedGeneration: backup.Generation,
+		SubmittedTime: &then, FinishedTime: &then, Conditions: append(found, metav1.Condition{Type: v1alpha1.ConditionReady,
+			Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonImported, LastTransitionTime: then})}
+	s.Expect(s.Cluster.Client.Status().Update(ctx, backup)).To(Succeed())
 }
 
 // prepare tells the cloud what it has to do with a backup.
