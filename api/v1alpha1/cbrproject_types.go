@@ -283,6 +283,10 @@ type BackupCounts struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Failed int32 `json:"failed"`
+	// drifted is the number of those that are imported and whose manifest was edited since. It is absent if there are none.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Drifted int32 `json:"drifted,omitempty"`
 }
 
 // AuditSummary is what audits have found of the imported BackupSyncs of a project.

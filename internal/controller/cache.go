@@ -72,7 +72,7 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 			ObservedGeneration: backup.Status.ObservedGeneration,
 			Outcome:            v1alpha1.Outcome(shared(string(backup.Status.Outcome))),
 			LastHandledRequest: backup.Status.LastHandledRequest,
-			Conditions:         keptConditions[backupsync.AvailabilityOf(backup)],
+			Conditions:         keptConditions(backup),
 		},
 	}
 	if request := backupsync.RequestOf(backup); request != "" {
@@ -81,12 +81,36 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return &kept.backup
 }
 
-// keptConditions are what is kept of the conditions of an imported BackupSync: whether it is said not to be available. All that say the
-// same share them, so that they take no memory. Nobody may change them.
-var keptConditions = [...][]metav1.Condition{
-	backupsync.BackupMissing:   {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonMissing}},
-	backupsync.BackupUnusable:  {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnusable}},
-	backupsync.BackupUndefined: {{Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionUnknown}},
+// keptConditions returns what is kept of the conditions of an imported BackupSync: whether it is said not to be available, and to have drifted.
+// All that say the same share them, so that they take no memory. Nobody may change them.
+func keptConditions(backup *v1alpha1.BackupSync) []metav1.Condition {
+	if driftedCondition(backup) {
+		return keptOfDrifted[backupsync.AvailabilityOf(backup)]
+	}
+	return keptOfOthers[backupsync.AvailabilityOf(backup)]
+}
+
+// driftedCondition reports whether the conditions say that the manifest was edited since it was sent.
+func driftedCondition(backup *v1alpha1.BackupSync) bool {
+	return meta.IsStatusConditionTrue(backup.Status.Conditions, v1alpha1.ConditionDrifted)
+}
+
+var (
+	keptOfOthers  = keptOf()
+	keptOfDrifted = keptOf(metav1.Condition{Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonEditedAfterImport})
+)
+
+// keptOf returns what is kept of the conditions, by what Available says, with some more.
+func keptOf(more ...metav1.Condition) [backupsync.BackupUndefined + 1][]metav1.Condition {
+	unavailable := func(status metav1.ConditionStatus, reason string) []metav1.Condition {
+		return append([]metav1.Condition{{Type: v1alpha1.ConditionAvailable, Status: status, Reason: reason}}, more...)
+	}
+	return [...][]metav1.Condition{
+		backupsync.BackupAvailable: more,
+		backupsync.BackupMissing:   unavailable(metav1.ConditionFalse, v1alpha1.ReasonMissing),
+		backupsync.BackupUnusable:  unavailable(metav1.ConditionFalse, v1alpha1.ReasonUnusable),
+		backupsync.BackupUndefined: unavailable(metav1.ConditionUnknown, ""),
+	}
 }
 
 // packed returns two texts as parts of one, as two pieces of memory would take more. It lies in the room if they fit, as a uid and a

@@ -38,8 +38,14 @@ import (
 func TestTrimCached(t *testing.T) {
 	for reason, live := range lives {
 		for variant, change := range map[string]func(*v1alpha1.BackupSync) *v1alpha1.BackupSync{
-			"":           func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return b },
-			", edited":   edit,
+			"":         func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return b },
+			", edited": edit,
+			", edited, and told": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				if told := backupsync.Acknowledged(edit(b), backupsync.Circumstances{}, noon); told != nil {
+					return told
+				}
+				return edit(b)
+			},
 			", asked to": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync { return asked(b, "now") },
 			", asked to before": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 				b = asked(b, "before")
@@ -90,7 +96,8 @@ func expectTrimmed(t *testing.T, backup *v1alpha1.BackupSync) {
 	g.Expect(kept.ManagedFields).To(BeEmpty())
 	g.Expect([]any{backupsync.StateOf(kept), activeKeys(kept), stalledKeys(kept), backupsync.Accepted(kept), backupsync.Requested(kept)}).To(
 		Equal([]any{backupsync.StateOf(before), activeKeys(before), stalledKeys(before), backupsync.Accepted(before), backupsync.Requested(before)}))
-	g.Expect([]any{backupsync.AvailabilityOf(kept), auditable(kept)}).To(Equal([]any{backupsync.AvailabilityOf(before), auditable(before)}))
+	g.Expect([]any{backupsync.AvailabilityOf(kept), driftedCondition(kept), auditable(kept)}).To(
+		Equal([]any{backupsync.AvailabilityOf(before), driftedCondition(before), auditable(before)}))
 	g.Expect([]any{kept.UID, kept.ResourceVersion, kept.Name, kept.Namespace, kept.CreationTimestamp, kept.Spec.BackupID, kept.Spec.ProjectRef.Name}).To(
 		Equal([]any{before.UID, before.ResourceVersion, before.Name, before.Namespace, before.CreationTimestamp, before.Spec.BackupID, before.Spec.ProjectRef.Name}))
 	if backupsync.StateOf(before) != backupsync.Imported || len(activeKeys(before)) > 0 {

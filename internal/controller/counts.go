@@ -48,6 +48,7 @@ type projectCounts struct {
 	counts       [backupsync.States]int32
 	waiting      [len(waitingReasons)]int32
 	availability [backupsync.BackupUndefined + 1]int32
+	drifted      int32
 }
 
 // add counts a BackupSync, or takes it out again by -1.
@@ -57,7 +58,10 @@ func (c *projectCounts) add(entry countedBackup, by int32) {
 	case backupsync.Pending, backupsync.Running:
 		c.waiting[entry.detail()] += by
 	case backupsync.Imported:
-		c.availability[entry.detail()] += by
+		c.availability[entry.detail()&^driftedDetail] += by
+		if entry.detail()&driftedDetail != 0 {
+			c.drifted += by
+		}
 	default:
 	}
 }
@@ -107,12 +111,20 @@ func placeOf(project uint32, backup *v1alpha1.BackupSync) uint32 {
 	return project<<5 | detailOf(backup, state)<<2 | uint32(state)
 }
 
-// detailOf is what is counted of a BackupSync besides its state: of one that is imported what Available says, else for which reason it waits.
+// driftedDetail is the bit of the detail of an imported BackupSync whose manifest was edited since. What Available says takes two.
+const driftedDetail = 1 << 2
+
+// detailOf is what is counted of a BackupSync besides its state: of one that is imported what Available and Drifted say, else for which reason
+// it waits.
 func detailOf(backup *v1alpha1.BackupSync, state backupsync.State) uint32 {
-	if state == backupsync.Imported {
+	switch {
+	case state != backupsync.Imported:
+		return waitingReason(backup, state)
+	case driftedCondition(backup):
+		return uint32(backupsync.AvailabilityOf(backup)) | driftedDetail
+	default:
 		return uint32(backupsync.AvailabilityOf(backup))
 	}
-	return waitingReason(backup, state)
 }
 
 func (e countedBackup) project() uint32         { return e.place >> 5 }
@@ -175,10 +187,11 @@ func (t *stateCounts) forget(backup *v1alpha1.BackupSync) {
 func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	counts := t.projects[t.number(project)].counts
+	counted := &t.projects[t.number(project)]
+	counts := counted.counts
 	pending, running, imported, failed := counts[backupsync.Pending], counts[backupsync.Running], counts[backupsync.Imported], counts[backupsync.Failed]
 	return v1alpha1.BackupCounts{Total: pending + running + imported + failed,
-		Pending: pending, Running: running, Imported: imported, Failed: failed}
+		Pending: pending, Running: running, Imported: imported, Failed: failed, Drifted: counted.drifted}
 }
 
 // unavailable returns how many imported BackupSyncs of a project CBR was seen not to have any more, and how many in status error.

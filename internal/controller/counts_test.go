@@ -22,6 +22,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -54,6 +56,24 @@ func TestTallyCounts(t *testing.T) {
 	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 15, Pending: 6, Running: 2, Imported: 2, Failed: 5}))
 	g.Expect(counted.counts(types.NamespacedName{Namespace: "team", Name: "other"})).To(Equal(v1alpha1.BackupCounts{Total: 1, Imported: 1}))
 	g.Expect(counted.counts(types.NamespacedName{Namespace: "team", Name: "none"})).To(Equal(v1alpha1.BackupCounts{}))
+}
+
+func TestDriftedBackupsAreCounted(t *testing.T) {
+	g := NewWithT(t)
+	counted := newStateCounts()
+	edited := versionOf("a", v1alpha1.ReasonImported, 1)
+	meta.SetStatusCondition(&edited.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.ReasonEditedAfterImport})
+	missing := withAvailable(edited, metav1.ConditionFalse, v1alpha1.ReasonMissing)
+	missing.UID = "b"
+	counted.observe(edited)
+	counted.observe(missing)
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: 2}))
+	lost, broken := counted.unavailable(defaultProject)
+	g.Expect([]int32{lost, broken}).To(Equal([]int32{1, 0}))
+
+	counted.observe(versionOf("a", v1alpha1.ReasonImported, 2))
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: 1}), "the edit was reverted")
 }
 
 func TestTallyFollowsABackup(t *testing.T) {
