@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
@@ -193,3 +194,25 @@ var (
 	unknownSight = sight{verdict: evidence.Verdict{Kind: evidence.Unknown, Why: "calls that may have carried it are still settling"}}
 	storedSight  = sight{verdict: evidence.Verdict{Kind: evidence.Stored, Status: cbr.BackupAvailable}}
 )
+
+// At a terminal a line shows how far it is, not too often, and goes away; elsewhere nothing is shown.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	now := clocktesting.NewFakeClock(testNow)
+	shown := newProgress(&out, now)
+	shown.show("nothing")
+	shown.end()
+	if out.Len() > 0 {
+		t.Errorf("what is no terminal is shown %q", out.String())
+	}
+	shown.out = &out
+	shown.show("page %d", 1)
+	shown.show("page %d", 2)
+	now.Step(redrawAfter)
+	shown.count("asked %d")
+	shown.end()
+	shown.end()
+	if want := clearLine + "page 1" + clearLine + "asked 1" + clearLine; out.String() != want {
+		t.Errorf("%q, not %q", out.String(), want)
+	}
+}
