@@ -19,14 +19,19 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way in which a kubeconfig may authenticate
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/verify"
 )
 
 // version is set by the linker.
@@ -37,8 +42,10 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetOutput(cbr.QuietLog(os.Stderr)) // net/http quotes servers there, which may echo a token
+	ctrllog.SetLogger(logr.Discard())      // else it complains after half a minute that nobody has
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	root := cli.NewCommand(f)
+	root := cli.NewCommand(f, verify.NewCommand(f))
 	root.SetContext(ctx)
 	return cli.Run(f, root)
 }

@@ -160,20 +160,7 @@ type BackupsQuery struct {
 // ListBackups returns a page of the project's backups (ListBackups). Whoever looks for some backups reads the pages of all,
 // as the API cannot select by id: nothing else of them is decoded.
 func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[ListedBackup], error) {
-	limit := pageLimit(query.Limit)
-	values := c.pageQuery(limit)
-	switch {
-	case query.Marker != "":
-		values.Set("marker", query.Marker)
-	case query.Offset > 0: // 0 is left out: one page of the reference wants 1 at least
-		values.Set("offset", strconv.Itoa(query.Offset))
-	}
-	var page Page[ListedBackup]
-	err := c.do(ctx, request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values,
-		read: func(s *stream) (err error) {
-			page, err = readPage(s, "backups", limit, (*ListedBackup).read)
-			return err
-		}})
+	page, err := listBackups(ctx, c, query, (*ListedBackup).read)
 	if err != nil {
 		return Page[ListedBackup]{}, err
 	}
@@ -182,6 +169,40 @@ func (c *Client) ListBackups(ctx context.Context, query BackupsQuery) (Page[List
 		page.Items[i].Status = c.cleanStatus(page.Items[i].Status)
 	}
 	return page, nil
+}
+
+// ListBackupDetails is ListBackups with what people want to know of a backup. The texts are as CBR sends them: Clean makes those fit to
+// be shown that are.
+func (c *Client) ListBackupDetails(ctx context.Context, query BackupsQuery) (Page[BackupDetails], error) {
+	page, err := listBackups(ctx, c, query, (*BackupDetails).read)
+	if err != nil {
+		return Page[BackupDetails]{}, err
+	}
+	page.Items = slices.DeleteFunc(page.Items, func(backup BackupDetails) bool { return backup.ID == "" })
+	for i := range page.Items {
+		page.Items[i].Status = c.cleanStatus(page.Items[i].Status)
+	}
+	return page, nil
+}
+
+// Clean makes a text of CBR's fit to be shown: without secrets, which servers may repeat.
+func (c *Client) Clean(text string) string { return c.secret.Hide(text) }
+
+func listBackups[T any](ctx context.Context, c *Client, query BackupsQuery, read func(*T, *stream) error) (page Page[T], err error) {
+	limit := pageLimit(query.Limit)
+	values := c.pageQuery(limit)
+	switch {
+	case query.Marker != "":
+		values.Set("marker", query.Marker)
+	case query.Offset > 0: // 0 is left out: one page of the reference wants 1 at least
+		values.Set("offset", strconv.Itoa(query.Offset))
+	}
+	err = c.do(ctx, request{operation: OperationListBackups, method: http.MethodGet, segments: []string{"backups"}, query: values,
+		read: func(s *stream) (err error) {
+			page, err = readPage(s, "backups", limit, read)
+			return err
+		}})
+	return page, err
 }
 
 // cleanStatus makes a status fit to be kept and shown. The documented ones are.

@@ -61,6 +61,11 @@ func (b *ListedBackup) read(s *stream) error {
 	return s.fields(field{"id", &b.ID}, field{"status", (*string)(&b.Status)})
 }
 
+func (b *BackupDetails) read(s *stream) error {
+	return s.fields(field{"id", &b.ID}, field{"status", (*string)(&b.Status)}, field{"name", &b.Name}, field{"resource_id", &b.ResourceID},
+		field{"resource_name", &b.ResourceName}, field{"provider_id", &b.ProviderID}, field{"created_at", &b.CreatedAt})
+}
+
 func (b *StoredBackup) read(s *stream) error {
 	return s.fields(field{"id", &b.ID}, field{"name", &b.Name}, field{"status", &b.Status}, field{"resource_id", &b.ResourceID},
 		field{"resource_type", &b.ResourceType}, field{"provider_id", &b.ProviderID})

@@ -170,6 +170,16 @@ type ListedBackup struct {
 	Status BackupStatus `json:"status"`
 }
 
+// BackupDetails is what a list shows of a backup for people. Anything but the id may be absent.
+type BackupDetails struct {
+	ListedBackup
+	Name         string
+	ResourceID   string
+	ResourceName string
+	ProviderID   string
+	CreatedAt    Time
+}
+
 // StoredBackup is a backup as CBR holds it.
 type StoredBackup struct {
 	ID           string `json:"id"`

@@ -23,13 +23,7 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
@@ -82,26 +76,11 @@ func (c *connector) reach(ctx context.Context) (bool, error) {
 		c.log.V(1).Info("CBR is not asked", "reason", known.Status().Reason, "until", c.at)
 		return false, nil
 	}
-	if problem := c.forbidden(); problem != "" {
+	if problem := connection.NotAllowed(c.options.AllowedEndpoints, &c.project.Spec); problem != "" {
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, problem)
 		return false, nil
 	}
 	return c.connectWithContent(ctx)
-}
-
-// forbidden says to which endpoint of the project nothing may be sent, "" if there is none.
-func (c *connector) forbidden() string {
-	spec := &c.project.Spec
-	endpoint, iam := connection.EndpointOf(spec), connection.IAMEndpointOf(spec)
-	const format = "The operator may not send credentials to %s. Correct %s, or have the host added to the operator's flag --allowed-endpoints."
-	switch {
-	case !c.options.AllowedEndpoints.Allow(endpoint):
-		return fmt.Sprintf(format, backupsync.Quote(endpoint), "spec.endpoint or spec.region")
-	case spec.Credentials.Type == v1alpha1.CredentialsPassword && !c.options.AllowedEndpoints.AllowIAM(iam):
-		return fmt.Sprintf(format, backupsync.Quote(iam), "spec.iamEndpoint or spec.region")
-	default:
-		return ""
-	}
 }
 
 // connectWithContent is connect with what the Secret and the CA bundle hold now. They are read for each use: the manager may
@@ -173,7 +152,7 @@ func (c *connector) lacks(why string) {
 
 // readContent reads the Secret and the CA bundle. Without an error and without a content, the project's access says why.
 func (c *connector) readContent(ctx context.Context) (*content, error) {
-	credentials, problem, err := c.readCredentials(ctx)
+	credentials, problem, err := c.references().Credentials(ctx, &c.project.Spec.Credentials)
 	if err != nil {
 		return nil, err
 	}
@@ -182,74 +161,24 @@ func (c *connector) readContent(ctx context.Context) (*content, error) {
 		return nil, nil
 	}
 	read := &content{credentials: credentials}
-	if reference := c.project.Spec.CABundleRef; reference.Name != "" {
-		if read.caBundle, problem, err = c.readCABundle(ctx, reference); err != nil {
-			return nil, err
-		}
-		if problem != "" {
-			c.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), c.now)
-			return nil, nil
-		}
+	if read.caBundle, problem, err = c.references().CABundle(ctx, c.project.Spec.CABundleRef); err != nil {
+		return nil, err
+	}
+	if problem != "" {
+		c.health.SetUnreadable(v1alpha1.ReasonEndpointUnavailable, resumable(problem), c.now)
+		return nil, nil
 	}
 	return read, nil
 }
 
-// readCredentials reads what the credentials are made of, or what is wrong with that.
-func (c *connector) readCredentials(ctx context.Context) (read *connection.Contents, problem string, err error) {
-	credentials := &c.project.Spec.Credentials
-	name := credentials.SecretRef.Name
-	switch {
-	case !connection.Known(credentials.Type): // a later version knows it: it must not be taken for a token
-		return nil, fmt.Sprintf("This version of the operator does not know the credentials.type %q.", backupsync.Quote(string(credentials.Type))), nil
-	case !connection.NeedsSecret(credentials.Type):
-		read, err = connection.Read(credentials, &corev1.Secret{})
-		return read, "", err
-	}
-	var secret corev1.Secret
-	switch err := c.live.Get(ctx, c.beside(name), &secret); {
-	case apierrors.IsNotFound(err):
-		return nil, fmt.Sprintf("The Secret %s does not exist in this namespace. Create it with %s.", name, connection.Wanted(credentials)), nil
-	case apierrors.IsForbidden(err):
-		return nil, fmt.Sprintf("The operator may not read the Secret %s. Give its role the verb get on Secrets of this namespace.", name), nil
-	case err != nil:
-		return nil, "", fmt.Errorf("get Secret %s: %w", name, err)
-	}
-	read, incomplete := connection.Read(credentials, &secret)
-	if incomplete != nil {
-		return nil, incomplete.Error(), nil //nolint:nilerr // the condition tells it
-	}
-	return read, "", nil
+// references reads what the project refers to.
+func (c *connector) references() connection.References {
+	return connection.References{Reader: c.live, Namespace: c.key.Namespace, Forbidden: mayNotRead}
 }
 
-// readCABundle returns the CA certificates that the project refers to, or what is wrong with the reference.
-func (c *connector) readCABundle(ctx context.Context, reference v1alpha1.CABundleReference) (bundle, problem string, err error) {
-	what := fmt.Sprintf("%s %s", reference.Kind, reference.Name)
-	data := map[string][]byte{}
-	if reference.Kind == v1alpha1.CABundleSecret {
-		var secret corev1.Secret
-		err = c.live.Get(ctx, c.beside(reference.Name), &secret)
-		data = secret.Data
-	} else {
-		var config corev1.ConfigMap
-		err = c.live.Get(ctx, c.beside(reference.Name), &config)
-		data[reference.Key] = append([]byte(config.Data[reference.Key]), config.BinaryData[reference.Key]...)
-	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return "", fmt.Sprintf("The %s that spec.caBundleRef names does not exist in this namespace.", what), nil
-	case apierrors.IsForbidden(err):
-		return "", fmt.Sprintf("The operator may not read the %s that spec.caBundleRef names. Give its role the verb get on it.", what), nil
-	case err != nil:
-		return "", "", fmt.Errorf("get %s: %w", what, err)
-	case len(data[reference.Key]) == 0:
-		return "", fmt.Sprintf("The %s that spec.caBundleRef names has no key %q, or nothing under it.", what, reference.Key), nil
-	}
-	return string(data[reference.Key]), "", nil
-}
-
-// beside returns the key of an object of the project's own namespace.
-func (c *connector) beside(name string) client.ObjectKey {
-	return types.NamespacedName{Namespace: c.key.Namespace, Name: name}
+// mayNotRead says that the operator lacks a right, and what gives it.
+func mayNotRead(what, on string) string {
+	return fmt.Sprintf("The operator may not read the %s. Give its role the verb get on %s.", what, on)
 }
 
 // dial makes the client, if the credentials are there. Nothing is sent to CBR yet.
@@ -265,22 +194,16 @@ func (c *connector) dial(with *content) bool {
 	if !ready {
 		return false
 	}
-	c.dialled = cbr.Config{
-		Endpoint:            connection.EndpointOf(spec),
-		ProjectID:           spec.ProjectID,
-		EnterpriseProjectID: enterpriseProjectOf(spec),
-		Credential:          credential,
-		Hidden:              c.hiddenBeside(credential),
-		Transport:           transport,
-		Timeout:             c.options.CallTimeout,
-		UserAgent:           c.options.UserAgent,
-		Pace:                c.readLimiter.Wait,
-		Observe: func(call cbr.Call) {
-			observeCall(call)
-			c.readLimiter.Observe(call)
-		},
+	config := connection.ClientConfig(spec)
+	config.Credential, config.Hidden, config.Transport = credential, c.hiddenBeside(credential), transport
+	config.Timeout, config.UserAgent = c.options.CallTimeout, c.options.UserAgent
+	config.Pace = c.readLimiter.Wait
+	config.Observe = func(call cbr.Call) {
+		observeCall(call)
+		c.readLimiter.Observe(call)
 	}
-	made, err := cbr.NewClient(c.dialled)
+	c.dialled = config
+	made, err := cbr.NewClient(config)
 	if err != nil { // the CRD lets no such value through
 		known.SetUnusable(v1alpha1.ReasonEndpointNotAllowed, err.Error())
 		return false
@@ -288,12 +211,4 @@ func (c *connector) dial(with *content) bool {
 	c.cloud = made
 	known.SetUsable()
 	return true
-}
-
-// enterpriseProjectOf returns the enterprise project of lists. The CRD has the default of an absent one.
-func enterpriseProjectOf(spec *v1alpha1.CBRProjectSpec) string {
-	if spec.EnterpriseProjectID == nil {
-		return cbr.AllEnterpriseProjects
-	}
-	return *spec.EnterpriseProjectID
 }

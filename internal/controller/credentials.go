@@ -66,9 +66,6 @@ const (
 	maxFormer = 32
 )
 
-// shortestName is the length from which the name of a user or an account is hidden: shorter ones are parts of any text.
-const shortestName = 4
-
 // formerCredentials are those of a project that were replaced.
 type formerCredentials struct {
 	mutex sync.Mutex // a fetch in the background asks too
@@ -100,11 +97,7 @@ func (f *formerCredentials) secrets() (all []string) {
 
 // hiddenBeside returns what must not be seen of what CBR says besides the secrets of a credential.
 func (c *connector) hiddenBeside(credential connection.Credential) func() []string {
-	var names []string
-	if named, is := credential.(interface{ Names() []string }); is {
-		names = slices.DeleteFunc(slices.Clone(named.Names()), func(name string) bool { return len(name) < shortestName })
-	}
-	former := &c.former
+	names, former := connection.NamesIn(credential), &c.former
 	return func() []string { return append(former.secrets(), names...) }
 }
 

@@ -19,7 +19,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,11 +44,6 @@ type rememberedCredential interface {
 // maxFailures is the limit of status.journal.credentialFailures.
 const maxFailures = 8
 
-// credentialScope is what the credentials of a project are used for: another project, or the same at another place, may be to blame for a refusal.
-func credentialScope(spec *v1alpha1.CBRProjectSpec) string {
-	return strings.Join([]string{spec.ProjectID, connection.EndpointOf(spec), connection.IAMEndpointOf(spec)}, " ")
-}
-
 // historyOf is what other processes have left of a content in the journals: of this project, and of others that were refused it.
 // It is not asked for again while the same credential is held.
 func (c *connector) historyOf(ctx context.Context, with *content) (before auth.History, _ error) {
@@ -58,9 +52,7 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 	if known || kind != v1alpha1.CredentialsPassword && kind != v1alpha1.CredentialsAccessKey {
 		return before, nil
 	}
-	own := &c.project.Status
-	before.Refused = contents.Fits(own.Journal.RefusedSecret, credentialScope(&c.project.Spec))
-	before.Failures = timesOf(own.Journal.CredentialFailures)
+	before = connection.HistoryOf(c.project, contents)
 	if before.Refused || c.counts.counts(c.key).Imported > 0 { // a project that has imported is held up by no other's refusal
 		return before, nil
 	}
@@ -75,7 +67,7 @@ func (c *connector) historyOf(ctx context.Context, with *content) (before auth.H
 			continue
 		}
 		looked++ // it takes some time
-		if contents.Fits(other.Status.Journal.RefusedSecret, credentialScope(&other.Spec)) {
+		if contents.Fits(other.Status.Journal.RefusedSecret, connection.ScopeOf(&other.Spec)) {
 			before.Elsewhere = true
 			before.Failures = append(before.Failures, timesOf(other.Status.Journal.CredentialFailures)...)
 		}
@@ -110,8 +102,8 @@ func (c *connector) refusedSecret(before string) string {
 		return before // nothing is there to be tried, or that of another type, which may be in use again
 	case remembered.WasRefused():
 		if held.mark == "" { // once: it takes some time
-			if held.mark = before; !held.contents.Fits(before, credentialScope(&c.project.Spec)) {
-				held.mark = held.contents.NewMark(credentialScope(&c.project.Spec))
+			if held.mark = before; !held.contents.Fits(before, connection.ScopeOf(&c.project.Spec)) {
+				held.mark = held.contents.NewMark(connection.ScopeOf(&c.project.Spec))
 			}
 		}
 		return held.mark

@@ -62,6 +62,8 @@ type Inventory struct {
 	Reads Reads
 	// Narrowed says that the list hides some of the backups: enterprise projects, or permissions, narrow what it shows.
 	Narrowed bool
+	// Complete says that the list was read to its end: of Audit alone.
+	Complete bool
 
 	probes []string // by which the list is checked
 	mutex  sync.Mutex
