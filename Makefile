@@ -44,7 +44,7 @@ check-install: install-test verify-install image-test alerts ## What gates a cha
 
 .PHONY: whole
 whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
-	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^Test(Controller|OutdatedCRDs.*|CRDsThat.*|Releases.*|FieldsOfALater.*)$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence
+	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^Test(Controller|OutdatedCRDs.*|CRDsThat.*|Releases.*|FieldsOfALater.*)$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence ./internal/cli/verify
 
 .PHONY: unit
 unit: ## The tests that need no API server.
