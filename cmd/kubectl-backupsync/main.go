@@ -28,6 +28,7 @@ import (
 
 	"backupsync.dev/operator/internal/cli"
 	"backupsync.dev/operator/internal/cli/act"
+	"backupsync.dev/operator/internal/cli/doctor"
 )
 
 // version is set by the linker.
@@ -39,7 +40,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	root := cli.NewCommand(f, act.NewRetryCommand(f), act.NewSuspendCommand(f), act.NewResumeCommand(f))
+	root := cli.NewCommand(f, act.NewRetryCommand(f), act.NewSuspendCommand(f), act.NewResumeCommand(f), doctor.NewCommand(f))
 	root.SetContext(ctx)
 	return cli.Run(f, root)
 }
