@@ -31,6 +31,8 @@ import (
 
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/act"
+	"backupsync.dev/operator/internal/cli/doctor"
 	"backupsync.dev/operator/internal/cli/verify"
 )
 
@@ -45,7 +47,13 @@ func run() int {
 	log.SetOutput(cbr.QuietLog(os.Stderr)) // net/http quotes servers there, which may echo a token
 	ctrllog.SetLogger(logr.Discard())      // else it complains after half a minute that nobody has
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	root := cli.NewCommand(f, verify.NewCommand(f))
+	root := cli.NewCommand(f,
+		act.NewRetryCommand(f),
+		act.NewSuspendCommand(f),
+		act.NewResumeCommand(f),
+		doctor.NewCommand(f),
+		verify.NewCommand(f),
+	)
 	root.SetContext(ctx)
 	return cli.Run(f, root)
 }

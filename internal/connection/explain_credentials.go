@@ -103,3 +103,11 @@ var rejections = map[v1alpha1.CredentialsType]Explanation{
 	v1alpha1.CredentialsPodIdentity: {v1alpha1.ReasonCredentialsRejected,
 		"CBR refuses the identity of the operator's pod (%s). Check the agency of its service account, and spec.projectID. It is tried again every hour.", ""},
 }
+
+// ExplainLookUp says in a condition's words what it means that a look-up with credentials of a type has failed.
+func ExplainLookUp(kind v1alpha1.CredentialsType, err error) Status {
+	if class := cbr.ClassOf(err); class != cbr.Credentials {
+		return Explain(ReadRequest, class, err)
+	}
+	return (&Health{CredentialsType: kind}).rejection(err)
+}

@@ -44,6 +44,9 @@ const schemaRecheck = 10 * time.Second
 // errCRDsOutdated says that the CRDs in the cluster are older than the operator.
 var errCRDsOutdated = errors.New("the CRDs in the cluster are older than the operator")
 
+// IsCRDsOutdated reports whether an error says that the CRDs in the cluster are older than this version, or are not there.
+func IsCRDsOutdated(err error) bool { return errors.Is(err, errCRDsOutdated) }
+
 // applyCRDs says what to do about CRDs that are older than the operator.
 const applyCRDs = "Apply those of the operator's version, the way they were installed: helm upgrade, or kubectl apply -k config/crd."
 
