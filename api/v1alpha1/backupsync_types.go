@@ -201,6 +201,7 @@ type BackupSyncStatus struct {
 // +kubebuilder:resource:shortName=bsync,categories=cbr
 // +kubebuilder:selectablefield:JSONPath=`.spec.projectRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.backupID`
+// +kubebuilder:selectablefield:JSONPath=`.status.outcome`
 // +kubebuilder:printcolumn:name="Project",type=string,JSONPath=`.spec.projectRef.name`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`

@@ -33,6 +33,9 @@ import (
 	"backupsync.dev/operator/internal/cli"
 	"backupsync.dev/operator/internal/cli/act"
 	"backupsync.dev/operator/internal/cli/doctor"
+	"backupsync.dev/operator/internal/cli/explain"
+	"backupsync.dev/operator/internal/cli/listing"
+	"backupsync.dev/operator/internal/cli/overview"
 	"backupsync.dev/operator/internal/cli/verify"
 )
 
@@ -48,6 +51,11 @@ func run() int {
 	ctrllog.SetLogger(logr.Discard())      // else it complains after half a minute that nobody has
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	root := cli.NewCommand(f,
+		overview.NewCommand(f),
+		listing.NewPendingCommand(f),
+		listing.NewRunningCommand(f),
+		listing.NewFailedCommand(f),
+		explain.NewCommand(f),
 		act.NewRetryCommand(f),
 		act.NewSuspendCommand(f),
 		act.NewResumeCommand(f),

@@ -1,0 +1,21 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package explain is the command explain: everything about one backup, in words.
+//
+// It gathers what the cluster knows (gather.go), works out an Explanation from it (compute.go, and history.go, waiting.go, advice.go, drift.go and
+// settling.go for its parts), and prints it (print.go).
+package explain

@@ -1,0 +1,21 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package overview is the command status: how the imports of CBRProjects go, at a glance.
+//
+// It gathers facts (gather.go), which plan.go keeps few, works out an Overview from them (compute.go), and prints it (print.go), once or again and
+// again (watch.go). What it makes is documented with its types (overview.go).
+package overview

@@ -1,0 +1,296 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package overview
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cli/liveness"
+	"backupsync.dev/operator/internal/cli/text"
+)
+
+// page writes an overview for a person.
+type page struct {
+	text.Terminal
+	now   time.Time
+	wide  bool
+	lines []string
+}
+
+// render returns the lines of an overview.
+func render(terminal text.Terminal, in *Overview, wide bool) []string {
+	p := &page{Terminal: terminal, now: in.Time.Time, wide: wide}
+	p.operator(&in.Operator)
+	for i := range in.Projects {
+		p.project(&in.Projects[i])
+	}
+	for _, each := range in.Orphans {
+		p.line("")
+		p.line("%s  %s", p.Paint(text.Strong, each.Namespace+"/"+each.Project), p.Paint(text.Bad, "does not exist"))
+		p.wrapped("  ", "%s (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
+			text.Count(each.Count, "BackupSync")+" not in CBR name it", someOf(each.Names, each.Count))
+	}
+	return p.lines
+}
+
+func (p *page) line(format string, arguments ...any) {
+	p.lines = append(p.lines, fmt.Sprintf(format, arguments...))
+}
+
+// wrapped writes text that may take several lines.
+func (p *page) wrapped(indent, format string, arguments ...any) {
+	p.lines = append(p.lines, text.Wrap(fmt.Sprintf(format, arguments...), p.Width, indent)...)
+}
+
+// labelled writes text with a label in front.
+func (p *page) labelled(label string, colour text.Colour, format string, arguments ...any) {
+	const indent = "           "
+	lines := text.Wrap(fmt.Sprintf(format, arguments...), p.Width, indent)
+	if len(lines) > 0 {
+		lines[0] = "  " + p.Paint(colour, label) + strings.Repeat(" ", max(len(indent)-2-len(label), 1)) + strings.TrimPrefix(lines[0], indent)
+	}
+	p.lines = append(p.lines, lines...)
+}
+
+var livenessColours = map[liveness.State]text.Colour{liveness.Alive: text.Good, liveness.Silent: text.Bad, liveness.Unknown: text.Waiting}
+
+func (p *page) operator(of *liveness.Operator) {
+	lines := text.Wrap(fmt.Sprintf("Operator: %s. %s", strings.ToLower(string(of.State)), of.Message), p.Width, "")
+	state := strings.ToLower(string(of.State))
+	lines[0] = strings.Replace(lines[0], state, p.Paint(livenessColours[of.State], state), 1)
+	p.lines = append(p.lines, lines...)
+}
+
+func (p *page) project(of *Project) {
+	p.line("")
+	colour := text.Waiting
+	switch {
+	case of.Ready == metav1.ConditionTrue:
+		colour = text.Good
+	case of.Stalled || of.Ready == metav1.ConditionFalse:
+		colour = text.Bad
+	}
+	p.line("%s  %s", p.Paint(text.Strong, of.Namespace+"/"+of.Name), p.Paint(colour, readyWords(of)))
+	if of.Ready != metav1.ConditionTrue || p.wide {
+		p.wrapped("  ", "%s", of.Message)
+	}
+	p.progress(of)
+	p.stale(of)
+	p.pace(of)
+	p.waiting(of)
+	p.calls(of)
+	p.failures(of)
+	p.drifted(of)
+	if of.CredentialsExpiring != "" {
+		p.labelled("Expiring", text.Bad, "%s", of.CredentialsExpiring)
+	}
+	p.audit(of)
+}
+
+func readyWords(of *Project) string {
+	switch {
+	case of.Ready == metav1.ConditionTrue:
+		return "Ready, " + of.Reason
+	case of.Stalled:
+		return "not Ready, Stalled, " + of.Reason
+	default:
+		return "not Ready, " + of.Reason
+	}
+}
+
+// widest is how long a bar is at most.
+const widest = 60
+
+func (p *page) progress(of *Project) {
+	counts := of.counts()
+	ended := ""
+	if counts.Total > 0 {
+		ended = fmt.Sprintf(" %3d%%", int64(counts.Imported)*100/int64(counts.Total))
+	}
+	p.line("  %s%s", p.Bar(min(p.Width-8, widest), []text.Part{
+		{Count: int(counts.Imported), Glyph: '#', Colour: text.Good}, {Count: int(counts.Running), Glyph: '=', Colour: text.Busy},
+		{Count: int(counts.Pending), Glyph: '.', Colour: text.Waiting}, {Count: int(counts.Failed), Glyph: '!', Colour: text.Bad},
+	}), ended)
+	words := fmt.Sprintf("%s: %s # imported, %s = running, %s . pending, %s ! failed", text.Count(int(counts.Total), "backup"),
+		text.Grouped(int(counts.Imported)), text.Grouped(int(counts.Running)), text.Grouped(int(counts.Pending)), text.Grouped(int(counts.Failed)))
+	if of.Counts == nil {
+		words += " (of those that were read)"
+	}
+	p.wrapped("  ", "%s", words)
+}
+
+func (p *page) stale(of *Project) {
+	if len(of.Stale) > 0 {
+		p.labelled("Stale?", text.Bad, "This may be older than the truth: %s.", strings.Join(of.Stale, "; "))
+	}
+}
+
+// pace tells how fast it goes, and how long that takes.
+func (p *page) pace(of *Project) {
+	pace := &of.Pace
+	if pace.ImportedPerMinute != nil {
+		left := "nothing is left"
+		if pace.SecondsLeft != nil {
+			left = "about " + text.Age(time.Duration(*pace.SecondsLeft)*time.Second) + " left at that rate"
+		}
+		p.labelled("Rate", "", "%.1f imports a minute were seen, %s.", *pace.ImportedPerMinute, left)
+	}
+	counts := of.counts()
+	if counts.Pending == 0 && !p.wide {
+		return
+	}
+	p.labelled("Limit", "", "%s a minute with %s each: at most %s a minute; %s in the last minute.", text.Count(pace.CallsPerMinute, "call"),
+		text.Count(pace.BackupsPerCall, "backup"), text.Count(pace.BackupsPerMinute, "import"), text.Count(pace.CallsInLastMinute, "call"))
+	switch {
+	case counts.Pending == 0:
+	case of.Suspended:
+		p.labelled("Left", text.Waiting, "Nothing is sent while spec.suspend is set.")
+	case pace.LeastMinutes == nil:
+		p.labelled("Left", text.Waiting, "Nothing is sent before the CBRProject is Ready.")
+	case *pace.LeastMinutes == 0:
+		p.labelled("Left", "", "The calls for what is pending fit into a minute; then CBR imports.")
+	default:
+		p.labelled("Left", "", "At least %s until the last call for what is pending; then CBR imports.", text.Age(time.Duration(*pace.LeastMinutes)*time.Minute))
+	}
+}
+
+// waiting tells what is open, by reason, and the oldest that is pending.
+func (p *page) waiting(of *Project) {
+	var counts []string
+	for _, each := range of.Reasons {
+		if each.State != backupsync.Failed.String() {
+			counts = append(counts, text.Grouped(each.Count)+" "+each.Reason)
+		}
+	}
+	if len(counts) > 0 {
+		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
+	}
+	if oldest := of.OldestPending; oldest != nil {
+		p.labelled("Oldest", "", "%s is pending since %s: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+	}
+	if p.wide {
+		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
+	}
+}
+
+// ofTheFirst says that there is more than was read.
+func (p *page) ofTheFirst(truncated bool, read int) string {
+	if !truncated {
+		return ""
+	}
+	return fmt.Sprintf(" (of the first %s; --limit reads more)", text.Grouped(read))
+}
+
+func (p *page) calls(of *Project) {
+	if calls := of.UnknownCalls; calls != nil {
+		p.labelled("Unknown", text.Bad, "%s with %s, since %s: it is not known whether CBR took them. CBR is asked before anything of them is sent again. "+
+			"If this lasts, the message of the CBRProject says why.",
+			text.Count(calls.Calls, "call"), text.Count(calls.Backups, "backup"), text.Age(p.now.Sub(calls.Since.Time)))
+	}
+	if calls := of.CallsUnderWay; calls != nil {
+		p.labelled("Calls", "", "%s with %s under way, since %s.", text.Count(calls.Calls, "call"), text.Count(calls.Backups, "backup"),
+			text.Age(p.now.Sub(calls.Since.Time)))
+	}
+}
+
+func (p *page) failures(of *Project) {
+	isFailure := func(state string) bool { return state == backupsync.Failed.String() }
+	if slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }) {
+		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them%s", of.Name, of.Namespace, p.ofTheFirst(of.Read.FailedTruncated, of.Read.Failed))
+		p.reasons(of, isFailure)
+	}
+}
+
+// reasons tells reasons with examples.
+func (p *page) reasons(of *Project, ofState func(string) bool) {
+	for _, each := range of.Reasons {
+		if !ofState(each.State) {
+			continue
+		}
+		names := make([]string, 0, len(each.Examples))
+		for _, example := range each.Examples {
+			names = append(names, example.Name)
+		}
+		p.wrapped("    ", "%s %s: %s", text.Grouped(each.Count), each.Reason, someOf(names, each.Count))
+		message := each.Examples[0].Message
+		if p.wide {
+			p.wrapped("      ", "%s", message)
+		} else {
+			p.line("      %s", text.Shorten(message, p.Width-6))
+		}
+	}
+}
+
+// someOf names some of so many.
+func someOf(names []string, of int) string {
+	named := strings.Join(names, ", ")
+	if of > len(names) {
+		named += ", …"
+	}
+	return named
+}
+
+func (p *page) drifted(of *Project) {
+	drift := &of.Drifted
+	counted := "imported ones are not counted, but with --all"
+	if drift.Complete {
+		counted = "all were looked at"
+	}
+	if drift.Count > 0 {
+		p.labelled("Drifted", text.Waiting, "%s edited after CBR had accepted their backups: %s (%s)", text.Count(drift.Count, "manifest"),
+			someOf(drift.Names, drift.Count), counted)
+	} else if p.wide {
+		p.labelled("Drifted", "", "none (%s)", counted)
+	}
+}
+
+// audit shows status.audit as it is.
+func (p *page) audit(of *Project) {
+	if len(of.Audit) == 0 {
+		return
+	}
+	written, err := json.Marshal(of.Audit)
+	if err != nil {
+		return // it came from JSON
+	}
+	p.labelled("Audit", "", "%s", backupsync.CleanMessage(strings.NewReplacer(`"`, "", ",", ", ", ":", ": ").Replace(strings.Trim(string(written), "{}"))))
+}
+
+// summary is a project in one line, for outputs that are no terminals.
+func summary(of *Project, at time.Time) string {
+	counts := of.counts()
+	line := fmt.Sprintf("%s %s/%s %s: %s", at.UTC().Format(time.TimeOnly), of.Namespace, of.Name, of.Reason, countWords(counts))
+	if of.Pace.ImportedPerMinute != nil {
+		line += fmt.Sprintf(", %.1f a minute", *of.Pace.ImportedPerMinute)
+	}
+	if of.Pace.SecondsLeft != nil {
+		line += ", about " + text.Age(time.Duration(*of.Pace.SecondsLeft)*time.Second) + " left"
+	}
+	return line
+}
+
+func countWords(counts v1alpha1.BackupCounts) string {
+	return fmt.Sprintf("%d of %d imported, %d running, %d pending, %d failed", counts.Imported, counts.Total, counts.Running, counts.Pending, counts.Failed)
+}
