@@ -27,6 +27,7 @@ import (
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way in which a kubeconfig may authenticate
 
 	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/generate"
 )
 
 // version is set by the linker.
@@ -38,7 +39,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	root := cli.NewCommand(f)
+	root := cli.NewCommand(f, generate.NewCommand(f))
 	root.SetContext(ctx)
 	return cli.Run(f, root)
 }
