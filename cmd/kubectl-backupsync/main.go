@@ -34,6 +34,7 @@ import (
 	"backupsync.dev/operator/internal/cli/act"
 	"backupsync.dev/operator/internal/cli/doctor"
 	"backupsync.dev/operator/internal/cli/explain"
+	"backupsync.dev/operator/internal/cli/generate"
 	"backupsync.dev/operator/internal/cli/listing"
 	"backupsync.dev/operator/internal/cli/overview"
 	"backupsync.dev/operator/internal/cli/verify"
@@ -51,6 +52,7 @@ func run() int {
 	ctrllog.SetLogger(logr.Discard())      // else it complains after half a minute that nobody has
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	root := cli.NewCommand(f,
+		generate.NewCommand(f),
 		overview.NewCommand(f),
 		listing.NewPendingCommand(f),
 		listing.NewRunningCommand(f),

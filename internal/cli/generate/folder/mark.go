@@ -1,0 +1,109 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package folder
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// mark begins each file that is written; the hash of what is below it follows.
+const mark = "# Written by kubectl backupsync generate: do not edit. sha256:"
+
+// headLength is that of the first line.
+const headLength = len(mark) + 2*sha256.Size + 1
+
+func head(sum []byte) string { return mark + hex.EncodeToString(sum) + "\n" }
+
+// owner is whose a file is.
+type owner int
+
+const (
+	nobodys owner = iota // there is no file
+	ours                 // it is as it was written here
+	edited               // it was written here, and then edited
+	foreign              // others have written it
+)
+
+// String says what a file is.
+func (o owner) String() string {
+	return [...]string{"is not there", "was written by this command", "was edited since this command wrote it", "was not written by this command"}[o]
+}
+
+// ownerOf returns whose a file is, and its first line.
+func ownerOf(path string) (owner, string, error) {
+	file, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nobodys, "", nil
+	case err != nil:
+		return foreign, "", fmt.Errorf("see who has written it: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return foreign, "", err
+	}
+	found, first, err := judge(bufio.NewReader(file))
+	if err != nil {
+		return foreign, "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return found, first, nil
+}
+
+func judge(text *bufio.Reader) (owner, string, error) {
+	first := make([]byte, headLength)
+	if _, err := io.ReadFull(text, first); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return foreign, "", nil
+		}
+		return foreign, "", err
+	}
+	if !strings.HasPrefix(string(first), mark) {
+		return foreign, "", nil
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, text); err != nil {
+		return foreign, "", err
+	}
+	if string(first) != head(hash.Sum(nil)) {
+		return edited, string(first), nil
+	}
+	return ours, string(first), nil
+}
+
+// Refusal says that files would have been overwritten that are not this command's.
+type Refusal struct{ paths []string }
+
+// Error names the files.
+func (r *Refusal) Error() string {
+	shown, more := r.paths, ""
+	if len(shown) > maxShown {
+		shown, more = shown[:maxShown], fmt.Sprintf("\n  and %d more", len(r.paths)-maxShown)
+	}
+	return "nothing was written, as it would replace what is not this command's; --force replaces it:\n  " + strings.Join(shown, "\n  ") + more
+}
+
+// maxShown is how many files are named.
+const maxShown = 20
