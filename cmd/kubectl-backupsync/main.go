@@ -25,6 +25,7 @@ import (
 	"syscall"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way in which a kubeconfig may authenticate
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -51,7 +52,14 @@ func run() int {
 	log.SetOutput(cbr.QuietLog(os.Stderr)) // net/http quotes servers there, which may echo a token
 	ctrllog.SetLogger(logr.Discard())      // else it complains after half a minute that nobody has
 	f := cli.NewFactory(version, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
-	root := cli.NewCommand(f,
+	root := newCommand(f)
+	root.SetContext(ctx)
+	return cli.Run(f, root)
+}
+
+// newCommand returns the command line with all its commands.
+func newCommand(f *cli.Factory) *cobra.Command {
+	return cli.NewCommand(f,
 		generate.NewCommand(f),
 		overview.NewCommand(f),
 		listing.NewPendingCommand(f),
@@ -64,6 +72,4 @@ func run() int {
 		doctor.NewCommand(f),
 		verify.NewCommand(f),
 	)
-	root.SetContext(ctx)
-	return cli.Run(f, root)
 }

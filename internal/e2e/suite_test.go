@@ -47,6 +47,8 @@ var (
 	kubernetes    *cluster.Cluster
 	simulator     *cluster.Simulator
 	managerBinary string
+	// commandsBinary is kubectl backupsync.
+	commandsBinary string
 	// leader is the manager that works. A spec that ends it puts another one in its place.
 	leader *cluster.Manager
 	// managers are all that were ever started.
@@ -74,6 +76,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	folder := GinkgoT().TempDir()
 	managerBinary = binary(ctx, root, folder, "manager", ".")
+	commandsBinary = binary(ctx, root, folder, "kubectl-backupsync", "./cmd/kubectl-backupsync")
 	simulatorBinary := binary(ctx, root, folder, "cbrsim", "./hack/cbrsim")
 
 	kubernetes, err = cluster.Start(ctx, root)

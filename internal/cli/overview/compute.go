@@ -31,7 +31,7 @@ import (
 	"backupsync.dev/operator/internal/cli/liveness"
 )
 
-// project is a CBRProject, with what this version of the types does not know of its status.
+// project is a CBRProject, with what is shown of its status as it is.
 type project struct {
 	v1alpha1.CBRProject
 	extra extraStatus
@@ -57,7 +57,7 @@ func compute(from *facts) *Overview {
 		tally := from.single.of(name)
 		looked := projectOf(from, found, tally)
 		made.Projects = append(made.Projects, *looked)
-		made.Done = made.Done && looked.done()
+		made.Done = made.Done && looked.done() && (from.operator.State == liveness.Silent || looked.counted())
 	}
 	slices.SortFunc(made.Projects, func(a, b Project) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

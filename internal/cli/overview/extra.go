@@ -16,25 +16,16 @@ limitations under the License.
 
 package overview
 
-// What other versions of the CBRProject have in their status, and this one's types do not, stands here alone. Once the types have it, it is
-// read from them, and extraStatus goes.
-
-// extraStatus are the parts of a CBRProject's status that the types do not have yet.
+// extraStatus is what is shown of a CBRProject's status as it is, whatever a later version has in it.
 type extraStatus struct {
-	// Audit is status.audit, whatever is in it.
 	Audit map[string]any `json:"audit"`
-	// Backups.Drifted is status.backups.drifted.
-	Backups struct {
-		Drifted *int `json:"drifted"`
-	} `json:"backups"`
 }
 
-// driftOf returns how many manifests of a project differ from what CBR has accepted. The operator's own count is believed where there is
-// one. Else those that were read are counted: of imported ones that is known only if all were read.
+// driftOf returns how many manifests of a project differ from what CBR has accepted: the operator counts the imported ones.
 func driftOf(found *project, single *tally, all bool) Drift {
 	drift := Drift{Count: single.drifted.count, Complete: all, Names: single.drifted.names()}
-	if counted := found.extra.Backups.Drifted; counted != nil {
-		drift.Count, drift.Complete = *counted, true
+	if counts := found.Status.Backups; counts != nil && !all {
+		drift.Count, drift.Complete = drift.Count+int(counts.Drifted), true
 	}
 	return drift
 }

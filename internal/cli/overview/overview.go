@@ -155,6 +155,10 @@ func (p *Project) done() bool {
 	return p.Read.Pending+p.Read.Running == 0 && !p.Read.OpenTruncated && (!p.Read.FailedTruncated || counts.Pending == 0)
 }
 
+// counted reports whether the operator has counted that nothing is pending or running. It counts some seconds later: whoever waits for the end is
+// told the last numbers, too.
+func (p *Project) counted() bool { return p.Counts == nil || p.Counts.Pending+p.Counts.Running == 0 }
+
 // found returns how many are in each state that has not succeeded: as many as were read, or, if not all were, as the operator counts them.
 func (p *Project) found() (pending, running, failed int) {
 	pending, running, failed = p.Read.Pending, p.Read.Running, p.Read.Failed

@@ -71,7 +71,7 @@ func busy() *facts {
 		&v1alpha1.BackupCounts{Total: 100_000, Imported: 60_000, Running: 9_990, Pending: 30_000, Failed: 10})
 	well.Status.Journal.Submissions = []v1alpha1.Submission{submission(3*time.Minute, 50), submission(5*time.Minute, 12), submission(2*time.Second, 50)}
 	well.Status.Journal.RecentCalls = []v1alpha1.CallCount{{EndTime: micro(10 * time.Second), Calls: 7}, {EndTime: micro(2 * time.Minute), Calls: 9}}
-	well.extra.Audit = map[string]any{"missing": 2, "checkedTime": "2026-03-01"}
+	well.extra.Audit = map[string]any{"missing": int64(2), "checked": int64(60000), "finishedTime": "2026-03-01T00:00:00Z"}
 	stalled := aProject("other", metav1.ConditionFalse, v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist. Create it: imports resume automatically.",
 		&v1alpha1.BackupCounts{Total: 3, Pending: 3})
 	stalled.Generation = 4
@@ -166,7 +166,7 @@ func ptr[T any](of T) *T { return &of }
 
 func TestTheOperatorsCountOfDriftedIsBelieved(t *testing.T) {
 	from := resting()
-	from.projects[0].extra.Backups.Drifted = ptr(7)
+	from.projects[0].Status.Backups.Drifted = 7
 	if got := compute(from).Projects[0].Drifted; got.Count != 7 || !got.Complete {
 		t.Errorf("got %+v", got)
 	}
