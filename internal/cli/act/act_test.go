@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -145,6 +146,27 @@ func TestWhatARetryDoesNotHelpIsTold(t *testing.T) {
 	expect(t, line(namespace).Run(t.Context(), "retry", "queued"), 0)
 	expect(t, line(namespace).Run(t.Context(), "retry", "queued", "lost"), cli.ExitError, "lost: does not exist", "not found: lost")
 	expect(t, line(namespace).Run(t.Context(), "retry", "-l", "team=erp"), 0, "No BackupSync")
+}
+
+func TestWhatCBRHasLostIsChosenByThat(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	createProject(t, namespace)
+	audited := func(name string, found backupsync.Availability) {
+		backup := backupWith(name, backupsync.Circumstances{}, outcomeOf(v1alpha1.OutcomeImported))
+		if next := backupsync.Audited(backup, found, time.Now(), metav1.Now()); next != nil {
+			backup = next
+		}
+		cluster.Create(t, in(namespace, backup))
+	}
+	audited("kept", backupsync.BackupAvailable)
+	audited("missing", backupsync.BackupMissing)
+	audited("broken", backupsync.BackupUnusable)
+	expect(t, line(namespace).Run(t.Context(), "retry", "-l", "a!=b"), 0, "Passed over")
+	got := line(namespace).Run(t.Context(), "retry", "--unavailable", "--yes")
+	expect(t, got, 0, "missing asked to be tried again: it is looked up in CBR", "broken asked to be tried again: CBR shows it in status error")
+	if requested(t, namespace) != 2 {
+		t.Errorf("not those two were asked for:\n%s", got.Out)
+	}
 }
 
 func TestSuspendingAndResumingChangeThatFieldAlone(t *testing.T) {

@@ -41,7 +41,7 @@ It writes the annotation cbr.backupsync.dev/requestedAt, and nothing else. What 
   BackupUnusable               looked up in CBR, and sent again if it was deleted there
   RetryScheduled               sent at once
   Imported, AlreadyImported    looked up in CBR, and sent again only if CBR does not have it any more. Only if it is named, or asked for
-                               by --reason
+                               by --reason or --unavailable
   Queued, OperationRunning...  nothing: it is on its way already
   Duplicate                    nothing: delete one of the two BackupSyncs
   suspended, or its CBRProject is suspended, missing or not ready: nothing. Do first what is said
@@ -59,6 +59,9 @@ const retryExamples = `  # Try one again, and wait until it is in CBR or has fai
 
   # See which would be tried again
   kubectl backupsync retry --reason=Rejected --project=default --dry-run=client
+
+  # What was deleted in CBR by mistake
+  kubectl backupsync retry --unavailable --project=default
 
   # After a permission was granted in the cloud
   kubectl backupsync retry project default`
@@ -105,7 +108,7 @@ const resumeExamples = `  # Go on with a project, and wait until it is ready or 
 // NewRetryCommand returns the command that has failed backups tried again.
 func NewRetryCommand(f *cli.Factory) *cobra.Command {
 	return newCommand(f, retry, onTerminal, &cobra.Command{
-		Use:   "retry ([backup|project] NAME... | --all-failed | --reason=REASON,... | -l SELECTOR)",
+		Use:   "retry ([backup|project] NAME... | --all-failed | --unavailable | --reason=REASON,... | -l SELECTOR)",
 		Short: "Try again what has failed", Long: retryLong + exits, Example: retryExamples,
 	})
 }

@@ -68,6 +68,7 @@ type options struct {
 	verb verb
 	// what is chosen
 	allFailed, all    bool
+	unavailable       bool
 	reasons           []string
 	selector, project string
 	// how it is done
@@ -85,6 +86,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	case retry:
 		flags.BoolVar(&o.allFailed, "all-failed", false, "Choose all BackupSyncs that have failed (Stalled).")
 		flags.StringSliceVar(&o.reasons, "reason", nil, "Choose the BackupSyncs whose condition Ready has one of these reasons, such as Rejected,OperationFailed.")
+		flags.BoolVar(&o.unavailable, "unavailable", false,
+			"Choose the imported BackupSyncs that CBR does not show usable any more (Available=False). They are sent again if they were deleted in CBR.")
 	default:
 		flags.BoolVar(&o.all, "all", false, "Choose all of the namespace.")
 	}
@@ -142,11 +145,11 @@ func (o *options) validateHow() error {
 }
 
 func (o *options) validateChoice(kind string, names []string) error {
-	ofBackups := o.allFailed || len(o.reasons) > 0 || o.project != ""
+	ofBackups := o.allFailed || o.unavailable || len(o.reasons) > 0 || o.project != ""
 	chooses := ofBackups || o.all || o.selector != ""
 	switch {
 	case kind == kindProject && ofBackups:
-		return errors.New("--all-failed, --reason and --project choose BackupSyncs, not projects")
+		return errors.New("--all-failed, --unavailable, --reason and --project choose BackupSyncs, not projects")
 	case len(names) > 0 && chooses:
 		return errors.New("choose by names or by flags, not by both")
 	case len(names) > 0:
@@ -163,6 +166,8 @@ func (o *options) validateFlags(kind string, chooses bool) error {
 		return fmt.Errorf("name a CBRProject; if a BackupSync is meant that is called project: %s backup/project", o.verb)
 	case !chooses, o.verb == retry && !o.enough(kind):
 		return fmt.Errorf("name what is to %s, or choose it by %s", wordsOf[o.verb].will, o.choices())
+	case o.allFailed && o.unavailable:
+		return errors.New("--all-failed and --unavailable choose nothing in common")
 	case o.all && (o.selector != "" || o.project != ""):
 		return errors.New("--all does not go with --selector or --project")
 	default:
@@ -172,12 +177,12 @@ func (o *options) validateFlags(kind string, chooses bool) error {
 
 // enough reports whether the flags of retry say which, and not only of which project.
 func (o *options) enough(kind string) bool {
-	return o.allFailed || o.selector != "" || len(o.reasons) > 0 || kind == kindProject
+	return o.allFailed || o.unavailable || o.selector != "" || len(o.reasons) > 0 || kind == kindProject
 }
 
 func (o *options) choices() string {
 	if o.verb == retry {
-		return "--all-failed, --reason or --selector"
+		return "--all-failed, --unavailable, --reason or --selector"
 	}
 	return "--all, --project or --selector"
 }

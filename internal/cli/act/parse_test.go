@@ -76,6 +76,8 @@ func TestFlagsThatDoNotGoTogetherAreRefused(t *testing.T) {
 		"a reason that is none":   {options: options{reasons: []string{"Refused"}}, fails: "Rejected"},
 		"a reason in lower case":  {options: options{reasons: []string{"rejected"}}},
 		"failed projects":         {options: options{allFailed: true}, kind: kindProject, fails: "not projects"},
+		"failed and unavailable":  {options: options{allFailed: true, unavailable: true}, fails: "nothing in common"},
+		"what CBR has lost":       {options: options{unavailable: true, project: "default"}},
 		"a project without names": {kind: kindProject, fails: "backup/project"},
 		"projects by label":       {options: options{selector: "team=erp"}, kind: kindProject},
 		"a bad selector":          {options: options{selector: "=="}, fails: "--selector"},

@@ -156,7 +156,16 @@ func (o *options) takes(backup *v1alpha1.BackupSync) bool {
 	if len(o.reasons) > 0 && !slices.Contains(o.reasons, reasonOf(backup.Status.Conditions)) {
 		return false
 	}
+	if o.unavailable && (backupsync.StateOf(backup) != backupsync.Imported || !lost(backup)) {
+		return false
+	}
 	return !o.allFailed || backupsync.StateOf(backup) == backupsync.Failed
+}
+
+// lost reports whether an audit has found that CBR does not show an imported backup usable any more.
+func lost(backup *v1alpha1.BackupSync) bool {
+	found := backupsync.AvailabilityOf(backup)
+	return found == backupsync.BackupMissing || found == backupsync.BackupUnusable
 }
 
 // eachBackup reads BackupSyncs page by page.
@@ -219,7 +228,7 @@ func (o *options) judge(targets []*target, in homes, named bool) {
 		case backup == nil:
 			each.verdict = judgeProjectSuspension(each.project(), o.verb == suspend)
 		case o.verb == retry:
-			each.verdict = judgeRetry(backup, in.of(backup), named || len(o.reasons) > 0)
+			each.verdict = judgeRetry(backup, in.of(backup), named || len(o.reasons) > 0 || o.unavailable)
 		case o.verb == suspend:
 			each.verdict = judgeSuspend(backup)
 		default:

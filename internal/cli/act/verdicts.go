@@ -121,7 +121,10 @@ func judgeOpenRetry(backup *v1alpha1.BackupSync, reason string, asked bool) verd
 	switch backupsync.StateOf(backup) {
 	case backupsync.Imported:
 		if !asked {
-			return idle("it is in CBR; name it, or set --reason=%s, to have it looked up again", reason)
+			return idle("it is in CBR; name it, or set --reason=%s or --unavailable, to have it looked up again", reason)
+		}
+		if backupsync.AvailabilityOf(backup) == backupsync.BackupUnusable {
+			return doing("CBR shows it in status error: it is sent again only if it was deleted there")
 		}
 		return doing("it is looked up in CBR, and sent again only if CBR does not have it any more")
 	case backupsync.Failed:

@@ -108,7 +108,7 @@ func (d *doctor) checkClock(context.Context) []Finding {
 }
 
 // right is something that somebody must be able to do.
-type right struct{ group, resource, subresource, verb string }
+type right struct{ group, resource, subresource, verb, name string }
 
 func (r right) String() string {
 	resource := r.resource
@@ -118,18 +118,21 @@ func (r right) String() string {
 	if r.group != "" {
 		resource += "." + r.group
 	}
+	if r.name != "" {
+		resource += " " + r.name
+	}
 	return r.verb + " " + resource
 }
 
 func (r right) attributes(namespace string) *authorizationv1.ResourceAttributes {
-	return &authorizationv1.ResourceAttributes{Namespace: namespace, Group: r.group, Resource: r.resource, Subresource: r.subresource, Verb: r.verb}
+	return &authorizationv1.ResourceAttributes{Namespace: namespace, Group: r.group, Resource: r.resource, Subresource: r.subresource, Verb: r.verb, Name: r.name}
 }
 
 func rightsTo(group, resource string, verbs ...string) []right {
 	resource, subresource, _ := strings.Cut(resource, "/")
 	rights := make([]right, len(verbs))
 	for i, verb := range verbs {
-		rights[i] = right{group, resource, subresource, verb}
+		rights[i] = right{group: group, resource: resource, subresource: subresource, verb: verb}
 	}
 	return rights
 }
@@ -140,11 +143,11 @@ var userRights = []struct {
 	level Level
 	use   string
 }{
-	{right{v1alpha1.GroupVersion.Group, "backupsyncs", "", "list"}, Fix, "see backups"},
-	{right{v1alpha1.GroupVersion.Group, "cbrprojects", "", "list"}, Fix, "see projects"},
-	{right{v1alpha1.GroupVersion.Group, "backupsyncs", "", "create"}, Look, "declare backups"},
-	{right{v1alpha1.GroupVersion.Group, "backupsyncs", "", "patch"}, Look, "retry, suspend and resume backups"},
-	{right{v1alpha1.GroupVersion.Group, "cbrprojects", "", "patch"}, Look, "retry, suspend and resume projects"},
+	{right{group: v1alpha1.GroupVersion.Group, resource: "backupsyncs", verb: "list"}, Fix, "see backups"},
+	{right{group: v1alpha1.GroupVersion.Group, resource: "cbrprojects", verb: "list"}, Fix, "see projects"},
+	{right{group: v1alpha1.GroupVersion.Group, resource: "backupsyncs", verb: "create"}, Look, "declare backups"},
+	{right{group: v1alpha1.GroupVersion.Group, resource: "backupsyncs", verb: "patch"}, Look, "retry, suspend and resume backups"},
+	{right{group: v1alpha1.GroupVersion.Group, resource: "cbrprojects", verb: "patch"}, Look, "retry, suspend and resume projects"},
 }
 
 // checkUser asks what the user may do.

@@ -112,7 +112,11 @@ func rulesOf(rights ...right) []rbacv1.PolicyRule {
 		if each.subresource != "" {
 			resource += "/" + each.subresource
 		}
-		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{each.group}, Resources: []string{resource}, Verbs: []string{each.verb}})
+		rule := rbacv1.PolicyRule{APIGroups: []string{each.group}, Resources: []string{resource}, Verbs: []string{each.verb}}
+		if each.name != "" {
+			rule.ResourceNames = []string{each.name}
+		}
+		rules = append(rules, rule)
 	}
 	return rules
 }

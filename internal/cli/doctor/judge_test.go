@@ -187,6 +187,7 @@ func TestTheRightsAskedForAreThoseOfTheRoles(t *testing.T) {
 		for _, rule := range role.Rules {
 			for _, resource := range rule.Resources {
 				for _, each := range rightsTo(rule.APIGroups[0], resource, rule.Verbs...) {
+					each.name = strings.Join(rule.ResourceNames, ",")
 					given = append(given, each.String())
 				}
 			}

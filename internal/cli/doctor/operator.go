@@ -260,7 +260,12 @@ var operatorRights = slices.Concat(
 	rightsTo("events.k8s.io", "events", "create", "patch"))
 
 // leaseRights are those of config/rbac/leader_election_role.yaml, in the operator's own namespace.
-var leaseRights = rightsTo("coordination.k8s.io", "leases", "create", "get", "update")
+// Whoever creates a lease cannot be bound to its name.
+var leaseRights = []right{
+	{group: "coordination.k8s.io", resource: "leases", verb: "create"},
+	{group: "coordination.k8s.io", resource: "leases", verb: "get", name: leaseName},
+	{group: "coordination.k8s.io", resource: "leases", verb: "update", name: leaseName},
+}
 
 // checkOperatorRights asks what the operator's ServiceAccount may do.
 func (d *doctor) checkOperatorRights(ctx context.Context) []Finding {

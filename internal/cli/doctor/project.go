@@ -42,6 +42,10 @@ func checkConditions(_ context.Context, p *patient) []Finding {
 		found = append(found, look(fmt.Sprintf("kubectl -n %s backupsync retry --all-failed --project=%s --dry-run=client", project.Namespace, project.Name),
 			"%d of its %d backups have failed", counts.Failed, counts.Total))
 	}
+	if audit := project.Status.Audit; audit != nil && audit.Missing+audit.Unusable > 0 {
+		found = append(found, look(fmt.Sprintf("kubectl -n %s backupsync retry --unavailable --project=%s --dry-run=client", project.Namespace, project.Name),
+			"CBR does not have %d of its imported backups any more, and shows %d in status error", audit.Missing, audit.Unusable))
+	}
 	return found
 }
 
