@@ -184,14 +184,14 @@ func table(list *List, of layout) []string {
 	columns := slices.DeleteFunc(columnsOf(of.state), func(c column) bool { return c.wide && !of.wide || c.spread && !of.spread })
 	var rows [][]string
 	if !of.headless {
-		var headers []string
+		headers := make([]string, 0, len(columns))
 		for _, each := range columns {
 			headers = append(headers, each.header)
 		}
 		rows = append(rows, headers)
 	}
 	for i := range list.Items {
-		var row []string
+		row := make([]string, 0, len(columns))
 		for _, each := range columns {
 			row = append(row, each.of(&list.Items[i], of.now))
 		}
@@ -208,7 +208,7 @@ func table(list *List, of layout) []string {
 
 // namesOf returns the lines of -o name.
 func namesOf(list *List) []string {
-	var lines []string
+	lines := make([]string, 0, len(list.Items))
 	for i := range list.Items {
 		lines = append(lines, "backupsync.cbr.backupsync.dev/"+list.Items[i].Name)
 	}

@@ -117,6 +117,7 @@ func (o *options) run(ctx context.Context) error {
 		if err != nil || latest == nil {
 			return err
 		}
+		o.sayNone(latest)
 		return o.verdict(latest)
 	}
 	looked, err := from.look(ctx, o.scope)
@@ -136,10 +137,15 @@ func (o *options) print(looked *Overview) error {
 	if err := text.WriteLines(o.Out, render(o.terminal(), looked, o.output == wideOutput)); err != nil {
 		return err
 	}
+	o.sayNone(looked)
+	return nil
+}
+
+// sayNone says so if there are no CBRProjects.
+func (o *options) sayNone(looked *Overview) {
 	if len(looked.Projects) == 0 {
 		_, _ = fmt.Fprintln(o.ErrOut, o.none())
 	}
-	return nil
 }
 
 func (o *options) none() string {

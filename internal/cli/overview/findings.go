@@ -48,7 +48,7 @@ const (
 
 // findingNames are all that --fail-on can name.
 func findingNames() []string {
-	names := []string{findMissing, findSilent}
+	names := append(make([]string, 0, len(findings)+2), findMissing, findSilent)
 	for name := range findings {
 		names = append(names, name)
 	}

@@ -44,11 +44,11 @@ func (p progress) observe(in *Overview) {
 		of := &in.Projects[i]
 		name := projectName{of.Namespace, of.Name}
 		counts := of.counts()
-		samples := append(p[name], sample{in.Time.Time, int(counts.Imported)})
-		for len(samples) > 2 && samples[len(samples)-1].at.Sub(samples[1].at) >= window {
-			samples = samples[1:]
+		p[name] = append(p[name], sample{in.Time.Time, int(counts.Imported)})
+		for len(p[name]) > 2 && in.Time.Sub(p[name][1].at) >= window {
+			p[name] = p[name][1:]
 		}
-		p[name] = samples
+		samples := p[name]
 		first, last := samples[0], samples[len(samples)-1]
 		if minutes := last.at.Sub(first.at).Minutes(); minutes > 0 {
 			of.Pace.since(float64(last.imported-first.imported)/minutes, int(counts.Pending+counts.Running))
