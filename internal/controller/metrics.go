@@ -116,10 +116,17 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 	r.collectProjects(collected)
 }
 
-// collectProjects tells what the statuses in the cache say: nothing while that is not filled.
+// atOnce is a context of reads that do not wait until the cache is filled: it is over.
+var atOnce = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// collectProjects tells what the statuses in the cache say: nothing while that is not filled, as the other metrics are needed then.
 func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric) {
 	var projects v1alpha1.CBRProjectList
-	if err := r.client.List(context.Background(), &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+	if err := r.client.List(atOnce, &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return
 	}
 	for i := range projects.Items {
