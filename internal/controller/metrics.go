@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -84,6 +85,8 @@ var (
 		"Unix time of the beginning of the oldest sync call whose outcome is not written yet; 0 without one.")
 	credentialsExpiryDesc = ofProject("backupsync_credentials_expiry_timestamp_seconds",
 		"Unix time at which the credentials of a project end, where that is known. Those that are renewed are renewed before.")
+	namespaceReadableDesc = prometheus.NewDesc("backupsync_namespace_readable",
+		"Whether each of several watched namespaces can be read: 1, or 0 if not.", []string{"namespace"}, nil)
 )
 
 func ofProject(name, help string, labels ...string) *prometheus.Desc {
@@ -92,7 +95,8 @@ func ofProject(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
 func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, oldestPendingDesc, conditionDesc, oldestCallDesc, credentialsExpiryDesc} {
+	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, oldestPendingDesc, conditionDesc, oldestCallDesc, credentialsExpiryDesc,
+		namespaceReadableDesc} {
 		descriptions <- each
 	}
 }
@@ -114,6 +118,22 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 		collected <- gauge(oldestPendingDesc, unixTime(summary.oldestPending), project.Namespace, project.Name)
 	}
 	r.collectProjects(collected)
+	r.collectNamespaces(collected)
+}
+
+// collectNamespaces tells which of several namespaces can be read.
+func (r *Reconciler) collectNamespaces(collected chan<- prometheus.Metric) {
+	if r.options.Unreadable == nil {
+		return
+	}
+	unreadable := sets.New(r.options.Unreadable()...)
+	for _, namespace := range r.options.Namespaces {
+		readable := 1.0
+		if unreadable.Has(namespace) {
+			readable = 0
+		}
+		collected <- prometheus.MustNewConstMetric(namespaceReadableDesc, prometheus.GaugeValue, readable, namespace)
+	}
 }
 
 // atOnce is a context of reads that do not wait until the cache is filled: it is over.

@@ -52,6 +52,7 @@ func exporters(g Gomega) []exporter {
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUsable}}
 	})
 	known, ofProjects := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
+	known.options.Namespaces, known.options.Unreadable = []string{"team-a", "team-b"}, func() []string { return []string{"team-b"} }
 	known.counts.observe(newBackup())
 	g.Expect(ofProjects.Register(known)).To(Succeed())
 	return []exporter{ofProcess, ofProjects}
