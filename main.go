@@ -190,7 +190,7 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	cached, caches, err := cachesOf(manager, watched)
+	reading, err := readingOf(manager, watched)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func run(ctx context.Context, f *flags) error {
 		return err
 	}
 	identity := uuid.NewString()
-	reconciler, err := controller.NewReconciler(cached, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
+	reconciler, err := controller.NewReconciler(reading.client, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
 		controller.Options{
 			Identity:              identity,
 			AllowedEndpoints:      endpoints,
@@ -209,6 +209,7 @@ func run(ctx context.Context, f *flags) error {
 			SettleTime:            f.settleTime,
 			DeletionGrace:         f.deletionGrace,
 			Namespaces:            watched,
+			Unreadable:            reading.unreadable,
 			PodIdentityNamespaces: sets.New(namespacesIn(f.podIdentityNamespaces)...),
 			Schema:                schema,
 			UserAgent:             "backupsync-operator/" + version,
@@ -217,13 +218,13 @@ func run(ctx context.Context, f *flags) error {
 		return fmt.Errorf("make the controller: %w", err)
 	}
 	defer complete(context.WithoutCancel(ctx), reconciler, f.grace())
-	if err := reconciler.SetupWithManager(ctx, manager, caches...); err != nil {
+	if err := reconciler.SetupWithManager(ctx, manager, reading.caches...); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if err := addHandover(manager, reconciler, lock, f.grace()); err != nil {
 		return err
 	}
-	if err := errors.Join(addProbes(manager, caches, schema), metrics.Registry.Register(reconciler)); err != nil {
+	if err := errors.Join(addProbes(manager, reading.ready, schema), metrics.Registry.Register(reconciler)); err != nil {
 		return fmt.Errorf("add the probes and the metrics: %w", err)
 	}
 	ctrl.Log.Info("Starting", "version", version, "identity", identity)
@@ -337,17 +338,38 @@ var cacheOptions = cache.Options{DefaultTransform: controller.TrimCached, Reader
 // fieldOwner owns what the operator writes.
 const fieldOwner = "backupsync-operator"
 
-// cachesOf returns the client of the controller, and what it reads: the cache of the manager, or one for each of several namespaces. The
-// client does not read its own writes from a cache of several.
-func cachesOf(manager ctrl.Manager, watched []string) (controller.Client, []cache.Cache, error) {
+// reading is how the controller reads what it watches.
+type reading struct {
+	client     controller.Client
+	caches     []cache.Cache
+	ready      func(context.Context) error // nil when the caches are filled, as far as they may be
+	unreadable func() []string             // those of several namespaces that cannot be read; nil for one or all
+}
+
+// readingOf reads through the cache of the manager, or one for each of several namespaces: the client does not read its own writes from a
+// cache of several.
+func readingOf(manager ctrl.Manager, watched []string) (*reading, error) {
 	if len(watched) <= 1 {
-		return manager.GetClient(), []cache.Cache{manager.GetCache()}, nil
+		return &reading{client: manager.GetClient(), caches: []cache.Cache{manager.GetCache()}, ready: filled(manager.GetCache())}, nil
 	}
 	made, err := namespaces.New(manager, watched, namespaces.Options{Cache: cacheOptions, FieldOwner: fieldOwner})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return made, made.Caches(), nil
+	ready := func(context.Context) error { return made.Ready() }
+	return &reading{client: made, caches: made.Caches(), ready: ready, unreadable: made.Unreadable}, nil
+}
+
+// filled returns an error while a cache is not filled.
+func filled(each cache.Cache) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if !each.WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
 }
 
 // newLock makes the lock of the leader election, nil if there is none.
@@ -429,22 +451,13 @@ func namespacesIn(list string) []string {
 	return slices.Compact(names)
 }
 
-// addProbes adds the health probes: alive is a process that answers, ready is one whose caches are filled, in a cluster whose
+// addProbes adds the health probes: alive is a process that answers, ready is one that has read what it may read, in a cluster whose
 // CRDs are not older than it.
-func addProbes(manager ctrl.Manager, caches []cache.Cache, schema *controller.SchemaCheck) error {
+func addProbes(manager ctrl.Manager, ready func(context.Context) error, schema *controller.SchemaCheck) error {
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the liveness probe: %w", err)
 	}
-	synced := func(request *http.Request) error {
-		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
-		defer cancel()
-		for _, each := range caches {
-			if !each.WaitForCacheSync(ctx) {
-				return fmt.Errorf("the caches are not filled yet")
-			}
-		}
-		return nil
-	}
+	synced := func(request *http.Request) error { return ready(request.Context()) }
 	if err := manager.AddReadyzCheck("caches", synced); err != nil {
 		return fmt.Errorf("add the readiness probe: %w", err)
 	}

@@ -115,6 +115,8 @@ const (
 	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonProjectInUse: another CBRProject imports into the same cloud project.
 	ReasonProjectInUse = "ProjectInUse"
+	// ReasonNamespaceUnreadable: a namespace that the operator watches cannot be read, and a CBRProject there may have the same cloud project.
+	ReasonNamespaceUnreadable = "NamespaceUnreadable"
 	// ReasonThrottled: CBR or IAM has refused requests for their rate, or none are made for a while, lest a user or key is locked.
 	ReasonThrottled = "Throttled"
 	// ReasonExpiresSoon is the reason of CredentialsExpiring.

@@ -114,6 +114,12 @@ type Journal struct {
 	// +optional
 	CloudProject string `json:"cloudProject,omitempty"`
 
+	// confirmedGeneration is the generation of the spec for which all CBRProjects that the operator watches were read, after cloudProject was
+	// written, and none of them stood against it. It is absent before that.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	ConfirmedGeneration int64 `json:"confirmedGeneration,omitempty"`
+
 	// takeoverTime is the time at which this CBRProject took the cloud project over from another one. It is absent
 	// if there was none.
 	// +optional

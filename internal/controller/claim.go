@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +43,8 @@ import (
 //   - A process that has found the claim of a project written lists the other projects live before it plans calls, once:
 //     of two that have both written their claims, at least one sees the other. A cache of one piece would show as much,
 //     with our own write; the caches of several namespaces lag each for itself.
+//   - A project takes no claim while a namespace that the operator watches cannot be read: one there may have it. Where the claim stands, and
+//     the journal says that all other projects were read live since it was written, calls go on: it is as good as a list of this process.
 //   - A project that takes the claim after another one had it waits until calls have settled, reads its candidates live
 //     and looks each backup up, as after a change of writer. Where nothing tells that there was another one, a backup is
 //     looked up if a BackupSync of another project declares it that CBR has accepted.
@@ -64,21 +67,29 @@ type claim struct {
 	takeover bool
 	// from is when calls may be made: after a takeover, when those of the other project have settled.
 	from time.Time
+	// unreadable are the namespaces that must be read before the project may have it.
+	unreadable []string
+	// confirmed is the generation of the spec for which the claim is known to have stood since all other projects were read, 0 for none.
+	confirmed int64
 }
 
 // findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
 func (l *loader) findClaim(ctx context.Context) error {
 	l.claim = claim{cloudProject: connection.CloudProjectOf(&l.project.Spec)}
+	unreadable := l.options.unreadable()
 	found, err := l.projectsOf(ctx, l.claim.cloudProject)
 	if err != nil {
 		return err
 	}
 	l.claim.rival = olderClaimant(l.project, found)
 	journal := &l.project.Status.Journal
+	if l.claim.rival == nil && (l.takesOver() || journal.CloudProject != l.claim.cloudProject) {
+		l.claim.unreadable = unreadable
+	}
 	switch {
-	case l.claim.rival != nil:
+	case l.claim.rival != nil || len(l.claim.unreadable) > 0:
 		return nil
-	case l.cloudProjects.usedByAnother(l.claim.cloudProject, l.project.UID), journal.CloudProject == "" && journal.WriterID != "":
+	case l.takesOver():
 		l.claim.takeover = true
 		l.claim.from = l.now.Add(l.options.settlesWithin())
 		l.lostOwnership()
@@ -86,6 +97,12 @@ func (l *loader) findClaim(ctx context.Context) error {
 		l.claim.from = l.tookOver(journal.TakeoverTime.Time, l.now).Add(l.options.settlesWithin())
 	}
 	return nil
+}
+
+// takesOver reports whether another project may have had the claim before, as far as this process and the journal know.
+func (l *loader) takesOver() bool {
+	journal := &l.project.Status.Journal
+	return l.cloudProjects.usedByAnother(l.claim.cloudProject, l.project.UID) || journal.CloudProject == "" && journal.WriterID != ""
 }
 
 // projectsOf returns the CBRProjects of a cloud project that the cache shows, without a wait for the writes of any of them. They
@@ -130,6 +147,9 @@ func (p *planner) mayCall(ctx context.Context) (bool, error) {
 	switch {
 	case p.claim.rival != nil:
 		return false, nil
+	case len(p.claim.unreadable) > 0:
+		p.requeueAt(p.now.Add(unreadableWait))
+		return false, nil
 	case p.claim.takeover || p.project.Status.Journal.CloudProject != p.claim.cloudProject:
 		p.requeueNow() // with the claim that the report writes
 		return false, nil
@@ -144,16 +164,19 @@ func (p *planner) mayCall(ctx context.Context) (bool, error) {
 // applyClaim writes the claim into a status.
 func (s *scope) applyClaim(journal *v1alpha1.Journal) {
 	switch {
+	case s.claim.rival == nil && len(s.claim.unreadable) > 0:
 	case s.claim.rival == nil && s.claim.takeover:
 		taken := metav1.NewMicroTime(s.now)
 		s.forgetScope(journal)
-		journal.CloudProject, journal.TakeoverTime = s.claim.cloudProject, &taken
+		journal.CloudProject, journal.ConfirmedGeneration, journal.TakeoverTime = s.claim.cloudProject, 0, &taken
 	case s.claim.rival == nil && journal.CloudProject != s.claim.cloudProject:
 		s.forgetScope(journal)
-		journal.CloudProject, journal.TakeoverTime = s.claim.cloudProject, nil
+		journal.CloudProject, journal.ConfirmedGeneration, journal.TakeoverTime = s.claim.cloudProject, 0, nil
+	case s.claim.rival == nil && s.claim.confirmed != 0:
+		journal.ConfirmedGeneration = s.claim.confirmed
 	case s.claim.rival == nil:
 	case len(journal.Submissions) == 0:
-		journal.CloudProject, journal.TakeoverTime = "", nil
+		journal.CloudProject, journal.ConfirmedGeneration, journal.TakeoverTime = "", 0, nil
 	}
 }
 
@@ -165,35 +188,61 @@ func (s *scope) forgetScope(journal *v1alpha1.Journal) {
 }
 
 // confirmClaim reads the other projects live, once for each version of the project's spec that this process makes calls for,
-// and reports whether none of them stands against the claim, which is written.
+// and reports whether none of them stands against the claim, which is written. If a namespace cannot be read, it is enough that the journal
+// says so: the claim stands without a break since another process has read all of them.
 func (p *planner) confirmClaim(ctx context.Context) (bool, error) {
 	confirmed := fmt.Sprintf("%s/%d/%s", p.project.UID, p.project.Generation, p.claim.cloudProject)
-	if p.confirmedClaim == confirmed {
-		return true, nil
+	if p.confirmedClaim != confirmed {
+		found, unreadable, err := p.liveProjects(ctx)
+		if err != nil {
+			return false, err
+		}
+		if p.claim.rival = olderClaimant(p.project, found); p.claim.rival != nil {
+			return false, nil
+		}
+		if len(unreadable) > 0 && p.project.Status.Journal.ConfirmedGeneration != p.project.Generation {
+			p.claim.unreadable = unreadable
+			p.requeueAt(p.now.Add(unreadableWait))
+			return false, nil
+		}
+		p.confirmedClaim = confirmed
 	}
-	found, err := p.liveProjects(ctx)
-	if err != nil {
-		return false, err
-	}
-	if p.claim.rival = olderClaimant(p.project, found); p.claim.rival != nil {
-		return false, nil
-	}
-	p.confirmedClaim = confirmed
+	p.claim.confirmed = p.project.Generation
 	return true, nil
 }
 
-// liveProjects reads the CBRProjects with the project's id that the operator watches, from the API server.
-func (r *reader) liveProjects(ctx context.Context) ([]v1alpha1.CBRProject, error) {
-	var all []v1alpha1.CBRProject
+// liveProjects reads the CBRProjects with the project's id that the operator watches, from the API server, and returns the namespaces that
+// it may not read.
+func (r *reader) liveProjects(ctx context.Context) (all []v1alpha1.CBRProject, unreadable []string, err error) {
 	for _, namespace := range r.options.Namespaces {
 		var found v1alpha1.CBRProjectList
-		if err := r.live.List(ctx, &found, client.InNamespace(namespace),
-			client.MatchingFields{"spec.projectID": r.project.Spec.ProjectID}); err != nil {
-			return nil, fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
+		err := r.live.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{"spec.projectID": r.project.Spec.ProjectID})
+		if r.isElsewhere(namespace, err) {
+			unreadable = append(unreadable, namespace)
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the CBRProjects of the cloud project: %w", err)
 		}
 		all = slices.Concat(all, found.Items)
 	}
-	return all, nil
+	return all, unreadable, nil
+}
+
+// isElsewhere reports whether an error of a list says that a namespace must not be read which is not that of the project.
+func (r *reader) isElsewhere(namespace string, err error) bool {
+	return apierrors.IsForbidden(err) && namespace != r.key.Namespace && namespace != metav1.NamespaceAll
+}
+
+// unreadableMessage says what keeps the project from taking the cloud project.
+func (r *reporter) unreadableMessage() string {
+	names := r.claim.unreadable
+	which := "The namespace " + names[0]
+	if more := len(names) - 1; more > 0 {
+		which += fmt.Sprintf(" (and %d more)", more)
+	}
+	return which + " cannot be read: a CBRProject there may have this cloud project, and only one may. Restore the operator's Role and RoleBinding " +
+		"there, or take it out of --watch-namespaces: calls then begin automatically."
 }
 
 // inUseMessage says what keeps the project from making calls. It names no object of another namespace.

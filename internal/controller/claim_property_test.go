@@ -39,6 +39,10 @@ const elsewhere = "elsewhere"
 // meddle does what people do with two CBRProjects: it creates and deletes them, and lets them point elsewhere and back.
 func (w *world) meddle(m move) {
 	name := []string{firstProject, secondProject}[int(m.Which)%2]
+	if w.outages && m.How%3 == 0 {
+		w.turnOutage(!w.isOutage(), m.Which)
+		return
+	}
 	switch m.How % 4 {
 	case 0:
 		w.note("the project %s is created, if it is not there", name)
@@ -74,11 +78,17 @@ func rivalry(t *testing.T, script []move, policy v1alpha1.LookupPolicy, alter fu
 // rivalryIn is rivalry with processes that have caches of a kind.
 func rivalryIn(t *testing.T, caches cacheKind, script []move, policy v1alpha1.LookupPolicy, alter func(*Reconciler)) string {
 	t.Helper()
+	return rivalryOf(t, caches, script, policy, alter, func(*world) {})
+}
+
+// rivalryOf is rivalryIn with something that is so from the beginning.
+func rivalryOf(t *testing.T, caches cacheKind, script []move, policy v1alpha1.LookupPolicy, alter func(*Reconciler), begin func(*world)) string {
+	t.Helper()
 	var broken string
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := newWorldOf(ctx, policy, 4, alter, func(w *world) { w.caches = caches })
+		w := newWorldOf(ctx, policy, 4, alter, func(w *world) { w.caches = caches; begin(w) })
 		w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
 		for number := range 4 {
 			w.server.create(modelBackupOf(secondProject, fmt.Sprintf("c%d", number), number))
@@ -130,6 +140,7 @@ func (w *world) twiceInOne() []string {
 // settleRivals leaves one project alone, and returns what is not well in the end.
 func (w *world) settleRivals() string {
 	w.note("one project is left alone")
+	w.turnOutage(false, 0)
 	w.quieten()
 	left := ""
 	for range 400 {

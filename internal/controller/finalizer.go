@@ -81,7 +81,8 @@ func (r *Reconciler) releaseIdle(ctx context.Context) error {
 	for _, namespace := range r.options.Namespaces {
 		var projects v1alpha1.CBRProjectList
 		if err := r.live.List(ctx, &projects, client.InNamespace(namespace)); err != nil {
-			return fmt.Errorf("list the CBRProjects: %w", err)
+			failed = append(failed, fmt.Errorf("list the CBRProjects: %w", err))
+			continue
 		}
 		for i := range projects.Items {
 			failed = append(failed, r.releaseIfIdle(ctx, &projects.Items[i]))

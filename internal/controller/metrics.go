@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -90,6 +91,8 @@ var (
 		"Unix time at which the latest complete audit of the imported backups of a project ended, where there was one.")
 	auditDueDesc = ofProject("backupsync_audit_due_timestamp_seconds",
 		"Unix time at which the next audit of the imported backups of a project is due, where there is to be one: in the past while it is late.")
+	namespaceReadableDesc = prometheus.NewDesc("backupsync_namespace_readable",
+		"Whether each of several watched namespaces can be read: 1, or 0 if not.", []string{"namespace"}, nil)
 )
 
 func ofProject(name, help string, labels ...string) *prometheus.Desc {
@@ -99,7 +102,7 @@ func ofProject(name, help string, labels ...string) *prometheus.Desc {
 // Describe makes the Reconciler a Prometheus collector of what it knows of all projects when it is asked.
 func (r *Reconciler) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, each := range []*prometheus.Desc{backupsDesc, waitingDesc, unavailableDesc, oldestPendingDesc, conditionDesc, oldestCallDesc,
-		credentialsExpiryDesc, lastAuditDesc, auditDueDesc} {
+		credentialsExpiryDesc, lastAuditDesc, auditDueDesc, namespaceReadableDesc} {
 		descriptions <- each
 	}
 }
@@ -124,12 +127,35 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 		collected <- gauge(oldestPendingDesc, unixTime(summary.oldestPending), project.Namespace, project.Name)
 	}
 	r.collectProjects(collected)
+	r.collectNamespaces(collected)
 }
 
-// collectProjects tells what the statuses in the cache say: nothing while that is not filled.
+// collectNamespaces tells which of several namespaces can be read.
+func (r *Reconciler) collectNamespaces(collected chan<- prometheus.Metric) {
+	if r.options.Unreadable == nil {
+		return
+	}
+	unreadable := sets.New(r.options.Unreadable()...)
+	for _, namespace := range r.options.Namespaces {
+		readable := 1.0
+		if unreadable.Has(namespace) {
+			readable = 0
+		}
+		collected <- prometheus.MustNewConstMetric(namespaceReadableDesc, prometheus.GaugeValue, readable, namespace)
+	}
+}
+
+// atOnce is a context of reads that do not wait until the cache is filled: it is over.
+var atOnce = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// collectProjects tells what the statuses in the cache say: nothing while that is not filled, as the other metrics are needed then.
 func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric) {
 	var projects v1alpha1.CBRProjectList
-	if err := r.client.List(context.Background(), &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+	if err := r.client.List(atOnce, &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return
 	}
 	for i := range projects.Items {

@@ -53,6 +53,7 @@ func exporters(g Gomega) []exporter {
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUsable}}
 	})
 	known, ofProjects := &Reconciler{counts: newStateCounts(), client: clusterOf(g, project)}, prometheus.NewRegistry()
+	known.options.Namespaces, known.options.Unreadable = []string{"team-a", "team-b"}, func() []string { return []string{"team-b"} }
 	known.counts.observe(newBackup())
 	known.counts.observe(versionOf("imported", v1alpha1.ReasonImported, 1))
 	g.Expect(ofProjects.Register(known)).To(Succeed())

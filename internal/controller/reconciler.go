@@ -38,6 +38,7 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/connection"
+	"backupsync.dev/operator/internal/namespaces"
 )
 
 // Options tune the controller. The zero value of each means its default.
@@ -69,6 +70,8 @@ type Options struct {
 	PodIdentityNamespaces sets.Set[string]
 	// Namespaces are those that the operator watches, each through a cache of its own; all, through one cache, if empty.
 	Namespaces []string
+	// Unreadable returns those of Namespaces that cannot be read now, in order; nil if that does not happen to one alone.
+	Unreadable func() []string
 	// forgetsCalls switches off that a process looks up what its own calls have carried of late, for tests of what else is needed.
 	forgetsCalls bool
 	// Schema checks the CRDs in the cluster; nil if that is not wanted.
@@ -105,6 +108,14 @@ func (o *Options) setDefaults() {
 // manyCaches reports whether what the caches show of different namespaces may be of different times.
 func (o *Options) manyCaches() bool { return len(o.Namespaces) > 1 }
 
+// unreadable returns the namespaces that cannot be read now.
+func (o *Options) unreadable() []string {
+	if o.Unreadable == nil {
+		return nil
+	}
+	return o.Unreadable()
+}
+
 // settlesWithin is the time in which a call that may be recorded by now has settled, whoever makes it.
 func (o *Options) settlesWithin() time.Duration { return o.BeginTimeout + o.CallTimeout + o.SettleTime }
 
@@ -128,6 +139,9 @@ const refusalSettleTime = 10 * time.Second
 
 // conflictWait gives the cache time to show what another writer has written.
 const conflictWait = 200 * time.Millisecond
+
+// unreadableWait is the time between two looks of what waits for a namespace that cannot be read. When it can, all look at once.
+const unreadableWait = 30 * time.Second
 
 func setDefault[T comparable](option *T, value T) {
 	var zero T
@@ -221,6 +235,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if errors.Is(err, errConflict) { // no failure: the next pass starts from what the other one wrote
 		p.log.V(1).Info("Pass ended", "cause", err.Error())
 		return reconcile.Result{RequeueAfter: conflictWait}, nil
+	}
+	if unreadable := (*namespaces.UnreadableError)(nil); errors.As(err, &unreadable) { // the log has it once
+		p.log.V(1).Info("Pass ended", "cause", err.Error())
+		return reconcile.Result{RequeueAfter: unreadableWait}, nil
 	}
 	if err != nil {
 		return reconcile.Result{}, err

@@ -137,6 +137,10 @@ func (r *reader) syncsForBackupLive(ctx context.Context, backupID string) ([]*v1
 		if r.kindIsGone(err) {
 			return nil, nil
 		}
+		if r.isElsewhere(namespace, err) { // CBR may have accepted it from there
+			r.noteForeign(backupID)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list the BackupSyncs of backup %s: %w", backupID, err)
 		}
@@ -189,7 +193,7 @@ func (p *preflighter) listLive(ctx context.Context, stale []batch.Candidate) (ma
 	for _, backup := range p.pending {
 		known[backup.UID] = struct{}{}
 	}
-	err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
+	unreadable, err := p.eachLive(ctx, func(fresh *v1alpha1.BackupSync) {
 		if projectKey(fresh) != p.key {
 			if _, asked := duplicates[cbr.Fold(fresh.Spec.BackupID)]; asked && backupsync.Accepted(fresh) {
 				p.noteForeign(fresh.Spec.BackupID)
@@ -205,23 +209,29 @@ func (p *preflighter) listLive(ctx context.Context, stale []batch.Candidate) (ma
 	})
 	current := make(map[types.UID]*v1alpha1.BackupSync, len(stale))
 	for _, member := range stale {
+		if unreadable { // CBR may have accepted it from there
+			p.noteForeign(member.Spec.BackupID)
+		}
 		current[member.UID] = p.sendableOf(member, duplicates[cbr.Fold(member.Spec.BackupID)])
 	}
 	return current, err
 }
 
 // eachLive calls a function with each BackupSync of the project on the API server. Where backups are not looked up in CBR it
-// goes through those of other projects as well: see claim.go.
-func (p *preflighter) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) error {
+// goes through those of other projects as well, and reports whether it may not read some of them: see claim.go.
+func (p *preflighter) eachLive(ctx context.Context, see func(*v1alpha1.BackupSync)) (unreadable bool, err error) {
 	if p.looksUp() {
-		return p.eachLiveIn(ctx, p.key.Namespace, see, client.MatchingFields{"spec.projectRef.name": p.key.Name})
+		return false, p.eachLiveIn(ctx, p.key.Namespace, see, client.MatchingFields{"spec.projectRef.name": p.key.Name})
 	}
 	for _, namespace := range p.options.Namespaces {
-		if err := p.eachLiveIn(ctx, namespace, see); err != nil {
-			return err
+		switch err := p.eachLiveIn(ctx, namespace, see); {
+		case p.isElsewhere(namespace, err):
+			unreadable = true
+		case err != nil:
+			return unreadable, err
 		}
 	}
-	return nil
+	return unreadable, nil
 }
 
 func (p *preflighter) eachLiveIn(ctx context.Context, namespace string, see func(*v1alpha1.BackupSync), options ...client.ListOption) error {

@@ -309,15 +309,18 @@ func (r *reporter) reread(ctx context.Context, conflict error) error {
 	}
 	if project.Status.Journal.WriterID != r.options.Identity {
 		r.memory.lostOwnership()
+		r.claim.confirmed = 0                                                                         // that one may have given the claim back, and taken it again
 		r.evidence.inherit(&project.Status.Journal, r.options.Clock.Now(), r.options.settlesWithin()) // it is written again
 	}
 	r.setProject(project)
 	return conflict
 }
 
-// sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago.
+// sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago. That the claim was confirmed is
+// written with the first call, and with what an edit has written anyway.
 func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	current := r.project.Status
+	current.Journal.ConfirmedGeneration = next.Journal.ConfirmedGeneration
 	if equality.Semantic.DeepEqual(&current, next) {
 		r.countsDue = time.Time{}
 		return true
@@ -387,6 +390,7 @@ var projectSets = map[string]backupsync.ConditionSet{
 	v1alpha1.ReasonRequestsRefused:     {Ready: metav1.ConditionFalse, Stalled: true},
 	v1alpha1.ReasonQuotaExceeded:       {Ready: metav1.ConditionFalse, Stalled: true},
 	v1alpha1.ReasonProjectInUse:        {Ready: metav1.ConditionFalse, Stalled: true},
+	v1alpha1.ReasonNamespaceUnreadable: {Ready: metav1.ConditionFalse, Stalled: true},
 	v1alpha1.ReasonThrottled:           {Ready: metav1.ConditionUnknown, Reconciling: true},
 	v1alpha1.ReasonCRDsOutdated:        {Ready: metav1.ConditionFalse, Stalled: true},
 }
@@ -404,6 +408,8 @@ func (r *reporter) projectVerdict() (reason, message string, set backupsync.Cond
 	case r.claim.rival != nil || takesOver:
 		reason, message = v1alpha1.ReasonProjectInUse, r.inUseMessage()
 		passing = r.claim.rival == nil || !olderProject(r.claim.rival, r.project)
+	case len(r.claim.unreadable) > 0:
+		reason, message = v1alpha1.ReasonNamespaceUnreadable, r.unreadableMessage()
 	}
 	set = projectSets[reason]
 	switch {

@@ -161,6 +161,7 @@ var projectHealth = map[string]string{
 	v1alpha1.ReasonRequestsRefused:     degraded,
 	v1alpha1.ReasonQuotaExceeded:       degraded,
 	v1alpha1.ReasonProjectInUse:        degraded,
+	v1alpha1.ReasonNamespaceUnreadable: degraded,
 	v1alpha1.ReasonThrottled:           progressing,
 	v1alpha1.ReasonCRDsOutdated:        degraded,
 }

@@ -71,6 +71,7 @@ var projectKstatus = map[string]struct {
 	v1alpha1.ReasonRequestsRefused:     {stalls, status.FailedStatus},
 	v1alpha1.ReasonQuotaExceeded:       {stalls, status.FailedStatus},
 	v1alpha1.ReasonProjectInUse:        {stalls, status.FailedStatus},
+	v1alpha1.ReasonNamespaceUnreadable: {stalls, status.FailedStatus},
 	v1alpha1.ReasonThrottled:           {map[string]metav1.ConditionStatus{"Ready": "Unknown", "Reconciling": "True"}, status.InProgressStatus},
 	v1alpha1.ReasonCRDsOutdated:        {stalls, status.FailedStatus},
 }

@@ -37,6 +37,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/connection"
+	"backupsync.dev/operator/internal/namespaces"
 )
 
 // +kubebuilder:rbac:groups=cbr.backupsync.dev,resources=backupsyncs;cbrprojects,verbs=get;list;watch
@@ -77,6 +78,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager,
 			return err
 		}
 		r.watch(building, each)
+		if late, is := each.(*namespaces.Cache); is {
+			late.OnReadable(func() { r.requeueAll(ctx) })
+		}
 	}
 	return building.Complete(r)
 }
@@ -85,9 +89,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager,
 func (r *Reconciler) watch(building *builder.Builder, of cache.Cache) {
 	asked := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 	building.
-		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.CBRProject{}, &handler.EnqueueRequestForObject{}, asked)).
-		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.BackupSync{}, r.backupHandler())).
-		WatchesRawSource(source.Kind[client.Object](of, &v1alpha1.CBRProject{}, r.rivalHandler()))
+		WatchesRawSource(namespaces.Source(of, source.Kind[client.Object](of, &v1alpha1.CBRProject{}, &handler.EnqueueRequestForObject{}, asked))).
+		WatchesRawSource(namespaces.Source(of, source.Kind[client.Object](of, &v1alpha1.BackupSync{}, r.backupHandler()))).
+		WatchesRawSource(namespaces.Source(of, source.Kind[client.Object](of, &v1alpha1.CBRProject{}, r.rivalHandler())))
 }
 
 // addIndexes adds the indexes to a cache that is not started yet.
@@ -207,6 +211,18 @@ func (h eventHandler) observe(object client.Object, q queue) {
 func (r *Reconciler) requeue(project types.NamespacedName) {
 	if q := r.queue.Load(); q != nil {
 		enqueue(*q, project)
+	}
+}
+
+// requeueAll asks for a pass over each project: what they wait for may be over.
+func (r *Reconciler) requeueAll(ctx context.Context) {
+	var projects v1alpha1.CBRProjectList
+	if err := r.client.List(ctx, &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "CBRProjects could not be told that a namespace can be read")
+		return
+	}
+	for i := range projects.Items {
+		r.requeue(client.ObjectKeyFromObject(&projects.Items[i]))
 	}
 }
 

@@ -144,7 +144,7 @@ func (w *world) start(changes ...func(*controller.Options)) *process {
 	if len(options.Namespaces) > 1 { // as main does
 		several, err := namespaces.New(manager, options.Namespaces, namespaces.Options{Cache: cached})
 		Expect(err).NotTo(HaveOccurred())
-		reading, caches = several, several.Caches()
+		reading, caches, options.Unreadable = several, several.Caches(), several.Unreadable
 	}
 	reconciler, err := controller.NewReconciler(reading, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
 	Expect(err).NotTo(HaveOccurred())

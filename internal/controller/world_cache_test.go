@@ -52,6 +52,9 @@ func (a *actor) advance(part string, count int) {
 
 func (a *actor) advanceLocked(part string, count int) {
 	cache := a.caches[part]
+	if a.cannotRead(part) {
+		return
+	}
 	history := a.world.historyOf(part)
 	for ; count > 0 && cache.position < len(history); count-- {
 		a.takeIn(cache, history[cache.position])
@@ -133,6 +136,9 @@ func (c cachedClient) Get(ctx context.Context, key client.ObjectKey, object clie
 	if err := c.actor.request(ctx, "cache: get "+kind, gateCache); err != nil {
 		return err
 	}
+	if c.actor.cannotRead(c.actor.world.partOf(kind, key.Name)) {
+		return errUnreadable
+	}
 	c.actor.reading.Lock()
 	defer c.actor.reading.Unlock()
 	for _, part := range c.actor.world.partsOf(kind) {
@@ -169,7 +175,11 @@ func (c cachedClient) List(ctx context.Context, list client.ObjectList, options 
 	parts := c.actor.world.partsOf(kindBackup)
 	if requirement.Field != indexBackup {
 		parts = []string{c.actor.world.partOf(kindBackup, requirement.Value)}
+		if c.actor.cannotRead(parts[0]) {
+			return errUnreadable
+		}
 	}
+	parts = slices.DeleteFunc(parts, c.actor.cannotRead)
 	index := map[string]client.IndexerFunc{indexActive: activeKeys, indexStalled: stalledKeys, indexBackup: backupKeys}[requirement.Field]
 	backups := list.(*v1alpha1.BackupSyncList)
 	for _, part := range parts {
@@ -193,7 +203,7 @@ func (c cachedClient) listProjects(ctx context.Context, list *v1alpha1.CBRProjec
 	}
 	c.actor.reading.Lock()
 	defer c.actor.reading.Unlock()
-	for _, part := range c.actor.world.partsOf(kindProject) {
+	for _, part := range slices.DeleteFunc(c.actor.world.partsOf(kindProject), c.actor.cannotRead) {
 		for _, object := range c.actor.caches[part].objects {
 			if wanted(object) {
 				list.Items = append(list.Items, *object.(*v1alpha1.CBRProject))
@@ -316,8 +326,8 @@ type liveReader struct {
 func (r liveReader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	var selected client.ListOptions
 	selected.ApplyOptions(options)
-	if selected.Namespace == emptyNamespace {
-		return nil
+	if selected.Namespace == emptyNamespace || r.actor.world.mayNotRead(ctx) {
+		return r.actor.world.forbidden(kindBackup, secondProject)
 	}
 	backupID, one := "", false
 	if selected.FieldSelector != nil {
@@ -334,7 +344,7 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, options ..
 		return err
 	}
 	for _, backup := range r.actor.world.server.backups() {
-		if (!ofOne || backup.Spec.ProjectRef.Name == project) && (!one || backup.Spec.BackupID == backupID) {
+		if r.actor.world.forbidden(kindBackup, backup.Name) == nil && (!ofOne || backup.Spec.ProjectRef.Name == project) && (!one || backup.Spec.BackupID == backupID) {
 			list.(*v1alpha1.BackupSyncList).Items = append(list.(*v1alpha1.BackupSyncList).Items, *backup)
 		}
 	}
@@ -345,7 +355,11 @@ func (r liveReader) listProjects(ctx context.Context, list *v1alpha1.CBRProjectL
 	if err := r.actor.request(ctx, "live: list "+kindProject, gateRead); err != nil {
 		return err
 	}
-	list.Items = append(list.Items, r.actor.world.server.projects()...)
+	for _, project := range r.actor.world.server.projects() {
+		if r.actor.world.forbidden(kindProject, project.Name) == nil {
+			list.Items = append(list.Items, project)
+		}
+	}
 	return nil
 }
 
@@ -353,6 +367,9 @@ func (r liveReader) listProjects(ctx context.Context, list *v1alpha1.CBRProjectL
 func (r liveReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
 	kind := kindOf(object)
 	if err := r.actor.request(ctx, fmt.Sprintf("live: get %s %s", kind, key.Name), gateRead); err != nil {
+		return err
+	}
+	if err := r.actor.world.forbidden(kind, key.Name); err != nil {
 		return err
 	}
 	found, err := r.actor.world.server.get(kind, key.Name)

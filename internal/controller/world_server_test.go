@@ -51,6 +51,7 @@ var modelKinds = []string{kindProject, kindBackup, kindSecret}
 // merge patches, the status subresource, finalizers, and the history of each kind that a watch would show.
 type modelServer struct {
 	watch    func(client.Object)           // sees each version; nil for nobody
+	forbid   func(kind, name string) error // refuses all writes, as missing rights do; nil for none
 	deny     func(kind, name string) error // refuses writes of the status, as an admission policy does; nil for none
 	mutex    sync.Mutex
 	revision int64
@@ -274,6 +275,11 @@ func checkVersion(current client.Object, uid types.UID, version string) error {
 
 // patch applies a merge patch, to the status alone or to everything else alone.
 func (s *modelServer) patch(kind, name string, data []byte, status bool) (client.Object, error) {
+	if s.forbid != nil {
+		if err := s.forbid(kind, name); err != nil {
+			return nil, err
+		}
+	}
 	if status && s.deny != nil {
 		if err := s.deny(kind, name); err != nil {
 			return nil, err

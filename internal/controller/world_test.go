@@ -94,6 +94,7 @@ type world struct {
 
 	behaviour behaviour         // of the cloud
 	caches    cacheKind         // of the processes
+	outages   bool              // whether people take away the rights in the second project's namespace
 	alter     func(*Reconciler) // switches rules off
 	observe   v1alpha1.LookupPolicy
 	events    events.EventRecorder // of the processes
@@ -106,6 +107,7 @@ type world struct {
 	late    []*lateRequest
 	created int  // BackupSyncs so far
 	quiet   bool // requests go well without waiting
+	outage  bool // the rights in the second project's namespace are missing
 	trace   []string
 }
 
@@ -126,6 +128,7 @@ type actor struct {
 	// guarded by the world's mutex
 	dead   bool
 	halted bool     // none of its requests has its turn
+	blind  bool     // it cannot read the second project's namespace: it was started without the rights, or its watches have ended since
 	lanes  [2]*lane // passes of different projects may overlap
 }
 
@@ -229,11 +232,15 @@ func (w *world) restart(index int) {
 	if err != nil {
 		panic(err)
 	}
+	if w.caches == oneOfEach {
+		a.reconciler.options.Unreadable = a.unreadable
+	}
 	asking := queue(askingQueue{actor: a})
 	a.reconciler.queue.Store(&asking)
 	if w.alter != nil {
 		w.alter(a.reconciler)
 	}
+	a.blind = w.isOutage()
 	w.actors[index] = a
 	w.note("%s starts", a.name)
 	a.sees() // its informers list before the first pass
@@ -378,7 +385,7 @@ func (w *world) beginIn(a *actor, l *lane) {
 	l.passing, l.asked, l.due = true, false, time.Time{}
 	w.trace = append(w.trace, a.name+" begins a pass over "+l.project)
 	go func() {
-		ctx := log.IntoContext(w.ctx, logr.Discard())
+		ctx := context.WithValue(log.IntoContext(w.ctx, logr.Discard()), passOf{}, l.project)
 		result, err := a.reconciler.Reconcile(ctx, reconcileRequest{NamespacedName: types.NamespacedName{Namespace: modelNamespace, Name: l.project}})
 		w.mutex.Lock()
 		defer w.mutex.Unlock()

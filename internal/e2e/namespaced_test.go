@@ -78,7 +78,7 @@ func newNamespacedBed(t *testing.T) *namespacedBed {
 func (b *namespacedBed) startManager(ctx context.Context, namespaces ...string) *cluster.Manager {
 	manager, err := b.kubernetes.StartManager(ctx, fmt.Sprintf("manager-%d", len(b.managers)+1), b.binary,
 		"--watch-namespaces="+strings.Join(namespaces, ","), "--call-timeout=3s", "--settle-time=4s",
-		"--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s")
+		"--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s", "--metrics-secure=false")
 	b.Expect(err).NotTo(HaveOccurred())
 	b.managers = append(b.managers, manager)
 	return manager
@@ -95,8 +95,14 @@ func (b *namespacedBed) declare(ctx context.Context, t tenant, policy v1alpha1.L
 	b.create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "cbr"},
 		Data:       map[string][]byte{v1alpha1.TokenKey: []byte(cbrtest.Token)},
-	}, &v1alpha1.CBRProject{
-		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "default"},
+	}, b.project(t, "default", policy))
+	b.declareBackups(ctx, t, "default", backups)
+}
+
+// project returns a project of the cloud project of a tenant.
+func (b *namespacedBed) project(t tenant, name string, policy v1alpha1.LookupPolicy) *v1alpha1.CBRProject {
+	return &v1alpha1.CBRProject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: name},
 		Spec: v1alpha1.CBRProjectSpec{
 			Endpoint: b.simulator.URL, ProjectID: t.projectID, LookupPolicy: policy,
 			Credentials: v1alpha1.Credentials{Type: v1alpha1.CredentialsToken, SecretRef: v1alpha1.SecretReference{Name: "cbr"}},
@@ -104,11 +110,15 @@ func (b *namespacedBed) declare(ctx context.Context, t tenant, policy v1alpha1.L
 			Poll:        v1alpha1.Poll{Interval: seconds(0.5)},
 			Limits:      v1alpha1.Limits{SyncCallsPerMinute: 1000},
 		},
-	})
+	}
+}
+
+// declareBackups creates BackupSyncs of a project.
+func (b *namespacedBed) declareBackups(ctx context.Context, t tenant, project string, backups int) {
 	var creating errgroup.Group
 	creating.SetLimit(8)
 	for range backups {
-		creating.Go(func() error { return b.kubernetes.Client.Create(ctx, t.backup("default")) })
+		creating.Go(func() error { return b.kubernetes.Client.Create(ctx, t.backup(project)) })
 	}
 	b.Expect(creating.Wait()).To(Succeed())
 }
@@ -157,10 +167,11 @@ func TestNamespaced(t *testing.T) {
 	for _, manager := range b.managers {
 		log, err := manager.Log()
 		b.Expect(err).NotTo(HaveOccurred())
-		for _, word := range []string{"forbidden", "panic", "is not watched"} {
+		for _, word := range []string{"forbidden", "panic", "is not watched", "cannot be read"} {
 			b.Expect(strings.Contains(log, word)).To(BeFalse(), "the log of %s holds %q", manager.Name, word)
 		}
 	}
+	t.Run("a namespace that it may not read holds up no other", b.testUnreadable)
 }
 
 func (b *namespacedBed) testRoles(t *testing.T) {
@@ -279,4 +290,54 @@ func (b *namespacedBed) testKilled(t *testing.T) {
 	after := b.ledger(ctx)
 	g.Expect(after.AcceptedTwice).To(BeEmpty())
 	g.Expect(after.Backups).To(HaveLen(before + population))
+}
+
+// A manager that starts while one team has cleaned up its RoleBinding imports for the other. A new project there waits, as one of the
+// namespace that cannot be read may have its cloud project. All goes on without a restart when the RoleBinding is there again.
+func (b *namespacedBed) testUnreadable(t *testing.T) {
+	const more = 12
+	g, ctx := NewWithT(t), t.Context()
+	before := len(b.ledger(ctx).Backups)
+	g.Expect(b.managers[len(b.managers)-1].Stop(ctx)).To(Succeed())
+	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: teamB, Name: "backupsync-manager-rolebinding"}}
+	g.Expect(b.kubernetes.Client.Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())
+	g.Expect(b.kubernetes.Client.Delete(ctx, binding)).To(Succeed())
+
+	manager := b.startManager(ctx, teamA, teamB)
+	first, other, fresh := tenant{namespace: teamA}, tenant{namespace: teamB}, tenant{teamA, cloudProjects()[4]}
+	b.declareBackups(ctx, first, "default", more)
+	b.declareBackups(ctx, other, "default", more)
+	b.create(ctx, b.project(fresh, "fresh", v1alpha1.LookupBeforeFirstSubmission))
+	b.declareBackups(ctx, fresh, "fresh", more)
+	g.Eventually(b.reasons(ctx, teamA), time.Minute, "200ms").Should(Equal(
+		map[string]int{v1alpha1.ReasonImported: teamBackups + more, v1alpha1.ReasonQueued: more}))
+	waiting := &v1alpha1.CBRProject{}
+	g.Eventually(func(g Gomega) {
+		g.Expect(b.kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: teamA, Name: "fresh"}, waiting)).To(Succeed())
+		ready := meta.FindStatusCondition(waiting.Status.Conditions, v1alpha1.ConditionReady)
+		g.Expect(ready).To(And(HaveField("Reason", v1alpha1.ReasonNamespaceUnreadable),
+			HaveField("Message", And(ContainSubstring(teamB), ContainSubstring("--watch-namespaces")))))
+		g.Expect(waiting.Status.Journal.CloudProject).To(BeEmpty(), "it has not taken the cloud project")
+	}, 30*time.Second, "200ms").Should(Succeed())
+	g.Expect(b.reasons(ctx, teamB)()).To(HaveKeyWithValue(v1alpha1.ReasonQueued, more), "nobody works there")
+	g.Expect(b.ledger(ctx).Backups).To(HaveLen(before + more))
+	g.Eventually(b.metrics(ctx, manager), 30*time.Second, "200ms").Should(And(ContainSubstring(`backupsync_namespace_readable{namespace="team-a"} 1`),
+		ContainSubstring(`backupsync_namespace_readable{namespace="team-b"} 0`)))
+	log, err := manager.Log()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(strings.Count(log, "forbidden")).To(Equal(1), "it is logged once:\n%s", log)
+
+	binding.ResourceVersion = ""
+	b.create(ctx, binding)
+	g.Eventually(b.reasons(ctx, teamB), scenarioTimeout, "200ms").Should(Equal(map[string]int{v1alpha1.ReasonImported: teamBackups + more}))
+	g.Eventually(b.reasons(ctx, teamA), scenarioTimeout, "200ms").Should(Equal(map[string]int{v1alpha1.ReasonImported: teamBackups + 2*more}))
+	g.Expect(b.metrics(ctx, manager)()).To(ContainSubstring(`backupsync_namespace_readable{namespace="team-b"} 1`))
+	after := b.ledger(ctx)
+	g.Expect(after.AcceptedTwice).To(BeEmpty())
+	g.Expect(after.Backups).To(HaveLen(before + 3*more))
+}
+
+// metrics returns what a manager exports.
+func (b *namespacedBed) metrics(ctx context.Context, of *cluster.Manager) func() string {
+	return func() string { return get(ctx, b.GomegaWithT, strings.Replace(of.MetricsURL, "https:", "http:", 1)) }
 }

@@ -20,12 +20,17 @@ limitations under the License.
 // It knows that by the newest resource version which the informers of the kind have shown. In a cache of several namespaces there is an
 // informer for each: what one of them has shown says nothing of what the others have, and reads come back without the write. In a cache
 // of one namespace there is one informer, which shows versions in their order.
+//
+// Each namespace is read by itself: one that is deleted, or in which the roles are missing, holds up no other.
 package namespaces
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -43,16 +48,18 @@ type Options struct {
 	FieldOwner string
 }
 
-// Client reads each namespace from a cache of its own, its own writes included, and writes to the API server.
+// Client reads each namespace from a cache of its own, its own writes included, and writes to the API server. A namespace that cannot be read
+// holds up no other: reads of it fail at once with an UnreadableError, and reads of all leave it out.
 type Client struct {
-	clients map[string]client.Client // by namespace
-	caches  []cache.Cache
+	names   []string // in order
+	clients map[string]client.Client
+	caches  map[string]*Cache
 }
 
 // New makes the caches of the namespaces, which start and end with the manager, and a client for all of them.
 func New(manager ctrl.Manager, namespaces []string, options Options) (*Client, error) {
-	made := &Client{clients: make(map[string]client.Client, len(namespaces))}
-	for _, namespace := range namespaces {
+	made := &Client{clients: make(map[string]client.Client, len(namespaces)), caches: make(map[string]*Cache, len(namespaces))}
+	for _, namespace := range slices.Sorted(slices.Values(namespaces)) {
 		if err := made.add(manager, namespace, options); err != nil {
 			return nil, fmt.Errorf("make the cache of the namespace %s: %w", namespace, err)
 		}
@@ -61,12 +68,17 @@ func New(manager ctrl.Manager, namespaces []string, options Options) (*Client, e
 }
 
 func (c *Client) add(manager ctrl.Manager, namespace string, options Options) error {
-	options.Cache.HTTPClient, options.Cache.Scheme, options.Cache.Mapper = manager.GetHTTPClient(), manager.GetScheme(), manager.GetRESTMapper()
+	added := newCache(namespace, manager.GetLogger().WithName("namespaces"))
+	observed := *manager.GetHTTPClient()
+	observed.Transport = added.transport(cmp.Or(observed.Transport, http.DefaultTransport))
+	options.Cache.HTTPClient, options.Cache.Scheme, options.Cache.Mapper = &observed, manager.GetScheme(), manager.GetRESTMapper()
 	options.Cache.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	options.Cache.DefaultWatchErrorHandler = added.watchFailed
 	cached, err := cache.New(manager.GetConfig(), options.Cache)
 	if err != nil {
 		return err
 	}
+	added.Cache = cached
 	readOwnWrites := true
 	reading, err := client.New(manager.GetConfig(), client.Options{
 		HTTPClient: manager.GetHTTPClient(), Scheme: manager.GetScheme(), Mapper: manager.GetRESTMapper(), FieldOwner: options.FieldOwner,
@@ -75,49 +87,105 @@ func (c *Client) add(manager ctrl.Manager, namespace string, options Options) er
 	if err != nil {
 		return err
 	}
-	c.clients[namespace], c.caches = reading, append(c.caches, cached)
-	return manager.Add(started{cached})
+	c.names = append(c.names, namespace)
+	c.clients[namespace], c.caches[namespace] = reading, added
+	return manager.Add(added)
 }
 
-// started is a cache that the manager starts before its controllers, whether it leads or not.
-type started struct{ cache.Cache }
+// Caches returns the cache of each namespace, a *Cache. Those who watch a kind watch it in all of them, by Source.
+func (c *Client) Caches() []cache.Cache {
+	caches := make([]cache.Cache, 0, len(c.names))
+	for _, name := range c.names {
+		caches = append(caches, c.caches[name])
+	}
+	return caches
+}
 
-// GetCache is how the manager tells a cache from what else it starts.
-func (s started) GetCache() cache.Cache { return s.Cache }
+// Unreadable returns the namespaces that cannot be read now, in order.
+func (c *Client) Unreadable() []string {
+	var names []string
+	for _, name := range c.names {
+		if c.caches[name].Unreadable() != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
-// Caches returns the cache of each namespace. Those who watch a kind watch it in all of them.
-func (c *Client) Caches() []cache.Cache { return c.caches }
+// Ready returns nil when all that is known of the namespaces is what they are going to show: each can be read or is refused, and some can
+// be read.
+func (c *Client) Ready() error {
+	var refused []error
+	for _, name := range c.names {
+		unreadable := c.caches[name].Unreadable()
+		if unreadable == nil {
+			continue
+		}
+		if unreadable.Refusal == "" {
+			return unreadable
+		}
+		refused = append(refused, unreadable)
+	}
+	if len(refused) == len(c.names) {
+		return errors.Join(refused...)
+	}
+	return nil
+}
 
-func (c *Client) of(namespace string) (client.Client, error) {
+// reading returns the client of a namespace that can be read.
+func (c *Client) reading(namespace string) (client.Client, error) {
 	found, watched := c.clients[namespace]
 	if !watched {
-		return nil, fmt.Errorf("the namespace %q is not watched", namespace)
+		return nil, notWatched(namespace)
+	}
+	if unreadable := c.caches[namespace].Unreadable(); unreadable != nil {
+		return nil, unreadable
 	}
 	return found, nil
 }
 
+// writing returns the client of a namespace whose cache is filled, as a write waits for that. Whether it may write there is for the API
+// server to say: what follows a call is worth a try.
+func (c *Client) writing(namespace string) (client.Client, error) {
+	found, watched := c.clients[namespace]
+	if !watched {
+		return nil, notWatched(namespace)
+	}
+	if cached := c.caches[namespace]; !isClosed(cached.synced) {
+		return nil, cached.unreadable()
+	}
+	return found, nil
+}
+
+func notWatched(namespace string) error {
+	return fmt.Errorf("the namespace %q is not watched", namespace)
+}
+
 // Get reads an object from the cache of its namespace, and fails if that is not watched.
 func (c *Client) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	reading, err := c.of(key.Namespace)
+	reading, err := c.reading(key.Namespace)
 	if err != nil {
 		return err
 	}
 	return reading.Get(ctx, key, object, options...)
 }
 
-// List reads the objects of a namespace, or of all that are watched, in no order. A list of a namespace waits for what was written there;
+// List reads the objects of a namespace, or of all that can be read, in no order. A list of a namespace waits for what was written there;
 // one of all waits so in one after the other, and what is written elsewhere meanwhile may be missing. It knows no Limit.
 func (c *Client) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	if namespace := (&client.ListOptions{}).ApplyOptions(options).Namespace; namespace != corev1.NamespaceAll {
-		reading, err := c.of(namespace)
+		reading, err := c.reading(namespace)
 		if err != nil {
 			return err
 		}
 		return reading.List(ctx, list, options...)
 	}
 	var all []runtime.Object
-	for _, reading := range c.clients {
-		part := list.DeepCopyObject().(client.ObjectList)
+	for _, name := range c.names {
+		if c.caches[name].Unreadable() != nil {
+			continue
+		}
+		reading, part := c.clients[name], list.DeepCopyObject().(client.ObjectList)
 		if err := reading.List(ctx, part, options...); err != nil {
 			return err
 		}
@@ -132,7 +200,7 @@ func (c *Client) List(ctx context.Context, list client.ObjectList, options ...cl
 
 // Patch patches an object of a watched namespace.
 func (c *Client) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-	writing, err := c.of(object.GetNamespace())
+	writing, err := c.writing(object.GetNamespace())
 	if err != nil {
 		return err
 	}
@@ -145,7 +213,7 @@ func (c *Client) Status() client.SubResourceWriter { return statusWriter{c} }
 type statusWriter struct{ client *Client }
 
 func (w statusWriter) writing(object client.Object) (client.SubResourceWriter, error) {
-	found, err := w.client.of(object.GetNamespace())
+	found, err := w.client.writing(object.GetNamespace())
 	if err != nil {
 		return nil, err
 	}

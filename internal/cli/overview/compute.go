@@ -31,18 +31,12 @@ import (
 	"backupsync.dev/operator/internal/cli/liveness"
 )
 
-// project is a CBRProject, with what is shown of its status as it is.
-type project struct {
-	v1alpha1.CBRProject
-	extra extraStatus
-}
-
 // facts are what was read of the cluster.
 type facts struct {
 	now      time.Time
 	scope    scope
 	operator liveness.Operator
-	projects []project
+	projects []v1alpha1.CBRProject
 	single   *tallies
 }
 
@@ -67,7 +61,7 @@ func compute(from *facts) *Overview {
 	return made
 }
 
-func projectOf(from *facts, found *project, single *tally) *Project {
+func projectOf(from *facts, found *v1alpha1.CBRProject, single *tally) *Project {
 	name := projectName{found.Namespace, found.Name}
 	open, failed := from.single.isCut(name, backups.Open), from.single.isCut(name, backups.Failed)
 	made := &Project{
@@ -76,7 +70,7 @@ func projectOf(from *facts, found *project, single *tally) *Project {
 		Stale:   stale(found, from.operator.State, single, open || failed), Reasons: single.byReason(),
 		Read: Read{Pending: single.states[backupsync.Pending], Running: single.states[backupsync.Running], Failed: single.states[backupsync.Failed], Imported: single.states[backupsync.Imported],
 			OpenTruncated: open, FailedTruncated: failed, All: from.scope.all},
-		Pace: paceOf(found, pendingOf(found, single), from.now), Drifted: driftOf(found, single, from.scope.all), Audit: found.extra.Audit,
+		Pace: paceOf(found, pendingOf(found, single), from.now), Drifted: driftOf(found, single, from.scope.all), Audit: found.Status.Audit,
 	}
 	made.Ready, made.Reason, made.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, "It has no condition yet."
 	if ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
@@ -93,7 +87,7 @@ func projectOf(from *facts, found *project, single *tally) *Project {
 }
 
 // stale says why what the status of a project tells may be older than the truth.
-func stale(found *project, operator liveness.State, single *tally, truncated bool) []string {
+func stale(found *v1alpha1.CBRProject, operator liveness.State, single *tally, truncated bool) []string {
 	var why []string
 	status := &found.Status
 	switch {
@@ -114,7 +108,7 @@ func stale(found *project, operator liveness.State, single *tally, truncated boo
 }
 
 // pendingOf returns how many are pending: as the operator counts them, or as many as were read.
-func pendingOf(found *project, single *tally) int {
+func pendingOf(found *v1alpha1.CBRProject, single *tally) int {
 	if found.Status.Backups == nil {
 		return single.states[backupsync.Pending]
 	}
@@ -128,7 +122,7 @@ const (
 )
 
 // paceOf works out how fast a project may import, and how long its pending backups take at least.
-func paceOf(found *project, pending int, now time.Time) Pace {
+func paceOf(found *v1alpha1.CBRProject, pending int, now time.Time) Pace {
 	pace := Pace{
 		CallsPerMinute: cmp.Or(int(found.Spec.Limits.SyncCallsPerMinute), defaultCallsPerMinute),
 		BackupsPerCall: cmp.Or(int(found.Spec.Batch.MaxSize), defaultBackupsPerCall),
@@ -148,7 +142,7 @@ func paceOf(found *project, pending int, now time.Time) Pace {
 }
 
 // sends reports whether a project sends anything at present.
-func sends(found *project) bool {
+func sends(found *v1alpha1.CBRProject) bool {
 	ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady)
 	return !found.Spec.Suspend && ready != nil && ready.Status == metav1.ConditionTrue
 }
@@ -202,4 +196,13 @@ func orphans(single *tallies, exists map[projectName]bool) []Orphans {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Project, b.Project))
 	})
 	return found
+}
+
+// driftOf returns how many manifests of a project differ from what CBR has accepted: the operator counts the imported ones.
+func driftOf(found *v1alpha1.CBRProject, single *tally, all bool) Drift {
+	drift := Drift{Count: single.drifted.count, Complete: all, Names: single.drifted.names()}
+	if counts := found.Status.Backups; counts != nil && !all {
+		drift.Count, drift.Complete = drift.Count+int(counts.Drifted), true
+	}
+	return drift
 }

@@ -21,8 +21,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -88,39 +86,19 @@ func (s *source) look(ctx context.Context, of scope) (*Overview, error) {
 	return compute(found), nil
 }
 
-// projects reads the CBRProjects, with what the types do not know of their status.
-func (s *source) projects(ctx context.Context, of scope) ([]project, error) {
-	kind := v1alpha1.GroupVersion.WithKind("CBRProject")
+// projects reads the CBRProjects.
+func (s *source) projects(ctx context.Context, of scope) ([]v1alpha1.CBRProject, error) {
 	if of.project != "" {
-		one := unstructured.Unstructured{}
-		one.SetGroupVersionKind(kind)
+		one := v1alpha1.CBRProject{}
 		err := s.cluster.Get(ctx, client.ObjectKey{Namespace: of.namespace, Name: of.project}, &one)
 		if err != nil {
 			return nil, backups.Describe(fmt.Sprintf("read the CBRProject %s of the namespace %s", of.project, of.namespace), err)
 		}
-		return converted([]unstructured.Unstructured{one})
+		return []v1alpha1.CBRProject{one}, nil
 	}
-	list := unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind("CBRProjectList"))
+	list := v1alpha1.CBRProjectList{}
 	if err := s.cluster.List(ctx, &list, client.InNamespace(of.namespace)); err != nil {
 		return nil, backups.Describe("list CBRProjects", err)
 	}
-	return converted(list.Items)
-}
-
-func converted(items []unstructured.Unstructured) ([]project, error) {
-	made := make([]project, len(items))
-	for i := range items {
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(items[i].Object, &made[i].CBRProject); err != nil {
-			return nil, fmt.Errorf("read the CBRProject %s: %w", items[i].GetName(), err)
-		}
-		status, isObject := items[i].Object["status"].(map[string]any)
-		if !isObject {
-			continue
-		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(status, &made[i].extra); err != nil {
-			made[i].extra = extraStatus{} // of a later version, in a form that this one cannot read
-		}
-	}
-	return made, nil
+	return list.Items, nil
 }

@@ -65,8 +65,8 @@ type Project struct {
 	UnknownCalls  *Calls `json:"unknownCalls,omitempty"`
 	CallsUnderWay *Calls `json:"callsUnderWay,omitempty"`
 	Drifted       Drift  `json:"drifted"`
-	// Audit is status.audit of the CBRProject as it is; absent without one.
-	Audit map[string]any `json:"audit,omitempty"`
+	// Audit is status.audit of the CBRProject; absent without one.
+	Audit *v1alpha1.AuditSummary `json:"audit,omitempty"`
 }
 
 // Read says how many BackupSyncs were read singly.

@@ -40,8 +40,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func micro(before time.Duration) metav1.MicroTime { return metav1.NewMicroTime(noon.Add(-before)) }
 
 // aProject is a CBRProject with a condition, counts and a name.
-func aProject(name string, ready metav1.ConditionStatus, reason, message string, counts *v1alpha1.BackupCounts) project {
-	made := project{}
+func aProject(name string, ready metav1.ConditionStatus, reason, message string, counts *v1alpha1.BackupCounts) v1alpha1.CBRProject {
+	made := v1alpha1.CBRProject{}
 	made.Namespace, made.Name, made.Generation = "backups", name, 3
 	made.Status.ObservedGeneration = 3
 	made.Status.Backups = counts
@@ -71,7 +71,7 @@ func busy() *facts {
 		&v1alpha1.BackupCounts{Total: 100_000, Imported: 60_000, Running: 9_990, Pending: 30_000, Failed: 10})
 	well.Status.Journal.Submissions = []v1alpha1.Submission{submission(3*time.Minute, 50), submission(5*time.Minute, 12), submission(2*time.Second, 50)}
 	well.Status.Journal.RecentCalls = []v1alpha1.CallCount{{EndTime: micro(10 * time.Second), Calls: 7}, {EndTime: micro(2 * time.Minute), Calls: 9}}
-	well.extra.Audit = map[string]any{"missing": int64(2), "checked": int64(60000), "finishedTime": "2026-03-01T00:00:00Z"}
+	well.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr(metav1.NewTime(noon.Add(-5 * time.Hour))), Checked: 60_000, Missing: 2}
 	stalled := aProject("other", metav1.ConditionFalse, v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist. Create it: imports resume automatically.",
 		&v1alpha1.BackupCounts{Total: 3, Pending: 3})
 	stalled.Generation = 4
@@ -92,14 +92,14 @@ func busy() *facts {
 	some(single, "gone", 5, backupsync.Pending, v1alpha1.ReasonProjectNotFound, "The CBRProject gone does not exist in this namespace.", false)
 	single.truncated(backups.Query{Namespace: "backups", Project: "default", Ended: backups.Open})
 	renewed := micro(2 * time.Second)
-	return &facts{now: noon, single: single, projects: []project{unseen, stalled, well},
+	return &facts{now: noon, single: single, projects: []v1alpha1.CBRProject{unseen, stalled, well},
 		operator: liveness.Operator{State: liveness.Alive, Message: "manager-0 renewed its lease 2s ago.", Namespace: "backupsync-system", Holder: "manager-0", RenewTime: &renewed}}
 }
 
 // resting is a namespace in which all is done.
 func resting() *facts {
 	return &facts{now: noon, single: &tallies{}, operator: liveness.Operator{State: liveness.Unknown, Message: "You may not read its lease."},
-		projects: []project{aProject("default", metav1.ConditionTrue, v1alpha1.ReasonUsable, "Well.", &v1alpha1.BackupCounts{Total: 12, Imported: 12})}}
+		projects: []v1alpha1.CBRProject{aProject("default", metav1.ConditionTrue, v1alpha1.ReasonUsable, "Well.", &v1alpha1.BackupCounts{Total: 12, Imported: 12})}}
 }
 
 func TestRender(t *testing.T) {
@@ -151,7 +151,7 @@ func TestComputed(t *testing.T) {
 	if well.Pace.CallsInLastMinute != 7 || well.Pace.BackupsPerMinute != 500 || well.Pace.LeastMinutes == nil || *well.Pace.LeastMinutes != 59 {
 		t.Errorf("pace: %+v", well.Pace)
 	}
-	if well.Drifted.Count != 4 || well.Drifted.Complete {
+	if well.Drifted.Count != 4 || !well.Drifted.Complete {
 		t.Errorf("drifted: %+v", well.Drifted)
 	}
 	if want := []Orphans{{Namespace: "backups", Project: "gone", Count: 5, Names: []string{"projectnotfound-004", "projectnotfound-003", "projectnotfound-002"}}}; !reflect.DeepEqual(got.Orphans, want) {
@@ -176,17 +176,17 @@ func TestStale(t *testing.T) {
 	counted := &v1alpha1.BackupCounts{Total: 2, Pending: 2}
 	for _, test := range []struct {
 		name     string
-		change   func(*project)
+		change   func(*v1alpha1.CBRProject)
 		operator liveness.State
 		open     int
 		want     []string
 	}{
-		{"fresh", func(*project) {}, liveness.Alive, 1, nil},
-		{"never seen", func(p *project) { p.Status.ObservedGeneration = -1 }, liveness.Alive, 2, []string{"the operator has not looked at this CBRProject yet"}},
-		{"edited", func(p *project) { p.Generation++ }, liveness.Alive, 2, []string{"the operator has not taken in the latest edit of this CBRProject"}},
-		{"never counted", func(p *project) { p.Status.Backups = nil }, liveness.Alive, 2, []string{"the operator has not counted its BackupSyncs yet"}},
-		{"silent", func(*project) {}, liveness.Silent, 3, []string{"the operator is silent", "it counts 2 open BackupSyncs, and there are 3"}},
-		{"not known", func(*project) {}, liveness.Unknown, 2, nil},
+		{"fresh", func(*v1alpha1.CBRProject) {}, liveness.Alive, 1, nil},
+		{"never seen", func(p *v1alpha1.CBRProject) { p.Status.ObservedGeneration = -1 }, liveness.Alive, 2, []string{"the operator has not looked at this CBRProject yet"}},
+		{"edited", func(p *v1alpha1.CBRProject) { p.Generation++ }, liveness.Alive, 2, []string{"the operator has not taken in the latest edit of this CBRProject"}},
+		{"never counted", func(p *v1alpha1.CBRProject) { p.Status.Backups = nil }, liveness.Alive, 2, []string{"the operator has not counted its BackupSyncs yet"}},
+		{"silent", func(*v1alpha1.CBRProject) {}, liveness.Silent, 3, []string{"the operator is silent", "it counts 2 open BackupSyncs, and there are 3"}},
+		{"not known", func(*v1alpha1.CBRProject) {}, liveness.Unknown, 2, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			of := aProject("default", metav1.ConditionTrue, v1alpha1.ReasonUsable, "", counted)
@@ -203,12 +203,12 @@ func TestStale(t *testing.T) {
 func TestLeastMinutes(t *testing.T) {
 	for _, test := range []struct {
 		pending int
-		change  func(*project)
+		change  func(*v1alpha1.CBRProject)
 		want    *int
 	}{
 		{0, nil, nil}, {1, nil, ptr(0)}, {500, nil, ptr(0)}, {501, nil, ptr(1)}, {1000, nil, ptr(1)}, {100_000, nil, ptr(199)},
-		{10, func(p *project) { p.Spec.Suspend = true }, nil},
-		{10, func(p *project) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil},
+		{10, func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true }, nil},
+		{10, func(p *v1alpha1.CBRProject) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil},
 	} {
 		of := aProject("default", metav1.ConditionTrue, v1alpha1.ReasonUsable, "", nil)
 		if test.change != nil {
@@ -221,10 +221,10 @@ func TestLeastMinutes(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	projects := func(names ...string) (made []project) {
+	projects := func(names ...string) (made []v1alpha1.CBRProject) {
 		for _, name := range names {
 			namespace, name, _ := strings.Cut(name, "/")
-			of := project{}
+			of := v1alpha1.CBRProject{}
 			of.Namespace, of.Name = namespace, name
 			made = append(made, of)
 		}
@@ -237,7 +237,7 @@ func TestPlan(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		scope    scope
-		projects []project
+		projects []v1alpha1.CBRProject
 		want     []backups.Query
 	}{
 		{"a project", scope{namespace: "a", project: "p", limit: 9}, projects("a/p"), []backups.Query{open(of), failed(of)}},

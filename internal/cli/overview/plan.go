@@ -20,6 +20,7 @@ import (
 	"maps"
 	"slices"
 
+	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cli/backups"
 )
 
@@ -38,7 +39,7 @@ type scope struct {
 const apart = 8
 
 // plan returns the queries for what is to be known of single BackupSyncs. Each BackupSync is in one query at most.
-func plan(of scope, projects []project) []backups.Query {
+func plan(of scope, projects []v1alpha1.CBRProject) []backups.Query {
 	byNamespace := map[string][]string{}
 	for _, each := range projects {
 		byNamespace[each.Namespace] = append(byNamespace[each.Namespace], each.Name)

@@ -17,7 +17,6 @@ limitations under the License.
 package overview
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -266,16 +265,20 @@ func (p *page) drifted(of *Project) {
 	}
 }
 
-// audit shows status.audit as it is.
+// audit shows what the operator's audits have found.
 func (p *page) audit(of *Project) {
-	if len(of.Audit) == 0 {
+	found := of.Audit
+	if found == nil {
 		return
 	}
-	written, err := json.Marshal(of.Audit)
-	if err != nil {
-		return // it came from JSON
+	colour, when := text.Colour(""), "none is complete yet"
+	if found.FinishedTime != nil {
+		when = fmt.Sprintf("the latest looked at %s, %s ago", text.Grouped(int(found.Checked)), text.Age(p.now.Sub(found.FinishedTime.Time)))
 	}
-	p.labelled("Audit", "", "%s", backupsync.CleanMessage(strings.NewReplacer(`"`, "", ",", ", ", ":", ": ").Replace(strings.Trim(string(written), "{}"))))
+	if found.Missing+found.Unusable > 0 {
+		colour = text.Bad
+	}
+	p.labelled("Audit", colour, "CBR does not have %d imported ones any more, and shows %d in error (%s)", found.Missing, found.Unusable, when)
 }
 
 // summary is a project in one line, for outputs that are no terminals.
