@@ -87,10 +87,10 @@ var _ = Describe("kubectl backupsync", func() {
 		Expect(status).To(Or(BeZero(), Equal(cli.ExitFound)), said) // no Deployment runs here, which it may tell
 
 		lost := ids[0]
-		Expect(simulator.Steer(ctx, "backups", map[string]any{"projectID": t.projectID, "removed": []string{lost}})).To(Succeed())
+		Expect(simulator.Steer(ctx, "backups", map[string]any{"projectID": t.projectID, "removed": []string{strings.ToUpper(lost)}})).To(Succeed())
 		out, _, status = commands(ctx, t, "verify", anyEndpoint, "--output=json")
 		Expect(status).To(Equal(cli.ExitFound))
-		Expect(out).To(And(ContainSubstring("Missing"), ContainSubstring(lost)))
+		Expect(out).To(And(ContainSubstring("Missing"), ContainSubstring(strings.ToUpper(lost))))
 		_, said, status = commands(ctx, t, "retry", lost, "--wait", "--timeout=1m")
 		Expect(status).To(BeZero(), said)
 		_, said, status = commands(ctx, t, "verify", anyEndpoint)

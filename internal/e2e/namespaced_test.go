@@ -161,7 +161,7 @@ func TestNamespaced(t *testing.T) {
 	b := newNamespacedBed(t)
 	t.Run("the manager may do in its namespaces what it may do in all otherwise", b.testRoles)
 	t.Run("it reads no Secret elsewhere, and lists none", b.testSecrets)
-	t.Run("it ends at once while it may not read its namespace", b.testUnreadable)
+	t.Run("it ends at once while it may not read its namespace", b.testEndsWhileUnreadable)
 	t.Run("it imports in one namespace alone", b.testOneNamespace)
 	t.Run("it imports in several, and submits nothing again when it is killed", b.testKilled)
 	for _, manager := range b.managers {
@@ -231,7 +231,7 @@ func (b *namespacedBed) testSecrets(t *testing.T) {
 	g.Expect(manager.List(ctx, &corev1.SecretList{})).To(forbidden)
 }
 
-func (b *namespacedBed) testUnreadable(t *testing.T) {
+func (b *namespacedBed) testEndsWhileUnreadable(t *testing.T) {
 	g, ctx := NewWithT(t), t.Context()
 	manager, err := b.kubernetes.LaunchManager(ctx, "manager-unreadable", b.binary, "--watch-namespaces="+unwatched)
 	g.Expect(err).NotTo(HaveOccurred())
