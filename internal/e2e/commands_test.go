@@ -30,6 +30,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cli"
 )
 
@@ -66,7 +67,7 @@ func inventory(count int) (text string, ids []string) {
 }
 
 var _ = Describe("kubectl backupsync", func() {
-	It("takes a newcomer from a CSV to imported backups, and finds what is lost afterwards", func(ctx SpecContext) {
+	It("takes a newcomer from a CSV to imported backups, and finds what breaks afterwards", func(ctx SpecContext) {
 		const count = 60
 		t := newTenant(ctx, token)
 		text, ids := inventory(count)
@@ -86,17 +87,16 @@ var _ = Describe("kubectl backupsync", func() {
 		_, said, status = commands(ctx, t, "doctor", "default", "--probe", anyEndpoint)
 		Expect(status).To(Or(BeZero(), Equal(cli.ExitFound)), said) // no Deployment runs here, which it may tell
 
-		lost := ids[0]
-		Expect(simulator.Steer(ctx, "backups", map[string]any{"projectID": t.projectID, "removed": []string{strings.ToUpper(lost)}})).To(Succeed())
+		broken := cbr.StoredBackup{ID: strings.ToUpper(ids[0]), Name: "nightly", ResourceID: "96f7512d-239d-3f31-80cf-d1ce041df9a6", Status: "error"}
+		Expect(simulator.Steer(ctx, "backups", map[string]any{"projectID": t.projectID, "backups": []cbr.StoredBackup{broken}})).To(Succeed())
 		out, _, status = commands(ctx, t, "verify", anyEndpoint, "--output=json")
 		Expect(status).To(Equal(cli.ExitFound))
-		Expect(out).To(And(ContainSubstring("Missing"), ContainSubstring(strings.ToUpper(lost))))
-		_, said, status = commands(ctx, t, "retry", lost, "--wait", "--timeout=1m")
-		Expect(status).To(BeZero(), said)
-		_, said, status = commands(ctx, t, "verify", anyEndpoint)
-		Expect(status).To(BeZero(), said)
-		out, _, status = commands(ctx, t, "explain", lost)
+		Expect(out).To(And(ContainSubstring("Unusable"), ContainSubstring(ids[0])))
+		out, _, status = commands(ctx, t, "explain", ids[0])
 		Expect(status).To(BeZero())
-		Expect(out).To(ContainSubstring(lost))
+		Expect(out).To(ContainSubstring(broken.ID))
+		_, said, status = commands(ctx, t, "failed")
+		Expect(status).To(BeZero())
+		Expect(said).To(ContainSubstring("No failed BackupSyncs"))
 	}, SpecTimeout(3*time.Minute))
 })
