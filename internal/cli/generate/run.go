@@ -50,7 +50,7 @@ type runner struct {
 // errStrict ends a strict run.
 var errStrict = errors.New("a row was rejected, and --strict takes all or none: nothing was written")
 
-// run reads all inventories and writes their manifests. It tells the sum also of a run that fails.
+// run reads all inventories and writes their manifests.
 func (r *runner) run(ctx context.Context) (err error) {
 	if r.rejects, err = newRejects(r.settings.rejects, r.settings.force); err != nil {
 		return err
@@ -68,6 +68,9 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err == nil {
 		r.report.notes = append(r.report.notes, columns.notes...)
 		err = r.sink.commit(ctx)
+	}
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: files are as they were, and what was printed is not all: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		return err

@@ -33,16 +33,22 @@ var readers = map[string]func([]byte, any) error{
 	"yaml v3":          yaml3.Unmarshal,
 }
 
+// maxKey is the longest key that YAML takes without a question mark. Keys of labels and annotations are shorter.
+const maxKey = 1024
+
+// readBack reads a text as a value, and as a key.
 func readBack(t *testing.T, text string) {
 	t.Helper()
 	for name, unmarshal := range readers {
-		var read map[string]any
-		if err := unmarshal([]byte("key: "+Scalar(text)+"\n"+Scalar(text)+": value\n"), &read); err != nil && text != "key" {
-			t.Errorf("%s: %q is written as %s: %v", name, text, Scalar(text), err)
-			return
+		var value, key map[string]any
+		if err := unmarshal([]byte("key: "+Scalar(text)+"\n"), &value); err != nil || value["key"] != text {
+			t.Errorf("%s: %q is written as %s, and read as %v, %v", name, text, Scalar(text), value, err)
 		}
-		if read["key"] != text && text != "key" || read[text] != "value" && text != "key" {
-			t.Errorf("%s: %q is written as %s, and read as %v", name, text, Scalar(text), read)
+		if len(Scalar(text)) >= maxKey {
+			continue
+		}
+		if err := unmarshal([]byte(Scalar(text)+": value\n"), &key); err != nil || key[text] != "value" {
+			t.Errorf("%s: the key %q is written as %s, and read as %v, %v", name, text, Scalar(text), key, err)
 		}
 	}
 }
@@ -131,9 +137,7 @@ func FuzzScalar(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if text = strings.ToValidUTF8(text, ""); len(text) < 1000 {
-			readBack(t, text)
-		}
+		readBack(t, strings.ToValidUTF8(text, ""))
 	})
 }
 
