@@ -64,7 +64,8 @@ property: ## The property test of never-twice, with many scripts; CHECKS=100000 
 
 FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs ./internal/cbr:FuzzDecodeOperationLog \
 	./internal/cbr:FuzzDecodeBackups ./internal/cbr:FuzzScanBackupIDs \
-	./internal/cbr:FuzzClassify ./internal/cbr:FuzzHide ./internal/cbr/auth:FuzzNewToken ./internal/cbr/auth:FuzzNewAccessKey ./internal/backupsync:FuzzCleanMessage
+	./internal/cbr:FuzzClassify ./internal/cbr:FuzzHide ./internal/cbr/auth:FuzzNewToken ./internal/cbr/auth:FuzzNewAccessKey ./internal/backupsync:FuzzCleanMessage \
+	./internal/cli/generate/inventory:FuzzRead ./internal/cli/generate/manifest:FuzzScalar
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer.

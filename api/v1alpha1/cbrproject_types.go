@@ -286,7 +286,7 @@ type BackupCounts struct {
 	// drifted is the number of those that are imported and whose manifest was edited since. It is absent if there are none.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
-	Drifted int32 `json:"drifted,omitempty"`
+	Drifted *int32 `json:"drifted,omitempty"`
 }
 
 // AuditSummary is what audits have found of the imported BackupSyncs of a project.

@@ -26,6 +26,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -190,8 +191,12 @@ func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts
 	counted := &t.projects[t.number(project)]
 	counts := counted.counts
 	pending, running, imported, failed := counts[backupsync.Pending], counts[backupsync.Running], counts[backupsync.Imported], counts[backupsync.Failed]
-	return v1alpha1.BackupCounts{Total: pending + running + imported + failed,
-		Pending: pending, Running: running, Imported: imported, Failed: failed, Drifted: counted.drifted}
+	told := v1alpha1.BackupCounts{Total: pending + running + imported + failed,
+		Pending: pending, Running: running, Imported: imported, Failed: failed}
+	if counted.drifted > 0 {
+		told.Drifted = ptr.To(counted.drifted)
+	}
+	return told
 }
 
 // unavailable returns how many imported BackupSyncs of a project CBR was seen not to have any more, and how many in status error.

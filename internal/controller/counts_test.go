@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -68,12 +69,12 @@ func TestDriftedBackupsAreCounted(t *testing.T) {
 	missing.UID = "b"
 	counted.observe(edited)
 	counted.observe(missing)
-	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: 2}))
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: ptr.To(int32(2))}))
 	lost, broken := counted.unavailable(defaultProject)
 	g.Expect([]int32{lost, broken}).To(Equal([]int32{1, 0}))
 
 	counted.observe(versionOf("a", v1alpha1.ReasonImported, 2))
-	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: 1}), "the edit was reverted")
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 2, Imported: 2, Drifted: ptr.To(int32(1))}), "the edit was reverted")
 }
 
 func TestTallyFollowsABackup(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -202,7 +203,7 @@ func orphans(single *tallies, exists map[projectName]bool) []Orphans {
 func driftOf(found *v1alpha1.CBRProject, single *tally, all bool) Drift {
 	drift := Drift{Count: single.drifted.count, Complete: all, Names: single.drifted.names()}
 	if counts := found.Status.Backups; counts != nil && !all {
-		drift.Count, drift.Complete = drift.Count+int(counts.Drifted), true
+		drift.Count, drift.Complete = drift.Count+int(ptr.Deref(counts.Drifted, 0)), true
 	}
 	return drift
 }

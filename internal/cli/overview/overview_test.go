@@ -26,6 +26,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
@@ -71,7 +72,7 @@ func busy() *facts {
 		&v1alpha1.BackupCounts{Total: 100_000, Imported: 60_000, Running: 9_990, Pending: 30_000, Failed: 10})
 	well.Status.Journal.Submissions = []v1alpha1.Submission{submission(3*time.Minute, 50), submission(5*time.Minute, 12), submission(2*time.Second, 50)}
 	well.Status.Journal.RecentCalls = []v1alpha1.CallCount{{EndTime: micro(10 * time.Second), Calls: 7}, {EndTime: micro(2 * time.Minute), Calls: 9}}
-	well.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr(metav1.NewTime(noon.Add(-5 * time.Hour))), Checked: 60_000, Missing: 2}
+	well.Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr.To(metav1.NewTime(noon.Add(-5 * time.Hour))), Checked: 60_000, Missing: 2}
 	stalled := aProject("other", metav1.ConditionFalse, v1alpha1.ReasonCredentialsMissing, "The Secret cbr does not exist. Create it: imports resume automatically.",
 		&v1alpha1.BackupCounts{Total: 3, Pending: 3})
 	stalled.Generation = 4
@@ -142,7 +143,7 @@ func TestComputed(t *testing.T) {
 	if well.OldestPending == nil || well.OldestPending.Name != "queued-119" {
 		t.Errorf("the oldest that nobody has suspended: %+v", well.OldestPending)
 	}
-	if calls := well.UnknownCalls; calls == nil || calls.Calls != 2 || calls.Backups != 62 || !calls.Since.Equal(ptr(micro(5*time.Minute))) {
+	if calls := well.UnknownCalls; calls == nil || calls.Calls != 2 || calls.Backups != 62 || !calls.Since.Equal(ptr.To(micro(5*time.Minute))) {
 		t.Errorf("unknown: %+v", calls)
 	}
 	if calls := well.CallsUnderWay; calls == nil || calls.Calls != 1 || calls.Backups != 50 {
@@ -162,11 +163,9 @@ func TestComputed(t *testing.T) {
 	}
 }
 
-func ptr[T any](of T) *T { return &of }
-
 func TestTheOperatorsCountOfDriftedIsBelieved(t *testing.T) {
 	from := resting()
-	from.projects[0].Status.Backups.Drifted = 7
+	from.projects[0].Status.Backups.Drifted = ptr.To(int32(7))
 	if got := compute(from).Projects[0].Drifted; got.Count != 7 || !got.Complete {
 		t.Errorf("got %+v", got)
 	}
@@ -206,7 +205,7 @@ func TestLeastMinutes(t *testing.T) {
 		change  func(*v1alpha1.CBRProject)
 		want    *int
 	}{
-		{0, nil, nil}, {1, nil, ptr(0)}, {500, nil, ptr(0)}, {501, nil, ptr(1)}, {1000, nil, ptr(1)}, {100_000, nil, ptr(199)},
+		{0, nil, nil}, {1, nil, ptr.To(0)}, {500, nil, ptr.To(0)}, {501, nil, ptr.To(1)}, {1000, nil, ptr.To(1)}, {100_000, nil, ptr.To(199)},
 		{10, func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true }, nil},
 		{10, func(p *v1alpha1.CBRProject) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil},
 	} {
@@ -318,7 +317,7 @@ func TestLiveness(t *testing.T) {
 	lease := func(holder string, before time.Duration) coordinationv1.Lease {
 		made := coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "cbr.backupsync.dev"}}
 		renewed := micro(before)
-		made.Spec.HolderIdentity, made.Spec.RenewTime, made.Spec.LeaseDurationSeconds = &holder, &renewed, ptr(int32(15))
+		made.Spec.HolderIdentity, made.Spec.RenewTime, made.Spec.LeaseDurationSeconds = &holder, &renewed, ptr.To(int32(15))
 		return made
 	}
 	for _, test := range []struct {
