@@ -121,7 +121,7 @@ func execute(t *testing.T, config []byte, arguments ...string) (status int, out,
 	t.Helper()
 	var said, complained bytes.Buffer
 	f := cli.NewFactory("test", genericiooptions.IOStreams{In: strings.NewReader(""), Out: &said, ErrOut: &complained})
-	f.Clock = eager{clocktesting.NewFakeClock(time.Now())}
+	f.Clock = eager{clocktesting.NewFakeClock(time.Now().Add(10 * time.Minute))} // what a test has just created has settled
 	root := cli.NewCommand(f, NewCommand(f))
 	root.SetContext(t.Context())
 	root.SetArgs(append([]string{"verify", "--kubeconfig", kubeconfig(t, config), "--reads-per-second=0"}, arguments...))
