@@ -20,6 +20,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,11 @@ func (o outdated) alter(g Gomega, crd map[string]any) {
 	for _, path := range map[string][]string{kindProject: o.project, kindBackup: o.backup}[kind] {
 		// Rules over the whole object speak of the fields: an older CRD has neither.
 		unstructured.RemoveNestedField(version, "schema", "openAPIV3Schema", "x-kubernetes-validations")
+		selected, _, err := unstructured.NestedSlice(version, "selectableFields")
+		g.Expect(err).NotTo(HaveOccurred())
+		version["selectableFields"] = slices.DeleteFunc(selected, func(field any) bool {
+			return field.(map[string]any)["jsonPath"] == ".status."+path
+		})
 		fields := []string{"schema", "openAPIV3Schema", "properties", "status"}
 		for _, name := range strings.Split(path, ".") {
 			fields = append(fields, "properties", name)

@@ -62,10 +62,10 @@ var _ = Describe("With kubectl", Ordered, func() {
 	It("shows the columns that are promised", func(ctx SpecContext) {
 		Expect(header(ctx, "get", "backupsync", "--namespace", t.namespace)).To(Equal("NAME PROJECT READY REASON OPERATION AGE"))
 		Expect(header(ctx, "get", "bsync", "--output=wide", "--namespace", t.namespace)).To(Equal(
-			"NAME PROJECT READY REASON OPERATION AGE DRIFTED BACKUP BACKUP-AGE RESOURCE SUBMITTED MESSAGE"))
+			"NAME PROJECT READY REASON OPERATION AGE AVAILABLE DRIFTED BACKUP BACKUP-AGE RESOURCE SUBMITTED MESSAGE"))
 		Expect(header(ctx, "get", "cbrp", "--namespace", t.namespace)).To(Equal("NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE"))
 		Expect(header(ctx, "get", "cbrp", "--output=wide", "--namespace", t.namespace)).To(Equal(
-			"NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE CREDENTIALS-EXPIRY REGION ENDPOINT PROJECT-ID MESSAGE"))
+			"NAME READY REASON PENDING RUNNING IMPORTED FAILED AGE AUDITED CREDENTIALS-EXPIRY REGION ENDPOINT PROJECT-ID MESSAGE"))
 		Expect(kubectl(ctx, "get", "cbrp", "default", "--no-headers", "--namespace", t.namespace)).To(
 			MatchRegexp(`^default +True +Usable +0 +0 +8 +0 +\S+\n$`))
 		Expect(kubectl(ctx, "get", "bsync", "erp-01-20190326", "--no-headers", "--namespace", t.namespace)).To(
