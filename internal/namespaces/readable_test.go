@@ -198,6 +198,9 @@ func listed(ctx context.Context, from client.Reader) (in []string, err error) {
 	return in, err
 }
 
+// readAgain is in which time a namespace is read again: reflectors of client-go back off to 30 s, and as much again by chance.
+const readAgain = 90 * time.Second
+
 // A namespace that cannot be read, from the beginning or later, holds up nothing.
 func TestUnreadable(t *testing.T) {
 	c := newCluster(t)
@@ -229,7 +232,7 @@ func (c *cluster) testRefusedFirst(t *testing.T) {
 	g.Expect(submit(t.Context(), w.client, w.second, 0, "written")).To(MatchError(ContainSubstring(w.second)), "it does not wait for the cache")
 
 	w.refuse()
-	g.Eventually(w.readable, time.Minute).Should(Receive())
+	g.Eventually(w.readable, readAgain).Should(Receive())
 	g.Expect(w.client.Unreadable()).To(BeEmpty())
 	g.Eventually(w.keys, 5*time.Second).Should(ContainElement(w.second))
 	g.Expect(submit(t.Context(), w.client, w.second, 0, "written")).To(Succeed())
@@ -252,7 +255,7 @@ func (c *cluster) testRefusedLater(t *testing.T) {
 	g.Expect(listed(t.Context(), w.client)).To(Equal([]string{w.first}))
 	g.Expect(w.client.Ready()).To(Succeed())
 	w.refuse()
-	g.Eventually(w.readable, time.Minute).Should(Receive())
+	g.Eventually(w.readable, readAgain).Should(Receive())
 	g.Expect(listed(t.Context(), w.client)).To(ConsistOf(w.first, w.second))
 }
 
