@@ -29,7 +29,7 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
-	$(RACE) -skip '^(TestController|TestTeethOf.*|TestRemovalInAnyOrder)$$' $$(go list ./... | grep -v '/torture$$')
+	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $$(go list ./... | grep -v '/torture$$')
 	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
@@ -81,9 +81,12 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer, TORTURE_SEED=N for the cloud of another run.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
+# What waits more than it computes.
+WAITING := TestTorture|TestRemovalInAnyOrder|TestNamespaced|TestUnreadable
+
 .PHONY: waiting
-waiting: controlplane binaries ## A minute of torture, and removals in any order. They wait more than they compute: make test runs them beside the flows.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -run '^(TestTorture|TestRemovalInAnyOrder)$$' ./internal/e2e ./internal/e2e/torture
+waiting: controlplane binaries ## A minute of torture, removals in any order, namespaces that cannot be read: make test runs them beside the flows.
+	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -run '^($(WAITING))$$' ./internal/e2e ./internal/e2e/torture ./internal/namespaces
 
 .PHONY: alert-rules
 alert-rules: prometheus ## The alerts alone: each fires, and does not when it should not, by promtool.
