@@ -9,6 +9,7 @@ RUN go mod download
 COPY main.go ./
 COPY api/ api/
 COPY cmd/ cmd/
+COPY config/crd/ config/crd/
 COPY internal/ internal/
 ARG TARGETOS
 ARG TARGETARCH
