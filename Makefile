@@ -33,14 +33,14 @@ test: controlplane binaries ## The tests: units, the real API server, black box,
 	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
-check: test check-more check-install ## Everything that gates a change.
+check: test check-more check-install image-test ## Everything that gates a change.
 
 .PHONY: check-more
 check-more: verify-generated lint whole contract ## What gates a change besides make test: generated files, lint, whole tables, the contract, the fuzz targets.
 	$(MAKE) --no-print-directory fuzz FUZZTIME=2s
 
 .PHONY: check-install
-check-install: install-test verify-install image-test alerts ## What gates a change of what is installed: chart and kustomizations, the image, alerts and dashboard, each with its real tool.
+check-install: install-test verify-install alerts ## What gates a change of what is installed: chart, kustomizations, alerts and dashboard, each with its real tool.
 
 .PHONY: whole
 whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
