@@ -288,38 +288,13 @@ func complete(ctx context.Context, reconciler *controller.Reconciler, grace time
 	}
 }
 
-// handover gives the lease away as soon as no pass is under way. The manager itself does that only after its servers have ended, for
-// which it waits as long as somebody holds a connection to the metrics open.
-type handover struct {
-	reconciler *controller.Reconciler
-	lock       *election.Lock
-	grace      time.Duration
-}
-
-// addHandover adds the handover, if there is a leader election.
+// addHandover has the leader give its lease away when it ends, if there is a leader election.
 func addHandover(manager ctrl.Manager, reconciler *controller.Reconciler, lock *election.Lock, grace time.Duration) error {
 	if lock == nil {
 		return nil
 	}
-	if err := manager.Add(handover{reconciler: reconciler, lock: lock, grace: grace}); err != nil {
+	if err := manager.Add(election.Handover{Lock: lock, Drain: reconciler.Drain, Grace: grace}); err != nil {
 		return fmt.Errorf("add the handover: %w", err)
-	}
-	return nil
-}
-
-// NeedLeaderElection says that it ends with what the leader runs.
-func (handover) NeedLeaderElection() bool { return true }
-
-// Start waits for the end of the process.
-func (h handover) Start(ctx context.Context) error {
-	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.grace)
-	defer cancel()
-	if err := h.reconciler.Drain(ctx); err != nil {
-		return err
-	}
-	if err := h.lock.Release(ctx); err != nil {
-		return fmt.Errorf("give the lease away: %w", err)
 	}
 	return nil
 }

@@ -138,6 +138,13 @@ func TestPropertyUnreadableNamespace(t *testing.T) {
 	}
 }
 
+// newWorldOfTwo makes a world of two cloud projects, with a cache for each namespace, in which nothing is looked up before it is sent.
+func newWorldOfTwo(ctx context.Context, alter func(*Reconciler)) *world {
+	w := newWorldOf(ctx, v1alpha1.LookupNever, 1, alter, func(w *world) { w.caches = oneOfEach })
+	w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
+	return w
+}
+
 // takenUnseen plays a project that has imported, whose namespace cannot be read by the process that comes next, and another one that turns to the
 // same cloud project then. It returns what CBR has accepted twice, and why the other one waits.
 func takenUnseen(t *testing.T, alter func(*Reconciler)) (twice []string, waits string) {
@@ -145,8 +152,7 @@ func takenUnseen(t *testing.T, alter func(*Reconciler)) (twice []string, waits s
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := newWorldOf(ctx, v1alpha1.LookupNever, 1, alter, func(w *world) { w.caches = oneOfEach })
-		w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
+		w := newWorldOfTwo(ctx, alter)
 		w.point(firstProject, elsewhere)
 		w.createProject(secondProject)
 		w.server.create(modelBackupOf(secondProject, "c1", 1))
@@ -202,8 +208,7 @@ func claimedAndEnded(t *testing.T, alter func(*Reconciler)) (twice []string, wai
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := newWorldOf(ctx, v1alpha1.LookupNever, 1, alter, func(w *world) { w.caches = oneOfEach })
-		w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
+		w := newWorldOfTwo(ctx, alter)
 		w.point(firstProject, elsewhere)
 		w.createProject(secondProject)
 		w.server.create(modelBackupOf(secondProject, "c0", 0))
@@ -259,8 +264,7 @@ func TestPropertyClaimThatStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w := newWorldOf(ctx, v1alpha1.LookupNever, 1, nil, func(w *world) { w.caches = oneOfEach })
-		w.cloud.Configure(func(options *cbrtest.Options) { options.ProjectIDs = []string{cbrtest.ProjectID, elsewhere} })
+		w := newWorldOfTwo(ctx, nil)
 		w.kill(w.actors[1])
 		w.live(w.actors[0], 20*time.Second)
 		w.batchesOf(1)
