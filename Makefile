@@ -37,7 +37,7 @@ check: test check-more check-install image-test ## Everything that gates a chang
 
 .PHONY: check-more
 check-more: verify-generated lint whole contract ## What gates a change besides make test: generated files, lint, whole tables, the contract, the fuzz targets.
-	$(MAKE) --no-print-directory fuzz FUZZTIME=2s
+	$(MAKE) --no-print-directory fuzz FUZZTIME=1000x
 
 .PHONY: check-install
 check-install: install-test verify-install alerts ## What gates a change of what is installed: chart, kustomizations, alerts and dashboard, each with its real tool.
@@ -68,7 +68,7 @@ FUZZ := ./internal/cbr:FuzzDecodeImport ./internal/cbr:FuzzDecodeOperationLogs .
 	./internal/cli/generate/inventory:FuzzRead ./internal/cli/generate/manifest:FuzzScalar
 
 .PHONY: fuzz
-fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer.
+fuzz: ## Each fuzz target for some seconds; FUZZTIME=10m for longer, 1000x for so many inputs.
 	@for target in $(FUZZ); do \
 		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(or $(FUZZTIME),5s) -fuzzminimizetime 10x "$${target%:*}" || exit 1; \
 	done

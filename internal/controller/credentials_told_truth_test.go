@@ -154,18 +154,25 @@ func TestAnEndIsNotLaterThanIAMSays(t *testing.T) {
 	})
 }
 
-// Tokens that are over as soon as they are there: no passes without end, and the project says that something is wrong.
+// Tokens that are over as soon as they are there: no passes without end, and the project says that something is wrong. Nor does it
+// matter when passes come that others ask for.
 func TestTokensThatLiveForSeconds(t *testing.T) {
-	for _, life := range []time.Duration{time.Second, 3 * time.Second} {
-		withCredentials(t, v1alpha1.CredentialsPassword, nil, 3, func(c *tenant) {
-			c.iam.Configure(func(o *cbrtest.IAMOptions) { o.TokenLife, o.Latency = life, 2*time.Second })
-			c.goOn(time.Hour)
-			c.want("passes in an hour", c.passes(), 1, 1500)
-			c.want("requests to IAM in an hour", c.asked(), 1, 400)
-			if !c.allImported() && c.projectReason() == v1alpha1.ReasonUsable {
-				c.t.Errorf("nothing is imported, and the project is %s", c.projectReason())
-			}
-		})
+	for _, life := range []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second} {
+		for _, apart := range []time.Duration{0, 1900 * time.Millisecond, 7 * time.Second, 31 * time.Second} {
+			withCredentials(t, v1alpha1.CredentialsPassword, nil, 3, func(c *tenant) {
+				c.iam.Configure(func(o *cbrtest.IAMOptions) { o.TokenLife, o.Latency = life, 2*time.Second })
+				for begun := time.Duration(0); apart > 0 && begun < 2*time.Minute; begun += apart {
+					c.goOn(apart)
+					c.actors[0].ask()
+				}
+				c.goOn(time.Hour)
+				c.want("passes in an hour", c.passes(), 1, 1500)
+				c.want("requests to IAM in an hour", c.asked(), 1, 400)
+				if !c.allImported() && c.projectReason() == v1alpha1.ReasonUsable {
+					c.t.Errorf("tokens live for %s, passes come every %s: nothing is imported, and the project is %s", life, apart, c.projectReason())
+				}
+			})
+		}
 	}
 }
 
