@@ -10,6 +10,9 @@ TOOL := go tool -modfile=hack/tools/go.mod
 RACE = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m
 # The flows wait much: several of them share an API server.
 FLOW = GOGC=400 KUBEBUILDER_ASSETS=$(K8S) $(TOOL) ginkgo run --race --procs=6 --timeout=30m --randomize-all --trace=false ./internal/controller -- -test.run='^TestController$$'
+# Tests that start an API server with CRDs of other versions, and those that wait more than they compute.
+OTHER_CRDS := TestCRDsThat.*|TestFieldsOfALater.*|TestOutdatedCRDs.*|TestReleases.*
+WAITING := TestTorture|TestRemovalInAnyOrder|TestNamespaced|TestUnreadable|$(OTHER_CRDS)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= controller:latest
 DOWNLOADS ?= https://backupsync.dev/releases/$(VERSION)
@@ -29,8 +32,11 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 
 .PHONY: test
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
+	$(MAKE) --no-print-directory -j3 race flow waiting
+
+.PHONY: race
+race: controlplane binaries ## What computes more than it waits: all tests but the flows and the waiting ones.
 	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $$(go list ./... | grep -v '/torture$$')
-	$(MAKE) --no-print-directory -j2 flow waiting
 
 .PHONY: check
 check: test check-more check-install image-test ## Everything that gates a change.
@@ -44,7 +50,7 @@ check-install: install-test verify-install alerts ## What gates a change of what
 
 .PHONY: whole
 whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
-	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^Test(Controller|OutdatedCRDs.*|CRDsThat.*|Releases.*|FieldsOfALater.*)$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence ./internal/cli/verify
+	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^(TestController|$(OTHER_CRDS))$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence ./internal/cli/verify
 
 .PHONY: unit
 unit: ## The tests that need no API server.
@@ -81,12 +87,9 @@ e2e: controlplane binaries ## The black-box tests: the real binary under its rea
 torture: controlplane binaries ## Five minutes of killing, halting and doubling real managers; TORTURE=30m for longer, TORTURE_SEED=N for the cloud of another run.
 	KUBEBUILDER_ASSETS=$(K8S) TORTURE=$(or $(TORTURE),5m) go test -count=1 -v -timeout 60m ./internal/e2e/torture
 
-# What waits more than it computes.
-WAITING := TestTorture|TestRemovalInAnyOrder|TestNamespaced|TestUnreadable
-
 .PHONY: waiting
-waiting: controlplane binaries ## A minute of torture, removals in any order, namespaces that cannot be read: make test runs them beside the flows.
-	KUBEBUILDER_ASSETS=$(K8S) go test -race -timeout 30m -run '^($(WAITING))$$' ./internal/e2e ./internal/e2e/torture ./internal/namespaces
+waiting: controlplane binaries ## What waits more than it computes: a minute of torture, removals in any order, namespaces that cannot be read, CRDs of other versions.
+	$(RACE) -p 4 -parallel 4 -run '^($(WAITING))$$' ./internal/e2e/torture ./internal/controller ./internal/e2e ./internal/namespaces
 
 .PHONY: alert-rules
 alert-rules: prometheus ## The alerts alone: each fires, and does not when it should not, by promtool.

@@ -24,10 +24,11 @@ import (
 	"strings"
 	"time"
 
-	"backupsync.dev/operator/internal/connection"
-	"backupsync.dev/operator/internal/controller"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"backupsync.dev/operator/internal/connection"
+	"backupsync.dev/operator/internal/controller"
 )
 
 // writesGrace is how much longer than a sync call a shutdown waits, for the writes that follow it. The pod's

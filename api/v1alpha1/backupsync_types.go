@@ -150,6 +150,13 @@ type BackupSyncStatus struct {
 	// +optional
 	OperationLogID string `json:"operationLogID,omitempty"`
 
+	// cloudProject is the cloud project, as endpoint host and project id, that has accepted the backup, or in which it was found.
+	// It differs from that of the CBRProject after that was edited: the backup stays where it is.
+	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	CloudProject *string `json:"cloudProject,omitempty"`
+
 	// sentHash identifies the item that was sent last: the version of the hash, ":", and the hash of its bytes. It
 	// is absent while nothing was sent.
 	// +kubebuilder:validation:MinLength=1

@@ -165,7 +165,7 @@ type Retry struct {
 type CBRProjectSpec struct {
 	// region is the id of the Huawei Cloud region, such as cn-north-4, 1 to 64 characters. The endpoint follows from it:
 	// https://cbr.{region}.myhuaweicloud.com, or .eu for the regions eu-west-1xx. Exactly one of region and endpoint is
-	// set. It cannot be changed while status.journal.submissions holds calls.
+	// set. It cannot be changed while calls are open or tasks run.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9]+(-[a-z0-9]+)*$')`,message="region must be the id of a region, such as cn-north-4: lower-case letters, digits and \"-\""
@@ -173,8 +173,8 @@ type CBRProjectSpec struct {
 	Region string `json:"region,omitempty"`
 
 	// endpoint is the URL of CBR, scheme and host alone, 1 to 255 characters: for endpoints that do not follow from a
-	// region. It must match the operator's --allowed-endpoints. It cannot be changed while status.journal.submissions
-	// holds calls.
+	// region. It must match the operator's --allowed-endpoints. It cannot be changed while calls are open or
+	// tasks run.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^https?://')`,message="endpoint must begin with https://, such as https://cbr.cn-north-4.myhuaweicloud.com"
@@ -185,8 +185,7 @@ type CBRProjectSpec struct {
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// projectID is the id of the Huawei Cloud project, 1 to 64 characters: the {project_id} of CBR's paths. Only one
-	// CBRProject imports into a cloud project. It cannot be changed while status.journal.submissions holds calls:
-	// their outcome is to be found in the project that they were made for.
+	// CBRProject imports into a cloud project. It cannot be changed while calls are open or tasks run: their outcome is to be found in the project that they were made for.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[A-Za-z0-9][A-Za-z0-9_-]*$')`,message="projectID must be made of letters, digits, \"_\" and \"-\", and begin with a letter or digit"
@@ -369,9 +368,9 @@ type CBRProjectStatus struct {
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.spec.endpoint`
 // +kubebuilder:printcolumn:name="Project-ID",type=string,priority=1,JSONPath=`.spec.projectID`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || self.spec.projectID == oldSelf.spec.projectID",fieldPath=".spec.projectID",reason=FieldValueForbidden,message="projectID cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || has(self.spec.endpoint) == has(oldSelf.spec.endpoint) && (!has(self.spec.endpoint) || self.spec.endpoint == oldSelf.spec.endpoint)",fieldPath=".spec.endpoint",reason=FieldValueForbidden,message="endpoint cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0 || has(self.spec.region) == has(oldSelf.spec.region) && (!has(self.spec.region) || self.spec.region == oldSelf.spec.region)",fieldPath=".spec.region",reason=FieldValueForbidden,message="region cannot be changed while status.journal.submissions holds calls whose outcome is not known: wait for that, or create another CBRProject"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || (!has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0) && (!has(oldSelf.status.backups) || oldSelf.status.backups.running == 0) || self.spec.projectID == oldSelf.spec.projectID",fieldPath=".spec.projectID",reason=FieldValueForbidden,message="projectID cannot be changed while a call is open (status.journal.submissions) or a task runs (status.backups.running): suspend the CBRProject until they have ended, or create another one"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || (!has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0) && (!has(oldSelf.status.backups) || oldSelf.status.backups.running == 0) || has(self.spec.endpoint) == has(oldSelf.spec.endpoint) && (!has(self.spec.endpoint) || self.spec.endpoint == oldSelf.spec.endpoint)",fieldPath=".spec.endpoint",reason=FieldValueForbidden,message="endpoint cannot be changed while a call is open (status.journal.submissions) or a task runs (status.backups.running): suspend the CBRProject until they have ended, or create another one"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || (!has(oldSelf.status.journal) || !has(oldSelf.status.journal.submissions) || size(oldSelf.status.journal.submissions) == 0) && (!has(oldSelf.status.backups) || oldSelf.status.backups.running == 0) || has(self.spec.region) == has(oldSelf.spec.region) && (!has(self.spec.region) || self.spec.region == oldSelf.spec.region)",fieldPath=".spec.region",reason=FieldValueForbidden,message="region cannot be changed while a call is open (status.journal.submissions) or a task runs (status.backups.running): suspend the CBRProject until they have ended, or create another one"
 type CBRProject struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -225,22 +225,34 @@ var _ = Describe("An edit of a CBRProject", func() {
 		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(object), &project)).To(Succeed())
 		Expect(project.Status.Journal.Submissions).To(HaveLen(len(submissions)))
 	}
+	runs := func(ctx context.Context, object *unstructured.Unstructured, tasks int32) {
+		GinkgoHelper()
+		var project v1alpha1.CBRProject
+		Expect(apiserver.Get(ctx, client.ObjectKeyFromObject(object), &project)).To(Succeed())
+		project.Status.Backups = &v1alpha1.BackupCounts{Total: 1, Running: tasks}
+		Expect(apiserver.Status().Update(ctx, &project)).To(Succeed())
+	}
 	call := v1alpha1.Submission{ID: "call", StartTime: metav1.NowMicro(),
 		Items: []v1alpha1.SubmittedItem{{BackupID: "1f9e6b47", Hash: "v1:1f9e6b47", PreviousOperationLogID: "b0a4ef7a"}}}
 
-	DescribeTable("does not lead elsewhere while calls are recorded", func(ctx context.Context, spec, change fields, locked ...string) {
+	DescribeTable("does not lead elsewhere while calls are recorded or tasks run", func(ctx context.Context, spec, change fields, locked ...string) {
 		project := create(ctx, cbrProject, spec)
 		record(ctx, project, call)
 		for _, field := range locked {
 			message := expectRefused(edit(ctx, project, change), "spec."+field)
-			Expect(message).To(And(ContainSubstring(field+" cannot be changed while status.journal.submissions holds calls whose outcome is not known"), beInWords()))
+			Expect(message).To(And(ContainSubstring(field+" cannot be changed while a call is open (status.journal.submissions) or a task runs"), beInWords()))
 		}
 		unstructured.RemoveNestedField(project.Object, "status")
 		expectRefused(apiserver.Update(ctx, project), "spec."+locked[0])
 		Expect(unstructured.SetNestedSlice(project.Object, nil, "status", "journal", "submissions")).To(Succeed())
 		expectRefused(apiserver.Update(ctx, project), "spec."+locked[0])
 		record(ctx, project)
-		Expect(edit(ctx, project, change)).To(Succeed(), "it is open again when no call is recorded any more")
+		runs(ctx, project, 1)
+		for _, field := range locked {
+			expectRefused(edit(ctx, project, change), "spec."+field)
+		}
+		runs(ctx, project, 0)
+		Expect(edit(ctx, project, change)).To(Succeed(), "it is open again when no call is recorded any more, and no task runs")
 	},
 		Entry("by another project id", validProject(), fields{"projectID": "another"}, "projectID"),
 		Entry("by another endpoint", atEndpoint(endpoint), fields{"endpoint": "https://cbr.example.org"}, "endpoint"),

@@ -169,6 +169,11 @@ func (in *BackupSyncStatus) DeepCopyInto(out *BackupSyncStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.CloudProject != nil {
+		in, out := &in.CloudProject, &out.CloudProject
+		*out = new(string)
+		**out = **in
+	}
 	if in.SubmittedTime != nil {
 		in, out := &in.SubmittedTime, &out.SubmittedTime
 		*out = (*in).DeepCopy()

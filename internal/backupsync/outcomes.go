@@ -313,6 +313,22 @@ func isNew(backup *v1alpha1.BackupSync) bool {
 	return status.Outcome == "" && status.SentHash == "" && status.NextAttemptTime == nil
 }
 
+// Locate notes in which cloud project it was learnt what a BackupSync has become, if CBR has accepted the backup, or has it.
+func Locate(next, before *v1alpha1.BackupSync, cloudProject string) {
+	now, then := &next.Status, &before.Status
+	if !Accepted(next) || now.Outcome == then.Outcome && now.OperationLogID == then.OperationLogID && now.SubmittedTime.Equal(then.SubmittedTime) &&
+		now.FinishedTime.Equal(then.FinishedTime) {
+		return
+	}
+	now.CloudProject = &cloudProject
+}
+
+// LiesIn reports whether the backup of a BackupSync is in a cloud project, as far as is known: earlier versions did not note where.
+func LiesIn(backup *v1alpha1.BackupSync, cloudProject string) bool {
+	in := backup.Status.CloudProject
+	return in == nil || *in == cloudProject
+}
+
 func sameFacts(a, b *v1alpha1.BackupSyncStatus) bool {
 	return a.Outcome == b.Outcome && a.Attempts == b.Attempts && a.NextAttemptTime.Equal(b.NextAttemptTime) && a.LastError == b.LastError &&
 		a.LastHandledRequest == b.LastHandledRequest

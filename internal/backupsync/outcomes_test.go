@@ -271,3 +271,29 @@ func TestRequeued(t *testing.T) {
 		})
 	}
 }
+
+// A BackupSync tells in which cloud project its backup was accepted or found, whatever its CBRProject names later.
+func TestLocate(t *testing.T) {
+	const first, second = "cbr.example.com:443/first", "cbr.example.com:443/second"
+	g := NewWithT(t)
+	running := runningBackup()
+	Locate(running, newBackup(), first)
+	g.Expect(running.Status.CloudProject).To(HaveValue(Equal(first)))
+	g.Expect([]bool{LiesIn(running, first), LiesIn(running, second), LiesIn(newBackup(), second)}).To(Equal([]bool{true, false, true}))
+
+	drifted := edit(running)
+	Locate(drifted, running, second)
+	g.Expect(drifted.Status.CloudProject).To(HaveValue(Equal(first)), "nothing was learnt of CBR")
+
+	for name, next := range map[string]*v1alpha1.BackupSync{
+		"found there":    Stored(running, "", "", noon),
+		"broken there":   Unusable(running, cbr.BackupError, "", "", nil, noon),
+		"accepted there": Submitted(running, "another", itsHash, noon, noon),
+	} {
+		Locate(next, running, second)
+		g.Expect(next.Status.CloudProject).To(HaveValue(Equal(second)), name)
+	}
+	rejected := rejectedBackup()
+	Locate(rejected, newBackup(), first)
+	g.Expect(rejected.Status.CloudProject).To(BeNil(), "CBR does not have it")
+}

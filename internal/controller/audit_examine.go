@@ -21,13 +21,14 @@ import (
 	"fmt"
 	"time"
 
-	"backupsync.dev/operator/api/v1alpha1"
-	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/cbr/evidence"
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr/evidence"
 )
 
 // examination is what CBR answers about backups that it was asked for.
@@ -117,7 +118,7 @@ func (a *auditRun) read(ctx context.Context, listed time.Time, names []string) (
 		case err != nil:
 			return nil, fmt.Errorf("get a BackupSync: %w", err)
 		}
-		if projectKey(backup) == a.key && auditable(backup) && !listed.Before(importedAt(backup).Add(a.settleTime())) {
+		if a.concerns(backup) && !listed.Before(importedAt(backup).Add(a.settleTime())) {
 			found = append(found, backup)
 		}
 	}

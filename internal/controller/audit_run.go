@@ -117,6 +117,7 @@ type auditRun struct {
 	key        types.NamespacedName
 	log        logr.Logger
 	generation int64  // of the project
+	where      string // its cloud project
 	content    string // identifies the credentials
 	source     evidence.Source
 	known      evidence.Known
@@ -144,8 +145,8 @@ func (a *auditor) newRun(source evidence.Source) *auditRun {
 	known, undated := a.known(), a.evidence.undated // which is replaced, and never changed
 	known.FirstSeen = func(key string) time.Time { return undated[key].at }
 	own := step{a.Reconciler, &scope{key: a.key, log: a.log, now: a.now}, &nextPass{}}
-	return &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, content: a.health.ContentFingerprint,
-		source: source, known: known, limiter: a.readLimiter,
+	return &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, where: a.claim.cloudProject,
+		content: a.health.ContentFingerprint, source: source, known: known, limiter: a.readLimiter,
 		writer: &writer{step: own, versionMemory: &a.memory.versionMemory}, ended: make(chan auditResult, 1)}
 }
 
@@ -205,12 +206,18 @@ func (a *auditRun) compare(ctx context.Context, list *evidence.BackupList) (comp
 			return found, fmt.Errorf("list BackupSyncs: %w", err)
 		}
 		for i := range bucket.Items {
-			if backup := &bucket.Items[i]; projectKey(backup) == a.key && auditable(backup) {
+			if backup := &bucket.Items[i]; a.concerns(backup) {
 				found.add(list, backup)
 			}
 		}
 	}
 	return found, nil
+}
+
+// concerns reports whether an audit asks about a BackupSync. One whose backup is in another cloud project, as its CBRProject was edited, is
+// let be: what CBR shows of this one tells nothing of it.
+func (a *auditRun) concerns(backup *v1alpha1.BackupSync) bool {
+	return projectKey(backup) == a.key && auditable(backup) && backupsync.LiesIn(backup, a.where)
 }
 
 // auditable reports whether a BackupSync is imported, and nothing is to be done about it.
@@ -305,7 +312,7 @@ func (a *auditRun) write(ctx context.Context, found finding) (bool, error) {
 	a.writers <- struct{}{}
 	defer func() { <-a.writers }()
 	written, err := a.writer.writeChange(ctx, change{backup: before, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		if version.UID != before.UID || !auditable(version) || !importedAt(version).Equal(importedAt(before)) {
+		if version.UID != before.UID || !a.concerns(version) || !importedAt(version).Equal(importedAt(before)) {
 			return nil
 		}
 		return backupsync.Audited(version, found.as, found.at, now)

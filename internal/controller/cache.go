@@ -18,6 +18,7 @@ package controller
 
 import (
 	"slices"
+	"sync"
 	"unique"
 	"unsafe"
 
@@ -71,6 +72,7 @@ func trim(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		Status: v1alpha1.BackupSyncStatus{
 			ObservedGeneration: backup.Status.ObservedGeneration,
 			Outcome:            v1alpha1.Outcome(shared(string(backup.Status.Outcome))),
+			CloudProject:       sharedPointer(backup.Status.CloudProject),
 			LastHandledRequest: backup.Status.LastHandledRequest,
 			Conditions:         keptConditions(backup),
 		},
@@ -126,3 +128,15 @@ func trimmed(backup *v1alpha1.BackupSync) bool { return backup.Spec.BackupName =
 
 // shared returns an equal string that all equal ones share.
 func shared(text string) string { return unique.Make(text).Value() }
+
+// pointers are those to the texts that trimmed BackupSyncs share: there are as many as cloud projects.
+var pointers sync.Map
+
+// sharedPointer returns a pointer to an equal text that all equal ones share, nil for none. Nobody may write there.
+func sharedPointer(text *string) *string {
+	if text == nil {
+		return nil
+	}
+	kept, _ := pointers.LoadOrStore(*text, text)
+	return kept.(*string)
+}

@@ -27,6 +27,7 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -57,6 +58,11 @@ func TestTrimCached(t *testing.T) {
 			},
 			", unusable": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 				return withAvailable(b, metav1.ConditionFalse, v1alpha1.ReasonUnusable)
+			},
+			", in a cloud project": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				b = b.DeepCopy()
+				b.Status.CloudProject = ptr.To("cbr.example.com:443/f841e01f")
+				return b
 			},
 			", usable again": func(b *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 				return withAvailable(b, metav1.ConditionTrue, v1alpha1.ReasonUsableAgain)
@@ -98,6 +104,7 @@ func expectTrimmed(t *testing.T, backup *v1alpha1.BackupSync) {
 		Equal([]any{backupsync.StateOf(before), activeKeys(before), stalledKeys(before), backupsync.Accepted(before), backupsync.Requested(before)}))
 	g.Expect([]any{backupsync.AvailabilityOf(kept), driftedCondition(kept), auditable(kept)}).To(
 		Equal([]any{backupsync.AvailabilityOf(before), driftedCondition(before), auditable(before)}))
+	g.Expect(kept.Status.CloudProject).To(Equal(before.Status.CloudProject))
 	g.Expect([]any{kept.UID, kept.ResourceVersion, kept.Name, kept.Namespace, kept.CreationTimestamp, kept.Spec.BackupID, kept.Spec.ProjectRef.Name}).To(
 		Equal([]any{before.UID, before.ResourceVersion, before.Name, before.Namespace, before.CreationTimestamp, before.Spec.BackupID, before.Spec.ProjectRef.Name}))
 	if backupsync.StateOf(before) != backupsync.Imported || len(activeKeys(before)) > 0 {

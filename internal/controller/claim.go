@@ -49,7 +49,7 @@ import (
 //     and looks each backup up, as after a change of writer. Where nothing tells that there was another one, a backup is
 //     looked up if a BackupSync of another project declares it that CBR has accepted.
 //
-// A project cannot leave its cloud project while calls are recorded (CRD), nor be deleted (finalizer).
+// A project cannot leave its cloud project while calls are recorded or tasks run (CRD), nor be deleted while calls are (finalizer).
 
 // indexCloudProject finds the CBRProjects of a cloud project.
 const indexCloudProject = "cloudProject"

@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // All writes of this controller are in this file: the status of BackupSyncs by parallel patches, and the status
@@ -67,6 +68,7 @@ type backupPatch struct {
 		ObservedGeneration int64              `json:"observedGeneration"`
 		Outcome            *string            `json:"outcome"`
 		OperationLogID     *string            `json:"operationLogID"`
+		CloudProject       *string            `json:"cloudProject"`
 		SentHash           *string            `json:"sentHash"`
 		Attempts           int32              `json:"attempts"`
 		SubmittedTime      *metav1.Time       `json:"submittedTime"`
@@ -86,6 +88,7 @@ func patchOf(backup *v1alpha1.BackupSync) (client.Patch, error) {
 	patch.Status.ObservedGeneration = status.ObservedGeneration
 	patch.Status.Outcome = optional(string(status.Outcome))
 	patch.Status.OperationLogID = optional(status.OperationLogID)
+	patch.Status.CloudProject = status.CloudProject
 	patch.Status.SentHash = optional(status.SentHash)
 	patch.Status.Attempts = status.Attempts
 	patch.Status.SubmittedTime = status.SubmittedTime
@@ -116,6 +119,7 @@ func (w *writer) writeChange(ctx context.Context, next change) (*v1alpha1.Backup
 		if target == nil {
 			return nil, nil
 		}
+		backupsync.Locate(target, current, w.claim.cloudProject)
 		written, err := w.writeBackup(ctx, target)
 		if err == nil || !apierrors.IsConflict(err) {
 			return written, client.IgnoreNotFound(err)
