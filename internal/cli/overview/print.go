@@ -148,15 +148,17 @@ func (p *page) stale(of *Project) {
 
 // pace tells how fast it goes, and how long that takes.
 func (p *page) pace(of *Project) {
-	pace := &of.Pace
+	pace, counts := &of.Pace, of.counts()
 	if pace.ImportedPerMinute != nil {
 		left := "nothing is left"
-		if pace.SecondsLeft != nil {
+		switch {
+		case pace.SecondsLeft != nil:
 			left = "about " + text.Age(time.Duration(*pace.SecondsLeft)*time.Second) + " left at that rate"
+		case counts.Pending+counts.Running > 0:
+			left = "so it cannot be told how long the rest takes"
 		}
 		p.labelled("Rate", "", "%.1f imports a minute were seen, %s.", *pace.ImportedPerMinute, left)
 	}
-	counts := of.counts()
 	if counts.Pending == 0 && !p.wide {
 		return
 	}
@@ -257,10 +259,13 @@ func (p *page) drifted(of *Project) {
 	if drift.Complete {
 		counted = "all were looked at"
 	}
-	if drift.Count > 0 {
-		p.labelled("Drifted", text.Waiting, "%s edited after CBR had accepted their backups: %s (%s)", text.Count(drift.Count, "manifest"),
-			someOf(drift.Names, drift.Count), counted)
-	} else if p.wide {
+	edited := text.Count(drift.Count, "manifest") + " edited after CBR had accepted their backups"
+	switch {
+	case drift.Count > 0 && len(drift.Names) == 0: // the operator has counted them among those that were not read
+		p.labelled("Drifted", text.Waiting, "%s; --all names some of them", edited)
+	case drift.Count > 0:
+		p.labelled("Drifted", text.Waiting, "%s: %s (%s)", edited, someOf(drift.Names, drift.Count), counted)
+	case p.wide:
 		p.labelled("Drifted", "", "none (%s)", counted)
 	}
 }
