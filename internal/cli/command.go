@@ -18,6 +18,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -49,6 +50,9 @@ func NewCommand(f *Factory, commands ...*cobra.Command) *cobra.Command {
 // Run runs a command, prints its error, and returns the status to exit with.
 func Run(f *Factory, root *cobra.Command) int {
 	err := root.Execute()
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command ") { // the one usage error that cobra gives no hook for
+		err = Usage(fmt.Errorf("%s\nSee %s --help", strings.TrimSpace(err.Error()), root.CommandPath()))
+	}
 	if err != nil {
 		_, _ = fmt.Fprintln(f.ErrOut, "Error:", err)
 	}
