@@ -38,15 +38,28 @@ func adviceOf(from *facts, so *Explanation) []string {
 	}
 	switch backupsync.StateOf(from.backup) {
 	case backupsync.Imported:
-		if len(advice) == 0 {
-			advice = append(advice, "Nothing: the backup is in CBR, and can be restored there.")
-		}
+		advice = append(advice, afterImport(from.backup, so, len(advice) > 0)...)
 	case backupsync.Failed:
 		advice = append(advice, afterFailure(from, so)...)
 	default:
 		advice = append(advice, whileOpen(from, so)...)
 	}
 	return advice
+}
+
+// afterImport says what to do about a backup that was imported, besides what is said already.
+func afterImport(backup *v1alpha1.BackupSync, so *Explanation, said bool) []string {
+	switch found := backupsync.AvailabilityOf(backup); {
+	case so.Unavailable != "" && found == backupsync.BackupMissing:
+		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. Else have it imported again: " + request(backup)}
+	case so.Unavailable != "":
+		return []string{"Look at the backup in CBR. If it cannot be saved, delete it there, and then request another import: " + request(backup)}
+	case said:
+		return nil
+	default:
+		return []string{fmt.Sprintf("Nothing: the backup was imported. To ask CBR whether it still has it: kubectl backupsync verify %s %s -n %s",
+			backup.Spec.ProjectRef.Name, backup.Name, backup.Namespace)}
+	}
 }
 
 // request is the command that requests another import.
