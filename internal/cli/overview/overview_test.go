@@ -194,6 +194,15 @@ func TestRateWhileNothingIsImported(t *testing.T) {
 	}
 }
 
+func TestAnAuditThatHasFoundNothing(t *testing.T) {
+	from := resting()
+	from.projects[0].Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr.To(metav1.NewTime(noon.Add(-time.Hour))), Checked: 12}
+	said := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n")
+	if want := "Audit    no imported one was found missing in CBR, or in error (the latest looked at 12, 60m ago)"; !strings.Contains(said, want) {
+		t.Errorf("no %q in\n%s", want, said)
+	}
+}
+
 func TestStale(t *testing.T) {
 	counted := &v1alpha1.BackupCounts{Total: 2, Pending: 2}
 	for _, test := range []struct {

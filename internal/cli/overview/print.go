@@ -189,7 +189,7 @@ func (p *page) waiting(of *Project) {
 		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
 	}
 	if oldest := of.OldestPending; oldest != nil {
-		p.labelled("Oldest", "", "%s is pending since %s: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+		p.labelled("Oldest", "", "%s was created %s ago: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
@@ -282,6 +282,10 @@ func (p *page) audit(of *Project) {
 	}
 	if found.Missing+found.Unusable > 0 {
 		colour = text.Bad
+	}
+	if found.FinishedTime != nil && found.Missing+found.Unusable == 0 {
+		p.labelled("Audit", colour, "no imported one was found missing in CBR, or in error (%s)", when)
+		return
 	}
 	p.labelled("Audit", colour, "CBR does not have %d imported ones any more, and shows %d in error (%s)", found.Missing, found.Unusable, when)
 }
