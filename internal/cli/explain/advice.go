@@ -26,6 +26,9 @@ import (
 	"backupsync.dev/operator/internal/cli/liveness"
 )
 
+// waitForIt is what is said where there is nothing else to do.
+const waitForIt = "Wait: nothing needs a person."
+
 // adviceOf says what to do next.
 func adviceOf(from *facts, so *Explanation) []string {
 	var advice []string
@@ -42,7 +45,9 @@ func adviceOf(from *facts, so *Explanation) []string {
 	case backupsync.Failed:
 		advice = append(advice, afterFailure(from, so)...)
 	default:
-		advice = append(advice, whileOpen(from, so)...)
+		if open := whileOpen(from, so); len(advice) == 0 || open[0] != waitForIt {
+			advice = append(advice, open...)
+		}
 	}
 	return advice
 }
@@ -107,6 +112,6 @@ func whileOpen(from *facts, so *Explanation) []string {
 	case so.Reason == v1alpha1.ReasonAwaitingTask:
 		return []string{"Wait. If it lasts, look at what the message names in CBR."}
 	default:
-		return []string{"Wait: nothing needs a person."}
+		return []string{waitForIt}
 	}
 }
