@@ -68,9 +68,11 @@ func endingOf(v verb, object client.Object) ending {
 // endOf is endingOf for conditions, if they speak of what was asked for.
 func endOf(v verb, conditions []metav1.Condition, current bool) ending {
 	ready := readyOf(conditions)
+	if !current { // they speak of before
+		return ending{reason: ready.Reason + " (the operator has not acted yet)", message: ready.Message}
+	}
 	found := ending{reason: ready.Reason, message: ready.Message}
 	switch {
-	case !current:
 	case ready.Reason == v1alpha1.ReasonSuspended && v == suspend, ready.Status == metav1.ConditionTrue:
 		found.how = endedWell
 	case ready.Reason == v1alpha1.ReasonSuspended:

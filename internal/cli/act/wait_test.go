@@ -101,7 +101,7 @@ func TestAWaitEndsInTimeAndByAnInterrupt(t *testing.T) {
 	command.Change = func(f *cli.Factory) { f.Clock = clock }
 	command.Err = &onText{text: "waiting for 12 Rejected", then: func() { clock.Step(time.Hour) }}
 	got := command.Run(t.Context(), "retry", "--reason=Rejected", "--yes", "--wait", "--timeout=10m")
-	expect(t, got, cli.ExitError, "timed out after 10m0s: 12 BackupSyncs not ended", "waiting for 12 Rejected")
+	expect(t, got, cli.ExitError, "timed out after 10m0s: 12 BackupSyncs not ended", "waiting for 12 Rejected (the operator has not acted yet)")
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	command = line(namespace)

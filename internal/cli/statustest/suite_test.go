@@ -157,7 +157,7 @@ func runContext(ctx context.Context, command func(*cli.Factory) *cobra.Command, 
 func runWith(ctx context.Context, kubeconfig string, command func(*cli.Factory) *cobra.Command, arguments ...string) result {
 	var out, errOut bytes.Buffer
 	f := cli.NewFactory("test", genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &out, ErrOut: &errOut})
-	root := cli.NewCommand(f, command(f))
+	root := cli.NewCommand(f, command(f)) //nolint:contextcheck // completion has the context of its command
 	root.SetContext(ctx)
 	root.SetArgs(append(arguments, "--kubeconfig="+kubeconfig))
 	status := cli.Run(f, root)

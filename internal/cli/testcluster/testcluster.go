@@ -191,7 +191,7 @@ func (l CommandLine) Run(ctx context.Context, arguments ...string) Output {
 	if l.Change != nil {
 		l.Change(f)
 	}
-	root := cli.NewCommand(f, l.Commands(f)...)
+	root := cli.NewCommand(f, l.Commands(f)...) //nolint:contextcheck // completion has the context of its command
 	root.SetContext(ctx)
 	user := l.User
 	if user == "" {
