@@ -1,0 +1,44 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package act
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+)
+
+// The lists and explain clean messages of conditions, which older versions and others have written. What acts shows them, too.
+func TestMessagesCannotDriveATerminal(t *testing.T) {
+	evil := "gone\x1b]0;owned\x07\x1b[2J"
+	project := projectWith(metav1.ConditionFalse, v1alpha1.ReasonCredentialsRejected, true)
+	project.Status.Conditions[0].Message = evil
+	backup := backupWith("b", backupsync.Circumstances{}, outcomeOf(v1alpha1.OutcomeRejected))
+	held := newTarget(kindBackup, backup)
+	held.verdict = judgeRetry(backup, home{name: "default", project: project}, true)
+	var out strings.Builder
+	told := &account{options: &options{}, kind: kindBackup, named: true, passed: []*target{held},
+		results: []result{{target: held, outcome: written}}, ended: map[string]ending{"b": endOf(retry, project.Status.Conditions, true)}}
+	told.tellPassed(&out)
+	_ = told.ending(&out)
+	if strings.ContainsAny(out.String(), "\x1b\x07") {
+		t.Errorf("%q", out.String())
+	}
+}
