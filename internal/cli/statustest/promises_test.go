@@ -146,3 +146,30 @@ func TestAClockThatIsAheadMakesNoOperatorSilent(t *testing.T) {
 		t.Errorf("status %d: %s", status, out.String())
 	}
 }
+
+// Characters that cannot be seen turn lines around: the CRD takes them, and no command shows them as they are.
+func TestPathsCannotTurnLinesAround(t *testing.T) {
+	here := namespace(t)
+	made := testbed.Manifest(here, "default", 1, 1)
+	made.Spec.ImagePath, made.Spec.ResourceID, made.Spec.BucketName = "a/\u202eb", "r\u202ed", "b\u2066c"
+	of := backup(t, made, nil)
+	if got := runCommand(t, explain.NewCommand, "explain", of.Name, "-n", here); strings.ContainsAny(got.out, "\u202e\u2066") {
+		t.Errorf("%q", got.out)
+	}
+}
+
+// What is being deleted is not sent any more, whatever holds it.
+func TestABackupSyncThatIsBeingDeletedIsToldAsSuch(t *testing.T) {
+	here := namespace(t)
+	project(t, here, "default", usable(v1alpha1.BackupCounts{}))
+	made := testbed.Manifest(here, "default", 1, 1)
+	made.Finalizers = []string{"example.com/held"}
+	of := backup(t, made, nil)
+	must(t, bed.Client.Delete(t.Context(), of))
+	t.Cleanup(func() {
+		must(t, bed.Client.Patch(context.WithoutCancel(t.Context()), of, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
+	})
+	if got := runCommand(t, explain.NewCommand, "explain", of.Name, "-n", here); !strings.Contains(got.out, "delet") {
+		t.Errorf("explain tells nothing of the deletion:\n%s", got.out)
+	}
+}
