@@ -20,9 +20,11 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cli"
 )
 
 // The lists and explain clean messages of conditions, which older versions and others have written. What acts shows them, too.
@@ -40,5 +42,25 @@ func TestMessagesCannotDriveATerminal(t *testing.T) {
 	_ = told.ending(&out)
 	if strings.ContainsAny(out.String(), "\x1b\x07") {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// A wait that was not waited out is no mere finding, whatever was found besides.
+func TestATimeoutIsToldByTheExitStatus(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	createProject(t, namespace)
+	failedBackups(t, namespace, 2)
+	var all v1alpha1.BackupSyncList
+	if err := cluster.Client.List(t.Context(), &all, client.InNamespace(namespace)); err != nil || len(all.Items) != 2 {
+		t.Fatal(err, len(all.Items))
+	}
+	held := &all.Items[0]
+	held.Spec.Suspend = true
+	if err := cluster.Client.Update(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	got := line(namespace).Run(t.Context(), "retry", held.Name, all.Items[1].Name, "--wait", "--timeout=1ms")
+	if got.Status != cli.ExitError || !strings.Contains(got.Err, "timed out") {
+		t.Errorf("status %d: %s", got.Status, got.Err)
 	}
 }
