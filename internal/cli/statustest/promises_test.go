@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cli"
 	"backupsync.dev/operator/internal/cli/explain"
 	"backupsync.dev/operator/internal/cli/overview"
@@ -171,5 +172,32 @@ func TestABackupSyncThatIsBeingDeletedIsToldAsSuch(t *testing.T) {
 	})
 	if got := runCommand(t, explain.NewCommand, "explain", of.Name, "-n", here); !strings.Contains(got.out, "delet") {
 		t.Errorf("explain tells nothing of the deletion:\n%s", got.out)
+	}
+}
+
+// An audit has found that CBR does not have it any more: explain does not say that it is there, and needs nobody.
+func TestExplainTellsWhatAnAuditHasFound(t *testing.T) {
+	here := namespace(t)
+	project(t, here, "default", usable(v1alpha1.BackupCounts{Imported: 1}))
+	of := backup(t, testbed.Manifest(here, "default", 1, 1), func(made *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Audited(imported(made), backupsync.BackupMissing, time.Now(), now())
+	})
+	got := runCommand(t, explain.NewCommand, "explain", of.Name, "-n", here)
+	if strings.Contains(got.out, "Nothing: the backup is in CBR") || !strings.Contains(got.out, "any more") {
+		t.Errorf("%s", got.out)
+	}
+}
+
+// Nothing of what is suspended is sent, in no minute.
+func TestWhatIsSuspendedIsNotLeftForAMinute(t *testing.T) {
+	here := namespace(t)
+	project(t, here, "default", usable(v1alpha1.BackupCounts{Pending: 1}))
+	made := testbed.Manifest(here, "default", 1, 1)
+	made.Spec.Suspend = true
+	backup(t, made, func(made *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Present(made, backupsync.Circumstances{}, now())
+	})
+	if got := runCommand(t, overview.NewCommand, "status", "-n", here); strings.Contains(got.out, "fit into a minute") {
+		t.Errorf("%s", got.out)
 	}
 }
