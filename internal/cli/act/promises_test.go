@@ -64,3 +64,28 @@ func TestATimeoutIsToldByTheExitStatus(t *testing.T) {
 		t.Errorf("status %d: %s", got.Status, got.Err)
 	}
 }
+
+// A kind that is said twice is the same one, or a slip: a retry at a project tries all of it again.
+func TestTwoKindsAreASlip(t *testing.T) {
+	for _, arguments := range [][]string{{"backup", "project/default"}, {"project", "backup/default"}} {
+		if kind, names, err := parseTargets(arguments); err == nil {
+			t.Errorf("%v is taken for %s %v", arguments, kind, names)
+		}
+	}
+}
+
+// A variable of a script that is empty chooses nothing, least of all everything.
+func TestAnEmptyChoiceIsNotEverything(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	createProject(t, namespace)
+	failedBackups(t, namespace, 2)
+	for _, arguments := range [][]string{{"--all-failed", "--project="}, {"--all-failed", "--selector="}} {
+		got := line(namespace).Run(t.Context(), append([]string{"retry", "--yes"}, arguments...)...)
+		if got.Status != cli.ExitUsage {
+			t.Errorf("%v: status %d: %s%s", arguments, got.Status, got.Out, got.Err)
+		}
+	}
+	if count := requested(t, namespace); count > 0 {
+		t.Errorf("%d were asked to be tried again", count)
+	}
+}
