@@ -89,3 +89,20 @@ func TestAnEmptyChoiceIsNotEverything(t *testing.T) {
 		t.Errorf("%d were asked to be tried again", count)
 	}
 }
+
+// A request at a CBRProject ends its pause, which a request at a BackupSync does not: that was not chosen.
+func TestARequestAtAProjectThatPausesDoesNotDoTheSame(t *testing.T) {
+	for _, reason := range []string{v1alpha1.ReasonThrottled, v1alpha1.ReasonEndpointUnavailable} {
+		var targets []*target
+		for _, name := range []string{"a", "b"} {
+			targets = append(targets, newTarget(kindBackup, backupWith(name, backupsync.Circumstances{}, outcomeOf(v1alpha1.OutcomeRejected))))
+		}
+		in := homes{read: true, projects: map[string]*v1alpha1.CBRProject{
+			targets[0].backup().Spec.ProjectRef.Name: projectWith(metav1.ConditionUnknown, reason, false)}}
+		for _, each := range (&options{allFailed: true}).plan(targets, in) {
+			if each.kind == kindProject {
+				t.Errorf("%s: the request stands at the CBRProject", reason)
+			}
+		}
+	}
+}
