@@ -44,7 +44,7 @@ func TestARowWithAListIsNotLost(t *testing.T) {
 		`{"items": ["disk"], ` + jsonRow + `}` + "\n",
 	} {
 		got := command(t, text, "--project", "default")
-		if !strings.Contains(got.out, "backupID: a-1") && !strings.Contains(got.err, "a-1") && !(got.status != 0 && strings.Contains(got.err, "both")) {
+		if !strings.Contains(got.out+got.err, "a-1") {
 			t.Errorf("%s is lost: status %d, %s%s", text, got.status, got.out, got.err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestADateIsNoNumberWhateverIsWrittenBehindOrBeforeIt(t *testing.T) {
 	for _, text := range []string{"20190326.0", "20190326.", "+20190326", "020190326", "201903260801.0", "201903260801.00", "43550.3340"} {
 		got := command(t, header+strings.Replace(row("a-1", "erp"), "1553587260", text, 1), "--project", "default")
 		if got.status == 0 {
-			t.Errorf("%s was taken: %s", text, got.out[strings.Index(got.out, "createdAt"):])
+			t.Errorf("%s was taken: %s", text, got.out)
 		}
 	}
 }
