@@ -20,6 +20,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // NewCommand returns kubectl backupsync with its commands.
@@ -50,7 +52,7 @@ func NewCommand(f *Factory, commands ...*cobra.Command) *cobra.Command {
 func Run(f *Factory, root *cobra.Command) int {
 	err := root.Execute()
 	if err != nil {
-		_, _ = fmt.Fprintln(f.ErrOut, "Error:", err)
+		_, _ = fmt.Fprintln(f.ErrOut, "Error:", text.CleanLines(err.Error())) // it may hold what files, servers and webhooks say
 	}
 	return StatusOf(err)
 }
