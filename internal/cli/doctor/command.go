@@ -32,6 +32,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/text"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -199,8 +200,8 @@ func (d *doctor) examine(ctx context.Context, project *v1alpha1.CBRProject) []Fi
 	if d.probe {
 		found = append(found, d.check(ctx, "probe", func(ctx context.Context) []Finding { return probe(ctx, p) })...)
 	}
-	for i := range found { // whatever a check says
-		found[i].Message = p.hide(found[i].Message)
+	for i := range found { // whatever a check says, as it is and as it is shown
+		found[i].Message = p.hide(text.Clean(p.hide(found[i].Message)))
 	}
 	return about("CBRProject "+project.Namespace+"/"+project.Name, found)
 }
