@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cli"
 	"backupsync.dev/operator/internal/cli/text"
 	"backupsync.dev/operator/internal/connection"
@@ -45,7 +46,9 @@ which certificate and which time.
 
 It changes nothing, and never shows what a Secret holds. Credentials are sent nowhere without --probe. With it, CBR is asked for one
 entry of the list of its operation logs, with the project's credentials; of a user with a password, IAM is asked for a token before.
-What the operator says was refused is not tried, as that can lock an account or a key.
+What the operator says was refused is not tried, as that can lock an account or a key. They are sent only to hosts of the operator's
+--allowed-endpoints. These are read of its Deployment if --operator-namespace names where it runs, or if the only lease of its name is in
+backupsync-system: elsewhere others could have made a lease and a Deployment. Else the default of the flag counts, or --allowed-endpoints.
 
 Each check stands for itself: what you may not see is told as such, and the others go on. The network is seen from where this runs, with
 its proxy (HTTPS_PROXY, NO_PROXY), and not from the operator's pod.
@@ -82,6 +85,7 @@ type doctor struct {
 	serverDate time.Time
 	skew       time.Duration // of the API server's clock, ahead of ours
 	installed  installation
+	attempts   *auth.Attempts // of all projects: they may have the same credentials, of which a few failures lock an account or a key
 }
 
 // NewCommand returns the command that looks for what is wrong.
@@ -90,8 +94,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{Use: "doctor [PROJECT...]", Short: "Look for what is wrong with an installation or a CBRProject", Long: long, Example: examples,
 		RunE: func(command *cobra.Command, names []string) error { return d.run(command.Context(), names) }}
 	flags := command.Flags()
-	flags.StringVar(&d.operatorNamespace, "operator-namespace", "", "The namespace that the operator runs in; found by its lease if it is not set.")
-	flags.StringVar(&d.allowedEndpoints, "allowed-endpoints", "", "The operator's flag of that name, where its Deployment cannot be read.")
+	flags.StringVar(&d.operatorNamespace, "operator-namespace", "", "The namespace that the operator runs in; looked for by its lease if it is not set.")
+	flags.StringVar(&d.allowedEndpoints, "allowed-endpoints", "", "The operator's flag of that name, where its Deployment cannot be read or found for certain.")
 	flags.BoolVar(&d.probe, "probe", false, "Ask CBR for one entry of a list, with the project's credentials.")
 	flags.StringVarP(&d.output, "output", "o", "", "json for programs.")
 	return command
@@ -135,6 +139,7 @@ func (d *doctor) run(ctx context.Context, names []string) error {
 
 // begin reaches the cluster.
 func (d *doctor) begin(ctx context.Context) error {
+	d.attempts = auth.NewAttempts(d.f.Clock)
 	var err error
 	if d.config, err = d.f.RESTConfig(); err != nil {
 		return err
