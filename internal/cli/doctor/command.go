@@ -55,7 +55,7 @@ its proxy (HTTPS_PROXY, NO_PROXY), and not from the operator's pod.
 
 Exit status:
   0  nothing has to be fixed
-  1  the cluster cannot be reached, or a CBRProject that is named does not exist
+  1  the cluster cannot be reached or does not know you, CBRProjects cannot be read, or one that is named does not exist
   2  the command line is not understood
   3  something has to be fixed`
 
@@ -123,9 +123,9 @@ func (d *doctor) run(ctx context.Context, names []string) error {
 		return err
 	}
 	findings := d.examineCluster(ctx)
-	projects, about, err := d.projects(ctx, names)
-	if err != nil {
-		return err
+	projects, about, unread := d.projects(ctx, names)
+	if unread != nil && len(about) == 0 {
+		return unread
 	}
 	findings = append(findings, about...)
 	for _, project := range projects {
@@ -134,7 +134,7 @@ func (d *doctor) run(ctx context.Context, names []string) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted: not all was looked at")
 	}
-	return d.print(reportOf(findings))
+	return errors.Join(unread, d.print(reportOf(findings)))
 }
 
 // begin reaches the cluster.
@@ -241,7 +241,10 @@ func about(what string, found []Finding) []Finding {
 	return found
 }
 
-// projects reads the CBRProjects to look at.
+// errUnread says that the report tells nothing of CBRProjects.
+var errUnread = errors.New("no CBRProject was looked at: see above")
+
+// projects reads the CBRProjects to look at. If they cannot be read, that is an error, and a finding says why.
 func (d *doctor) projects(ctx context.Context, names []string) ([]*v1alpha1.CBRProject, []Finding, error) {
 	var list v1alpha1.CBRProjectList
 	err := d.client.List(ctx, &list, client.InNamespace(d.namespace))
@@ -249,10 +252,13 @@ func (d *doctor) projects(ctx context.Context, names []string) ([]*v1alpha1.CBRP
 	switch {
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		said[0].Level, said[0].Message = Unknown, "could not check: the kind CBRProject does not exist"
+		if len(names) > 0 {
+			return nil, said, errUnread
+		}
 		return nil, said, nil
 	case err != nil:
 		said[0].Level, said[0].Message = Unknown, fmt.Sprintf("could not check: list the CBRProjects: %v", err)
-		return nil, said, nil
+		return nil, said, errUnread
 	case len(names) == 0 && len(list.Items) == 0:
 		said[0].Level, said[0].Message, said[0].Do = Look, "there is no CBRProject in this namespace", "create one: docs/cbrproject.md; or name a namespace by -n"
 		return nil, said, nil
