@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // NewCommand returns kubectl backupsync with its commands.
@@ -73,7 +75,7 @@ func Run(f *Factory, root *cobra.Command) int {
 		err = Usage(fmt.Errorf("%s\nSee %s --help", strings.TrimSpace(err.Error()), root.CommandPath()))
 	}
 	if err != nil {
-		_, _ = fmt.Fprintln(f.ErrOut, "Error:", err)
+		_, _ = fmt.Fprintln(f.ErrOut, "Error:", text.CleanLines(err.Error())) // it may hold what files, servers and webhooks say
 	}
 	return StatusOf(err)
 }

@@ -16,10 +16,6 @@ limitations under the License.
 
 package cli
 
-import (
-	"errors"
-)
-
 // The exit statuses of the commands.
 const (
 	// ExitError: the command could not do what it was asked for.
@@ -45,15 +41,33 @@ func WithStatus(status int, err error) error { return exit{error: err, status: s
 // Usage returns an error about the command line.
 func Usage(err error) error { return WithStatus(ExitUsage, err) }
 
-// StatusOf returns the status that the process exits with after an error, 0 for nil.
+// StatusOf returns the status that the process exits with after an error, 0 for nil. Of several errors that were joined, one that says that the
+// command could not do its work counts more than one that says what it has found.
 func StatusOf(err error) int {
-	var with exit
-	switch {
-	case err == nil:
+	switch of := err.(type) { //nolint:errorlint // each level is looked at, from the outside
+	case nil:
 		return 0
-	case errors.As(err, &with):
-		return with.status
+	case exit:
+		return of.status
+	case interface{ Unwrap() []error }:
+		return gravest(of.Unwrap())
+	case interface{ Unwrap() error }:
+		return max(StatusOf(of.Unwrap()), ExitError) // 1 if nothing is in it
 	default:
 		return ExitError
 	}
+}
+
+// gravest returns the status that tells most of what went wrong.
+func gravest(joined []error) int {
+	worst := ExitFound
+	for _, each := range joined {
+		switch status := StatusOf(each); {
+		case status == ExitUsage: // nothing else was tried
+			return status
+		case status != ExitFound:
+			worst = status
+		}
+	}
+	return worst
 }

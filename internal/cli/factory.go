@@ -18,6 +18,8 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -45,17 +47,21 @@ type Factory struct {
 	Clock clock.WithTicker
 
 	flags *genericclioptions.ConfigFlags
+	// ahead is how far the clock of the API server is ahead of ours, in nanoseconds.
+	ahead atomic.Int64
 }
 
 // NewFactory returns a factory for a cluster that the flags of kubectl choose.
 func NewFactory(version string, streams genericiooptions.IOStreams) *Factory {
 	flags := genericclioptions.NewConfigFlags(true)
+	f := &Factory{IOStreams: streams, Version: version, Clock: clock.RealClock{}, flags: flags}
 	flags.WrapConfigFn = func(config *rest.Config) *rest.Config {
 		config.QPS = -1 // the API server's priority and fairness regulates, not the client
 		config.UserAgent = FieldOwner + "/" + version
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return timekeeper{next, f} })
 		return config
 	}
-	return &Factory{IOStreams: streams, Version: version, Clock: clock.RealClock{}, flags: flags}
+	return f
 }
 
 // AddFlags adds the flags of kubectl that choose a cluster.
@@ -100,5 +106,5 @@ func (f *Factory) Namespace() (string, error) {
 	return namespace, nil
 }
 
-// Now returns the time.
+// Now returns the time of this machine.
 func (f *Factory) Now() time.Time { return f.Clock.Now() }

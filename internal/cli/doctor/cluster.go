@@ -18,6 +18,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -50,6 +51,9 @@ func (d *doctor) checkCRDs(ctx context.Context) []Finding {
 	}
 }
 
+// errUnauthorized says that nothing could be checked.
+var errUnauthorized = errors.New("the cluster does not know you (401 Unauthorized): the token or certificate of the kubeconfig has ended, or is another cluster's. Log in again")
+
 // serverTime asks the API server for the time, and whether it answers at all.
 func serverTime(ctx context.Context, config *rest.Config) (time.Time, error) {
 	config = rest.CopyConfig(config)
@@ -70,6 +74,9 @@ func serverTime(ctx context.Context, config *rest.Config) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("reach the cluster: %w", err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusUnauthorized {
+		return time.Time{}, errUnauthorized
+	}
 	date, _ := http.ParseTime(response.Header.Get("Date"))
 	return date, nil
 }

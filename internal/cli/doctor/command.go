@@ -31,7 +31,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/auth"
 	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/text"
 	"backupsync.dev/operator/internal/connection"
 )
 
@@ -44,14 +46,16 @@ which certificate and which time.
 
 It changes nothing, and never shows what a Secret holds. Credentials are sent nowhere without --probe. With it, CBR is asked for one
 entry of the list of its operation logs, with the project's credentials; of a user with a password, IAM is asked for a token before.
-What the operator says was refused is not tried, as that can lock an account or a key.
+What the operator says was refused is not tried, as that can lock an account or a key. They are sent only to hosts of the operator's
+--allowed-endpoints. These are read of its Deployment if --operator-namespace names where it runs, or if the only lease of its name is in
+backupsync-system: elsewhere others could have made a lease and a Deployment. Else the default of the flag counts, or --allowed-endpoints.
 
 Each check stands for itself: what you may not see is told as such, and the others go on. The network is seen from where this runs, with
 its proxy (HTTPS_PROXY, NO_PROXY), and not from the operator's pod.
 
 Exit status:
   0  nothing has to be fixed
-  1  the cluster cannot be reached, or a CBRProject that is named does not exist
+  1  the cluster cannot be reached or does not know you, CBRProjects cannot be read, or one that is named does not exist
   2  the command line is not understood
   3  something has to be fixed`
 
@@ -81,6 +85,7 @@ type doctor struct {
 	serverDate time.Time
 	skew       time.Duration // of the API server's clock, ahead of ours
 	installed  installation
+	attempts   *auth.Attempts // of all projects: they may have the same credentials, of which a few failures lock an account or a key
 }
 
 // NewCommand returns the command that looks for what is wrong.
@@ -89,8 +94,8 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 	command := &cobra.Command{Use: "doctor [PROJECT...]", Short: "Look for what is wrong with an installation or a CBRProject", Long: long, Example: examples,
 		RunE: func(command *cobra.Command, names []string) error { return d.run(command.Context(), names) }}
 	flags := command.Flags()
-	flags.StringVar(&d.operatorNamespace, "operator-namespace", "", "The namespace that the operator runs in; found by its lease if it is not set.")
-	flags.StringVar(&d.allowedEndpoints, "allowed-endpoints", "", "The operator's flag of that name, where its Deployment cannot be read.")
+	flags.StringVar(&d.operatorNamespace, "operator-namespace", "", "The namespace that the operator runs in; looked for by its lease if it is not set.")
+	flags.StringVar(&d.allowedEndpoints, "allowed-endpoints", "", "The operator's flag of that name, where its Deployment cannot be read or found for certain.")
 	flags.BoolVar(&d.probe, "probe", false, "Ask CBR for one entry of a list, with the project's credentials.")
 	flags.StringVarP(&d.output, "output", "o", "", "json for programs.")
 	return command
@@ -118,9 +123,9 @@ func (d *doctor) run(ctx context.Context, names []string) error {
 		return err
 	}
 	findings := d.examineCluster(ctx)
-	projects, about, err := d.projects(ctx, names)
-	if err != nil {
-		return err
+	projects, about, unread := d.projects(ctx, names)
+	if unread != nil && len(about) == 0 {
+		return unread
 	}
 	findings = append(findings, about...)
 	for _, project := range projects {
@@ -129,11 +134,12 @@ func (d *doctor) run(ctx context.Context, names []string) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted: not all was looked at")
 	}
-	return d.print(reportOf(findings))
+	return errors.Join(unread, d.print(reportOf(findings)))
 }
 
 // begin reaches the cluster.
 func (d *doctor) begin(ctx context.Context) error {
+	d.attempts = auth.NewAttempts(d.f.Clock)
 	var err error
 	if d.config, err = d.f.RESTConfig(); err != nil {
 		return err
@@ -199,8 +205,8 @@ func (d *doctor) examine(ctx context.Context, project *v1alpha1.CBRProject) []Fi
 	if d.probe {
 		found = append(found, d.check(ctx, "probe", func(ctx context.Context) []Finding { return probe(ctx, p) })...)
 	}
-	for i := range found { // whatever a check says
-		found[i].Message = p.hide(found[i].Message)
+	for i := range found { // whatever a check says, as it is and as it is shown
+		found[i].Message = p.hide(text.Clean(p.hide(found[i].Message)))
 	}
 	return about("CBRProject "+project.Namespace+"/"+project.Name, found)
 }
@@ -235,7 +241,10 @@ func about(what string, found []Finding) []Finding {
 	return found
 }
 
-// projects reads the CBRProjects to look at.
+// errUnread says that the report tells nothing of CBRProjects.
+var errUnread = errors.New("no CBRProject was looked at: see above")
+
+// projects reads the CBRProjects to look at. If they cannot be read, that is an error, and a finding says why.
 func (d *doctor) projects(ctx context.Context, names []string) ([]*v1alpha1.CBRProject, []Finding, error) {
 	var list v1alpha1.CBRProjectList
 	err := d.client.List(ctx, &list, client.InNamespace(d.namespace))
@@ -243,10 +252,13 @@ func (d *doctor) projects(ctx context.Context, names []string) ([]*v1alpha1.CBRP
 	switch {
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		said[0].Level, said[0].Message = Unknown, "could not check: the kind CBRProject does not exist"
+		if len(names) > 0 {
+			return nil, said, errUnread
+		}
 		return nil, said, nil
 	case err != nil:
 		said[0].Level, said[0].Message = Unknown, fmt.Sprintf("could not check: list the CBRProjects: %v", err)
-		return nil, said, nil
+		return nil, said, errUnread
 	case len(names) == 0 && len(list.Items) == 0:
 		said[0].Level, said[0].Message, said[0].Do = Look, "there is no CBRProject in this namespace", "create one: docs/cbrproject.md; or name a namespace by -n"
 		return nil, said, nil

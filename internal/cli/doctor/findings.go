@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // Level says how a check has ended.
@@ -77,9 +79,12 @@ type Report struct {
 	OK       int       `json:"ok"`
 }
 
+// reportOf counts the findings. What they repeat of pods, conditions and servers is cleaned.
 func reportOf(findings []Finding) Report {
 	report := Report{Findings: findings}
-	for _, each := range findings {
+	for i := range findings {
+		each := &findings[i]
+		each.About, each.Message, each.Do = text.Clean(each.About), text.Clean(each.Message), text.Clean(each.Do)
 		switch each.Level {
 		case Fix:
 			report.Fix++
@@ -101,20 +106,20 @@ const indent = "        "
 
 // text prints a report for people.
 func (r Report) text(out io.Writer) error {
-	var text strings.Builder
+	var lines strings.Builder
 	about := ""
 	for _, each := range r.Findings {
 		if each.About != about {
 			about = each.About
-			fmt.Fprintln(&text, strings.ToUpper(about[:1])+about[1:])
+			fmt.Fprintln(&lines, strings.ToUpper(about[:1])+about[1:])
 		}
-		fmt.Fprintf(&text, "%s%s: %s\n", marks[cmp.Or(each.Level, Unknown)], each.Check, each.Message)
+		fmt.Fprintf(&lines, "%s%s: %s\n", marks[cmp.Or(each.Level, Unknown)], each.Check, each.Message)
 		if each.Do != "" {
-			fmt.Fprintf(&text, "%sDo: %s\n", indent, each.Do)
+			fmt.Fprintf(&lines, "%sDo: %s\n", indent, each.Do)
 		}
 	}
-	fmt.Fprintf(&text, "\n%d to fix, %d to look at, %d could not be checked, %d ok.\n", r.Fix, r.Look, r.Unknown, r.OK)
-	_, err := io.WriteString(out, text.String())
+	fmt.Fprintf(&lines, "\n%d to fix, %d to look at, %d could not be checked, %d ok.\n", r.Fix, r.Look, r.Unknown, r.OK)
+	_, err := io.WriteString(out, lines.String())
 	return err
 }
 

@@ -79,6 +79,7 @@ func TestALeaseTellsWhetherSomebodyLeads(t *testing.T) {
 		"a little late": {lease("pod", 20*time.Second), Look},
 		"silent":        {lease("pod", time.Minute), Fix},
 		"given away":    {lease("", time.Second), Fix},
+		"of the future": {lease("pod", -50*365*24*time.Hour), Fix},
 		"never renewed": {&coordinationv1.Lease{}, Fix},
 	} {
 		if got := judgeLease(of.lease, epoch); got.Level != of.want {

@@ -32,13 +32,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cli/liveness"
+	"backupsync.dev/operator/internal/cli/text"
 	"backupsync.dev/operator/internal/connection"
 )
 
 const (
-	leaseName = "cbr.backupsync.dev"
-	// usualNamespace is where config/default puts the operator.
-	usualNamespace = "backupsync-system"
+	leaseName      = liveness.LeaseName
+	usualNamespace = liveness.UsualNamespace
 	// podLabel is at the operator's Deployment and pods, of config/default and of the chart.
 	podLabelKey, podLabelValue = "control-plane", "controller-manager"
 	nameLabelKey, nameLabel    = "app.kubernetes.io/name", "backupsync"
@@ -46,7 +47,8 @@ const (
 
 // installation is what was found of the operator.
 type installation struct {
-	namespace  string // "" if it was not found
+	namespace  string // "" if it is not known
+	certain    bool   // that it is the operator's, and not that of whoever has put a lease there
 	deployment *appsv1.Deployment
 	settings   settings
 }
@@ -85,27 +87,48 @@ func settingsOf(deployment *appsv1.Deployment) settings {
 	return found
 }
 
+// nameIt is what to do where it is not certain which namespace is the operator's.
+const nameIt = "--operator-namespace names where the operator runs"
+
 // findOperator finds the operator by its lease, and its Deployment beside that.
 func (d *doctor) findOperator(ctx context.Context) (found []Finding) {
 	leases, err := d.leases(ctx)
+	d.installed.namespace, d.installed.certain = d.locate(leases)
 	switch {
 	case err != nil:
-		found = append(found, unknown("--operator-namespace names where the operator runs", "read the lease %s: %v", leaseName, err))
+		found = append(found, unknown(nameIt, "read the lease %s: %v", leaseName, err))
 	case len(leases) == 0:
 		found = append(found, fix("install the operator: docs/install.md; or name its namespace by --operator-namespace",
 			"there is no lease %s%s: no operator has ever led here, or it runs without --leader-elect", leaseName, d.where()))
 	case len(leases) > 1:
-		found = append(found, look("kubectl get lease -A --field-selector metadata.name="+leaseName,
-			"%d operators have a lease here, in %s. That is right only if each watches namespaces of its own", len(leases), namespacesOf(leases)))
+		found = append(found, look(nameIt+"; kubectl get lease -A --field-selector metadata.name="+leaseName,
+			"%d namespaces have a lease of the operator's name: %s. That is right only if each has an operator that watches namespaces of its own",
+			len(leases), namespacesOf(leases)))
 	}
-	d.installed.namespace = cmp.Or(d.operatorNamespace, usualNamespace)
 	for i := range leases {
-		found = append(found, judgeLease(&leases[i], d.serverNow()))
-	}
-	if len(leases) > 0 {
-		d.installed.namespace = leases[0].Namespace
+		if d.installed.namespace == "" || leases[i].Namespace == d.installed.namespace {
+			found = append(found, judgeLease(&leases[i], d.serverNow()))
+		}
 	}
 	return named("leader", found)
+}
+
+// locate returns the namespace that the operator runs in, as far as its leases tell, and whether that is certain. Whoever may write leases in some
+// namespace can make one of that name, and a Deployment beside it with flags of their choice.
+func (d *doctor) locate(leases []coordinationv1.Lease) (namespace string, certain bool) {
+	usual := slices.ContainsFunc(leases, func(each coordinationv1.Lease) bool { return each.Namespace == usualNamespace })
+	switch {
+	case d.operatorNamespace != "":
+		return d.operatorNamespace, true
+	case len(leases) == 0:
+		return usualNamespace, true
+	case usual:
+		return usualNamespace, len(leases) == 1
+	case len(leases) == 1:
+		return leases[0].Namespace, false
+	default:
+		return "", false
+	}
 }
 
 func (d *doctor) where() string {
@@ -123,13 +146,11 @@ func namespacesOf(leases []coordinationv1.Lease) string {
 	return strings.Join(names, ", ")
 }
 
-// leases returns the operators' leases: of all namespaces, or of the one where the operator usually is, if not all may be read. That which was
-// renewed last comes first.
+// leases returns the operators' leases: of all namespaces, or of the one where the operator usually is, if not all may be read.
 func (d *doctor) leases(ctx context.Context) ([]coordinationv1.Lease, error) {
 	var list coordinationv1.LeaseList
 	err := d.client.List(ctx, &list, client.InNamespace(d.operatorNamespace), client.MatchingFields{"metadata.name": leaseName})
 	if err == nil {
-		slices.SortFunc(list.Items, func(a, b coordinationv1.Lease) int { return renewed(&b).Compare(renewed(&a)) })
 		return list.Items, nil
 	}
 	if !apierrors.IsForbidden(err) {
@@ -152,19 +173,16 @@ func renewed(lease *coordinationv1.Lease) time.Time {
 
 // judgeLease judges whether somebody leads. Beyond twice its duration a standby would have taken the lease.
 func judgeLease(lease *coordinationv1.Lease, now time.Time) Finding {
-	var holder string
-	if lease.Spec.HolderIdentity != nil {
-		holder = *lease.Spec.HolderIdentity
-	}
-	duration := 15 * time.Second
-	if lease.Spec.LeaseDurationSeconds != nil {
-		duration = max(time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second, noticeable)
-	}
+	holder, duration := liveness.Holder(lease), max(liveness.Length(lease), noticeable)
 	age := now.Sub(renewed(lease))
 	do := fmt.Sprintf("kubectl -n %s get pods; kubectl -n %s logs deploy/backupsync-controller-manager", lease.Namespace, lease.Namespace)
 	switch {
 	case holder == "":
 		return fix(do, "nobody leads: the lease in namespace %s has no holder. The operator was stopped", lease.Namespace)
+	case age < -liveness.Tolerance:
+		return fix("set the clocks by NTP; or, if the operator runs elsewhere, name its namespace by --operator-namespace",
+			"%s in namespace %s has dated its lease %s ahead, which tells nothing: its clock is wrong, or it is not the operator", holder, lease.Namespace,
+			text.Age(-age))
 	case age > 2*duration:
 		return fix(do, "%s in namespace %s has not renewed its lease for %s: no operator runs, or it does not reach the API server", holder, lease.Namespace,
 			age.Round(time.Second))
@@ -178,13 +196,16 @@ func judgeLease(lease *coordinationv1.Lease, now time.Time) Finding {
 // checkDeployment looks at the Deployment and its pods.
 func (d *doctor) checkDeployment(ctx context.Context) []Finding {
 	namespace := d.installed.namespace
+	if namespace == "" {
+		return []Finding{unknown(nameIt, "several namespaces have a lease of the operator's name")}
+	}
 	var list appsv1.DeploymentList
 	if err := d.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{podLabelKey: podLabelValue}); err != nil {
 		return []Finding{unknown("", "list the Deployments of namespace %s: %v", namespace, err)}
 	}
 	ours := slices.DeleteFunc(list.Items, func(each appsv1.Deployment) bool { return each.Spec.Template.Labels[nameLabelKey] != nameLabel })
 	if len(ours) == 0 {
-		return []Finding{look("--operator-namespace names where the operator runs",
+		return []Finding{look(nameIt,
 			"namespace %s has no Deployment with the labels of the operator's: its flags and its ServiceAccount are not known", namespace)}
 	}
 	d.installed.deployment, d.installed.settings = &ours[0], settingsOf(&ours[0])

@@ -87,22 +87,29 @@ func checkDeletion(_ context.Context, p *patient) []Finding {
 		"its deletion hangs for %s on %s", since, held)}
 }
 
-// checkDuplicates looks for other projects of the same cloud project.
-func checkDuplicates(ctx context.Context, p *patient) []Finding {
+// others lists the other projects: of all namespaces, or, where that is not permitted, of its own, which the text says then.
+func (p *patient) others(ctx context.Context) (others []v1alpha1.CBRProject, within string, err error) {
 	var list v1alpha1.CBRProjectList
-	var within string
-	if err := p.client.List(ctx, &list); err != nil {
+	if err = p.client.List(ctx, &list); err != nil {
 		if err = p.client.List(ctx, &list, client.InNamespace(p.project.Namespace)); err != nil {
-			return []Finding{unknown("", "list the CBRProjects: %v", err)}
+			return nil, "", err
 		}
 		within = " in this namespace; you may not see others"
 	}
+	return slices.DeleteFunc(list.Items, func(each v1alpha1.CBRProject) bool { return each.UID == p.project.UID }), within, nil
+}
+
+// checkDuplicates looks for other projects of the same cloud project.
+func checkDuplicates(ctx context.Context, p *patient) []Finding {
+	list, within, err := p.others(ctx)
+	if err != nil {
+		return []Finding{unknown("", "list the CBRProjects: %v", err)}
+	}
 	cloudProject := connection.CloudProjectOf(&p.project.Spec)
 	var others []string
-	for i := range list.Items {
-		other := &list.Items[i]
-		if other.UID != p.project.UID && connection.CloudProjectOf(&other.Spec) == cloudProject {
-			others = append(others, other.Namespace+"/"+other.Name)
+	for i := range list {
+		if connection.CloudProjectOf(&list[i].Spec) == cloudProject {
+			others = append(others, list[i].Namespace+"/"+list[i].Name)
 		}
 	}
 	if len(others) > 0 {
@@ -122,13 +129,20 @@ func checkEndpoints(_ context.Context, p *patient) []Finding {
 	if err != nil {
 		return []Finding{unknown("", "read --allowed-endpoints of the operator: %v", err)}
 	}
-	const do = "correct the endpoint or the region, or add the host to --allowed-endpoints of the operator"
 	var found []Finding
+	refuse := func(what, endpoint string) {
+		if p.flagsDoubtful() {
+			found = append(found, unknown(nameIt, "whether the operator may send %s to %s: it may not by %s", what, endpoint, source))
+			return
+		}
+		found = append(found, fix("correct the endpoint or the region, or add the host to --allowed-endpoints of the operator",
+			"the operator may not send %s to %s, by %s", what, endpoint, source))
+	}
 	if endpoint := connection.EndpointOf(spec); !patterns.Allow(endpoint) {
-		found = append(found, fix(do, "the operator may not send credentials to %s, by %s", endpoint, source))
+		refuse("credentials", endpoint)
 	}
 	if iam := connection.IAMEndpointOf(spec); spec.Credentials.Type == v1alpha1.CredentialsPassword && !patterns.AllowIAM(iam) {
-		found = append(found, fix(do, "the operator may not send passwords to %s, by %s", iam, source))
+		refuse("passwords", iam)
 	}
 	if len(found) == 0 {
 		found = append(found, ok("%s is allowed by %s", connection.EndpointOf(spec), source))
@@ -136,12 +150,18 @@ func checkEndpoints(_ context.Context, p *patient) []Finding {
 	return found
 }
 
-// patterns returns which endpoints the operator allows, and from where that is known.
+// flagsDoubtful reports whether nobody knows the operator's list of endpoints, as it is not certain where the operator runs.
+func (d *doctor) flagsDoubtful() bool { return d.allowedEndpoints == "" && !d.installed.certain }
+
+// patterns returns which endpoints the operator allows, and from where that is known. Flags count only where it is certain that they are the
+// operator's: whoever writes a Deployment of its labels must not say where the credentials of others may be sent.
 func (d *doctor) patterns() (connection.EndpointPatterns, string, error) {
 	list, source := connection.DefaultAllowedEndpoints, "the default of --allowed-endpoints (the operator's own flags are not known)"
 	switch {
 	case d.allowedEndpoints != "":
 		list, source = d.allowedEndpoints, "--allowed-endpoints as given here"
+	case d.flagsDoubtful():
+		source = "the default of --allowed-endpoints (the operator's own flags count only if --operator-namespace names where it runs)"
 	case d.installed.settings.known:
 		list, source = d.installed.settings.allowedEndpoints, "--allowed-endpoints of the operator"
 	}

@@ -145,7 +145,7 @@ func judgeCertificate(what string, state *tls.ConnectionState, now time.Time) []
 // probe asks CBR for one entry of a list, with the project's own credentials.
 func probe(ctx context.Context, p *patient) []Finding {
 	spec := &p.project.Spec
-	if finding, must := p.noProbe(); must {
+	if finding, must := p.noProbe(ctx); must {
 		return []Finding{finding}
 	}
 	transport, err := p.transport()
@@ -158,7 +158,7 @@ func probe(ctx context.Context, p *patient) []Finding {
 		case changed <- struct{}{}:
 		default:
 		}
-	}))
+	}, p.attempts))
 	if err != nil {
 		return []Finding{unknown("", "%s", p.hide(err.Error()))}
 	}
@@ -182,7 +182,7 @@ func probe(ctx context.Context, p *patient) []Finding {
 }
 
 // noProbe says why CBR is not asked.
-func (p *patient) noProbe() (Finding, bool) {
+func (p *patient) noProbe(ctx context.Context) (Finding, bool) {
 	spec := &p.project.Spec
 	patterns, source, err := p.patterns()
 	iam := connection.IAMEndpointOf(spec)
@@ -194,12 +194,22 @@ func (p *patient) noProbe() (Finding, bool) {
 	case !p.bundleRead:
 		return unknown("", "the CA certificates of spec.caBundleRef could not be read"), true
 	case err != nil, !patterns.Allow(connection.EndpointOf(spec)), spec.Credentials.Type == v1alpha1.CredentialsPassword && !patterns.AllowIAM(iam):
-		return unknown("", "credentials may not be sent to this endpoint, by %s", source), true
-	case rejected(p.project):
+		return unknown(p.howToKnow(), "credentials may not be sent to this endpoint, by %s", source), true
+	case rejected(p.project) || connection.HistoryOf(p.project, p.contents).Refused:
 		return unknown("correct the Secret first", "the operator says that these credentials are refused. Trying them again could lock the account or the key"), true
-	default:
-		return Finding{}, false
 	}
+	if other := p.refusedElsewhere(ctx); other != "" {
+		return unknown("correct the Secret first", "the operator says that CBRProject %s was refused what may be the same. Trying it again could lock the account or the key", other), true
+	}
+	return Finding{}, false
+}
+
+// howToKnow says what to do if the operator's list of endpoints is not known, "" if it is.
+func (d *doctor) howToKnow() string {
+	if d.flagsDoubtful() {
+		return nameIt
+	}
+	return ""
 }
 
 // rejected reports whether the operator has found the credentials refused.

@@ -24,6 +24,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -76,7 +77,7 @@ func createSecret(project *v1alpha1.CBRProject) string {
 
 // judgeContents judges the form of what the Secret holds.
 func (p *patient) judgeContents() []Finding {
-	made, err := connection.NewCredential(p.project.Spec.Credentials.Type, p.contents, p.surroundings(noTransport{}, nil))
+	made, err := connection.NewCredential(p.project.Spec.Credentials.Type, p.contents, p.surroundings(noTransport{}, nil, auth.NewAttempts(p.f.Clock)))
 	if err != nil {
 		return []Finding{fix(createSecret(p.project), "%s", strings.TrimSuffix(p.hide(err.Error()), "."))}
 	}
@@ -93,12 +94,39 @@ func (p *patient) judgeContents() []Finding {
 	return []Finding{ok("the Secret %s has the form of the type %s. Whether CBR takes it, --probe finds out", name, p.project.Spec.Credentials.Type)}
 }
 
-// surroundings are what credentials are made with.
-func (p *patient) surroundings(transport roundTripper, changed func()) connection.Surroundings {
+// surroundings are what credentials are made with. The attempts are what is known of earlier ones here, besides what the journal tells.
+func (p *patient) surroundings(transport roundTripper, changed func(), attempts *auth.Attempts) connection.Surroundings {
 	spec := &p.project.Spec
 	return connection.Surroundings{ProjectID: spec.ProjectID, Endpoint: connection.EndpointOf(spec), IAMEndpoint: connection.IAMEndpointOf(spec),
 		Transport: transport, Timeout: callTimeout, UserAgent: p.userAgent(), Clock: p.f.Clock, Changed: changed,
-		Hidden: p.hidden, Attempts: auth.NewAttempts(p.f.Clock)}
+		Hidden: p.hidden, Attempts: attempts, Before: connection.HistoryOf(p.project, p.contents)}
+}
+
+// maxMarksRead bounds how many marks of other projects are compared, some 20 ms each.
+const maxMarksRead = 10
+
+// refusedElsewhere names another project that was refused what may be the same, as far as others may be seen, "" for none. What a project uses
+// that is Ready is no such thing, and what one endpoint refuses of keys another may take.
+func (p *patient) refusedElsewhere(ctx context.Context) string {
+	if meta.IsStatusConditionTrue(p.project.Status.Conditions, v1alpha1.ConditionReady) {
+		return ""
+	}
+	others, _, err := p.others(ctx)
+	if err != nil {
+		return "" // that it is told of its own has to do
+	}
+	spec, read := &p.project.Spec, 0
+	for i := range others {
+		other := &others[i]
+		elsewhere := spec.Credentials.Type == v1alpha1.CredentialsAccessKey && connection.EndpointOf(&other.Spec) != connection.EndpointOf(spec)
+		if mark := other.Status.Journal.RefusedSecret; read < maxMarksRead && !elsewhere && p.contents.Concerns(mark) {
+			read++
+			if p.contents.Fits(mark, connection.ScopeOf(&other.Spec)) {
+				return other.Namespace + "/" + other.Name
+			}
+		}
+	}
+	return ""
 }
 
 // hidden returns what must not be seen.

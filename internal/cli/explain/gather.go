@@ -55,7 +55,7 @@ func (s *source) gather(ctx context.Context, name, backupID string) (*facts, err
 		return nil, err
 	}
 	s.findEvents(ctx, found)
-	found.operator = liveness.Read(ctx, s.cluster, s.leaseIn, s.factory.Now())
+	found.operator = liveness.Read(ctx, s.cluster, s.leaseIn, s.factory.ServerNow)
 	found.now = s.factory.Now()
 	return found, nil
 }

@@ -67,7 +67,7 @@ func (s *source) look(ctx context.Context, of scope) (*Overview, error) {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	group.Go(func() error {
-		found.operator = liveness.Read(working, s.cluster, s.leaseIn, s.factory.Now())
+		found.operator = liveness.Read(working, s.cluster, s.leaseIn, s.factory.ServerNow)
 		return nil
 	})
 	for _, query := range plan(of, found.projects) {

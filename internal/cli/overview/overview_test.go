@@ -24,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -342,35 +341,6 @@ func TestRedrawn(t *testing.T) {
 	got := redrawn([]string{"1", "2", "3", "4", "5"}, 4)
 	if strings.Count(got, "\n") != 3 || !strings.Contains(got, "… 3 lines more") {
 		t.Errorf("more lines than fit: %q", got)
-	}
-}
-
-func TestLiveness(t *testing.T) {
-	lease := func(holder string, before time.Duration) coordinationv1.Lease {
-		made := coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "cbr.backupsync.dev"}}
-		renewed := micro(before)
-		made.Spec.HolderIdentity, made.Spec.RenewTime, made.Spec.LeaseDurationSeconds = &holder, &renewed, ptr.To(int32(15))
-		return made
-	}
-	for _, test := range []struct {
-		name   string
-		leases []coordinationv1.Lease
-		want   liveness.State
-		says   string
-	}{
-		{"alive", []coordinationv1.Lease{lease("manager-0", 2*time.Second)}, liveness.Alive, "manager-0 renewed its lease 2s ago."},
-		{"a little late", []coordinationv1.Lease{lease("manager-0", 44*time.Second)}, liveness.Alive, "44s ago"},
-		{"silent", []coordinationv1.Lease{lease("manager-0", 46*time.Second)}, liveness.Silent, "has stopped, or cannot reach the API server"},
-		{"given away", []coordinationv1.Lease{lease("", 2*time.Second)}, liveness.Silent, "Nobody holds the lease system/cbr.backupsync.dev"},
-		{"never held", []coordinationv1.Lease{{}}, liveness.Silent, "Nobody holds"},
-		{"one of two", []coordinationv1.Lease{{}, lease("old", time.Hour), lease("new", time.Second)}, liveness.Alive, "new renewed"},
-		{"none", nil, liveness.Unknown, "There is no lease"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if got := liveness.Of(test.leases, noon); got.State != test.want || !strings.Contains(got.Message, test.says) {
-				t.Errorf("got %+v", got)
-			}
-		})
 	}
 }
 

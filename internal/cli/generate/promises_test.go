@@ -1,0 +1,216 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package generate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"backupsync.dev/operator/internal/cli"
+	"backupsync.dev/operator/internal/cli/generate"
+)
+
+const jsonRow = `"backup_id": "a-1", "backup_name": "erp", "bucket_name": "b", "image_path": "p", "resource_id": "r", "resource_name": "vm", "created_at": 1553587260`
+
+// A row with a list of its own, under a name that bodies have for their rows, is a row all the same: it must not be lost without a word.
+func TestARowWithAListIsNotLost(t *testing.T) {
+	for _, text := range []string{
+		`[{` + jsonRow + `, "items": []}]`,
+		`[{` + jsonRow + `, "backups": null, "sync": []}]`,
+		`{` + jsonRow + `, "backups": []}` + "\n",
+		`{"items": ["disk"], ` + jsonRow + `}` + "\n",
+	} {
+		got := command(t, text, "--project", "default")
+		if !strings.Contains(got.out+got.err, "a-1") {
+			t.Errorf("%s is lost: status %d, %s%s", text, got.status, got.out, got.err)
+		}
+	}
+}
+
+// Tables of numbers with gaps are exported as 20190326.0: that is the same date as 20190326, which is refused.
+func TestADateIsNoNumberWhateverIsWrittenBehindOrBeforeIt(t *testing.T) {
+	for _, text := range []string{"20190326.0", "20190326.", "+20190326", "020190326", "201903260801.0", "201903260801.00", "43550.3340"} {
+		got := command(t, header+strings.Replace(row("a-1", "erp"), "1553587260", text, 1), "--project", "default")
+		if got.status == 0 {
+			t.Errorf("%s was taken: %s", text, got.out)
+		}
+	}
+}
+
+// What a run that breaks off has printed may be applied already: each object of it must be whole.
+func TestNothingHalfIsPrinted(t *testing.T) {
+	for _, quote := range []string{"\"never closed\n\n"} {
+		for length := 1; length < 4; length++ {
+			var text strings.Builder
+			text.WriteString(header)
+			for number := range 400 {
+				text.WriteString(row(fmt.Sprintf("a-%04d-%s", number, strings.Repeat("x", length)), "erp"))
+			}
+			text.WriteString(quote)
+			got := command(t, text.String(), "--project", "default", "--suspend")
+			if got.status != cli.ExitError {
+				t.Fatal(got.status)
+			}
+			if !strings.HasSuffix(got.out, "  suspend: true\n") && got.out != "" {
+				t.Fatalf("the last object is half: it ends with\n%s", got.out[strings.LastIndex(got.out, "---"):])
+			}
+		}
+	}
+}
+
+// Whatever an inventory is called on the command line, it is not removed.
+func TestAnInventoryIsNotReplacedByItsRejects(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, names := range [][2]string{{"inventory.csv", "./inventory.csv"}, {"./inventory.csv", "inventory.csv"}} {
+		if err := os.WriteFile("inventory.csv", []byte(header+row("a-1", "erp")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := command(t, "", names[0], "--project", "default", "--rejects", names[1], "--force")
+		if left, err := os.ReadFile("inventory.csv"); err != nil || !strings.Contains(string(left), "a-1") {
+			t.Errorf("%v: the inventory is gone (%v): status %d, %s", names, err, got.status, got.err)
+		}
+	}
+}
+
+// The second file of rejects of an earlier run may be an inventory of this one.
+func TestAnInventoryIsNotReplacedByTheSecondFileOfRejects(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write := func(name, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("inventory.csv", header+row("a-1", "e r p"))
+	write("more.json", `[{"backup_id": "b-1"}]`)
+	if got := command(t, "", "inventory.csv", "more.json", "--project", "default", "--rejects", "rejects.csv"); got.status != cli.ExitFound {
+		t.Fatal(got.err)
+	}
+	if err := os.Rename("rejects.csv", "corrected.csv"); err != nil {
+		t.Fatal(err)
+	}
+	var many strings.Builder // so that it is not read at once
+	for number := range 3000 {
+		fmt.Fprintf(&many, "%s{\"backup_id\": \"b-%d\"}", map[bool]string{true: "[", false: ",\n"}[number == 0], number)
+	}
+	write("rejects-2.json", many.String()+"]")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // it would read for ever what it writes
+	defer cancel()
+	f := cli.NewFactory("test", genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard})
+	root := cli.NewCommand(f, generate.NewCommand(f))
+	root.SetContext(ctx)
+	root.SetArgs([]string{"generate", "corrected.csv", "rejects-2.json", "--project", "default", "--rejects", "rejects.csv", "--force"})
+	status := cli.Run(f, root)
+	left := content(t, "rejects-2.json")
+	if ctx.Err() != nil || !strings.Contains(left, "b-2999") {
+		t.Errorf("rejects-2.json was replaced while it was read: status %d, %v, it has %d bytes now and had %d", status, ctx.Err(), len(left), many.Len()+1)
+	}
+}
+
+// A run that cannot begin leaves the rejects of an earlier one, which nobody may have corrected yet.
+func TestARunThatCannotBeginLeavesTheRejects(t *testing.T) {
+	folder := t.TempDir()
+	rejects, manifests := filepath.Join(folder, "rejects.csv"), filepath.Join(folder, "manifests")
+	for path, text := range map[string]string{rejects: header + row("a-9", "e r p")} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(manifests, ".backupsync-generate"), 0o700); err != nil { // another run is at work
+		t.Fatal(err)
+	}
+	got := command(t, header+row("a-1", "erp"), "--project", "default", "--output-dir", manifests, "--rejects", rejects, "--force")
+	if left, err := os.ReadFile(rejects); got.status != cli.ExitError || err != nil || !strings.Contains(string(left), "a-9") {
+		t.Errorf("status %d, %s: the rejects of the run before are gone: %v", got.status, got.err, err)
+	}
+}
+
+// Names of columns are as little to be trusted as values.
+func TestNamesOfColumnsCannotDriveATerminal(t *testing.T) {
+	for name, text := range map[string]string{
+		"a half character": `[{"a\u001b]0;owned\u0007": "\ud800"}]`,
+		"two columns":      "backup_id,backup\x1b[@_id," + header,
+		"no UTF-8":         "\xef\xbb\xbfa\x1b[2J," + header + "\xff," + row("a-1", "erp"),
+	} {
+		if got := command(t, text, "--project", "default"); strings.ContainsAny(got.err+got.out, "\x1b\x07") {
+			t.Errorf("%s: %q", name, got.err)
+		}
+	}
+}
+
+// What was rejected was not taken: a later row with the same backup is not told that it was.
+func TestARowThatWasRejectedWasNotTaken(t *testing.T) {
+	text := header + row("a-1", "erp") + row("a-2", "erp") + row("a-2", "crm")
+	got := command(t, text, "--project", "default", "--name-template", "{{ .backup_name }}")
+	if strings.Contains(got.err, "stdin:4") && strings.Contains(got.err, "and was taken") && !strings.Contains(got.out, "a-2") {
+		t.Errorf("a-2 was not taken, but: %s", got.err)
+	}
+}
+
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("closed pipe") }
+
+func TestAClosedPipeIsAnError(t *testing.T) {
+	f := cli.NewFactory("test", genericiooptions.IOStreams{In: strings.NewReader(header + row("a-1", "erp")), Out: closed{}, ErrOut: &strings.Builder{}})
+	root := cli.NewCommand(f, []*cobra.Command{generate.NewCommand(f)}...)
+	root.SetContext(t.Context())
+	root.SetArgs([]string{"generate", "--project", "default"})
+	if status := cli.Run(f, root); status != cli.ExitError {
+		t.Errorf("it exits with %d", status)
+	}
+}
+
+// Git for Windows checks text files out with CRLF: the same inventory changes nothing there either.
+func TestAFolderThatGitHasCheckedOutOnWindowsIsOurs(t *testing.T) {
+	folder := t.TempDir()
+	arguments := []string{"--project", "default", "--output-dir", folder}
+	if got := command(t, header+row("a-1", "erp"), arguments...); got.status != 0 {
+		t.Fatal(got.err)
+	}
+	for _, name := range []string{"backups.yaml", "kustomization.yaml"} {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(content(t, path), "\n", "\r\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := command(t, header+row("a-1", "erp"), arguments...); got.status != 0 {
+		t.Errorf("status %d: %s", got.status, got.err)
+	}
+}
+
+// Status 3 says that the work was done: what could not be written is not.
+func TestWhatCouldNotBeWrittenIsNoMereFinding(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Symlink("/dev/full", "rejects-2.json"); err != nil {
+		t.Skip(err)
+	}
+	second := file(t, "more.json", `[{"backup_id": "b-1"}]`)
+	first := file(t, "first.csv", header+row("a-1", "e r p"))
+	got := command(t, "", first, second, "--project", "default", "--rejects", "rejects.csv", "--force")
+	if got.status != cli.ExitError || !strings.Contains(got.err, "no space") {
+		t.Errorf("status %d: %s", got.status, got.err)
+	}
+}
