@@ -24,7 +24,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cli/backups"
 )
@@ -107,7 +106,7 @@ func (t *tally) add(backup *backups.Backup) {
 	if backup.Drifted {
 		t.drifted.add(backup)
 	}
-	if backup.State == backupsync.Pending && backup.Reason != v1alpha1.ReasonSuspended && (t.oldest == nil || backups.Older(*backup, *t.oldest) < 0) {
+	if backup.State == backupsync.Pending && !backup.Suspended && (t.oldest == nil || backups.Older(*backup, *t.oldest) < 0) {
 		kept := *backup
 		t.oldest = &kept
 	}
