@@ -48,10 +48,18 @@ func render(terminal text.Terminal, in *Overview, wide bool) []string {
 	for _, each := range in.Orphans {
 		p.line("")
 		p.line("%s  %s", p.Paint(text.Strong, each.Namespace+"/"+each.Project), p.Paint(text.Bad, "does not exist"))
-		p.wrapped("  ", "%s (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
-			text.Count(each.Count, "BackupSync")+" not in CBR name it", someOf(each.Names, each.Count))
+		p.wrapped("  ", "%s%s not in CBR name it (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
+			atLeast(each.Truncated), text.Count(each.Count, "BackupSync"), someOf(each.Names, each.Count))
 	}
 	return p.lines
+}
+
+// atLeast begins a number of which not all was read.
+func atLeast(truncated bool) string {
+	if truncated {
+		return "At least "
+	}
+	return ""
 }
 
 func (p *page) line(format string, arguments ...any) {
@@ -183,11 +191,19 @@ func (p *page) waiting(of *Project) {
 			counts = append(counts, text.Grouped(each.Count)+" "+each.Reason)
 		}
 	}
-	if len(counts) > 0 {
+	total := of.counts()
+	switch {
+	case len(counts) > 0:
 		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
+	case of.Read.OpenTruncated && total.Pending+total.Running > 0:
+		p.labelled("Open", "", "none of them is among those that were read; --limit reads more")
 	}
 	if oldest := of.OldestPending; oldest != nil {
-		p.labelled("Oldest", "", "%s is pending since %s: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+		first := ""
+		if of.Read.OpenTruncated {
+			first = fmt.Sprintf(" (of the first %s)", text.Grouped(of.Read.Pending+of.Read.Running))
+		}
+		p.labelled("Oldest", "", "%s is pending since %s: %s%s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason, first)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
@@ -216,9 +232,12 @@ func (p *page) calls(of *Project) {
 
 func (p *page) failures(of *Project) {
 	isFailure := func(state string) bool { return state == backupsync.Failed.String() }
-	if slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }) {
+	switch {
+	case slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }):
 		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them%s", of.Name, of.Namespace, p.ofTheFirst(of.Read.FailedTruncated, of.Read.Failed))
 		p.reasons(of, isFailure)
+	case of.Read.FailedTruncated && of.counts().Failed > 0:
+		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them; none is among those that were read, --limit reads more", of.Name, of.Namespace)
 	}
 }
 
@@ -254,12 +273,18 @@ func someOf(names []string, of int) string {
 func (p *page) drifted(of *Project) {
 	drift := &of.Drifted
 	counted := "imported ones are not counted, but with --all"
-	if drift.Complete {
+	switch {
+	case drift.Complete && of.Read.OpenTruncated:
+		counted = fmt.Sprintf("of the open ones, the first %s were looked at", text.Grouped(of.Read.Pending+of.Read.Running))
+	case drift.Complete:
 		counted = "all were looked at"
 	}
 	if drift.Count > 0 {
-		p.labelled("Drifted", text.Waiting, "%s edited after CBR had accepted their backups: %s (%s)", text.Count(drift.Count, "manifest"),
-			someOf(drift.Names, drift.Count), counted)
+		named := ""
+		if len(drift.Names) > 0 { // imported ones are counted by the operator
+			named = ": " + someOf(drift.Names, drift.Count)
+		}
+		p.labelled("Drifted", text.Waiting, "%s edited after CBR had accepted their backups%s (%s)", text.Count(drift.Count, "manifest"), named, counted)
 	} else if p.wide {
 		p.labelled("Drifted", "", "none (%s)", counted)
 	}

@@ -101,6 +101,13 @@ func (t *tallies) isCut(name projectName, ended backups.Ended) bool {
 	})
 }
 
+// isCutOrphan reports whether there were more BackupSyncs that name a project that does not exist than were read.
+func (t *tallies) isCutOrphan(name projectName) bool {
+	return t.isCut(name, backups.Open) || t.isCut(name, backups.Failed) || slices.ContainsFunc(t.cut, func(query backups.Query) bool {
+		return query.Ended == backups.NotImported && (query.Namespace == name.namespace || query.Namespace == "" && !slices.Contains(query.NotNamespaces, name.namespace))
+	})
+}
+
 func (t *tally) add(backup *backups.Backup) {
 	t.states[backup.State]++
 	if backup.Drifted {
