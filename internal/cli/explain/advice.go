@@ -38,9 +38,7 @@ func adviceOf(from *facts, so *Explanation) []string {
 	}
 	switch backupsync.StateOf(from.backup) {
 	case backupsync.Imported:
-		if len(advice) == 0 {
-			advice = append(advice, "Nothing: the backup is in CBR, and can be restored there.")
-		}
+		advice = append(advice, afterImport(from.backup, so)...)
 	case backupsync.Failed:
 		advice = append(advice, afterFailure(from, so)...)
 	default:
@@ -52,6 +50,23 @@ func adviceOf(from *facts, so *Explanation) []string {
 // request is the command that requests another import.
 func request(backup *v1alpha1.BackupSync) string {
 	return fmt.Sprintf(`kubectl -n %s annotate --overwrite bsync %s %s="$(date -Is)"`, backup.Namespace, backup.Name, v1alpha1.RequestedAtAnnotation)
+}
+
+// afterImport says what to do about a backup that was imported.
+func afterImport(backup *v1alpha1.BackupSync, so *Explanation) []string {
+	found := backupsync.AvailabilityOf(backup)
+	switch {
+	case backupsync.Requested(backup):
+		return []string{"Wait: another import was requested. CBR is asked first, and the backup is sent only if CBR does not have it any more."}
+	case found == backupsync.BackupMissing:
+		return []string{"If the bucket still holds the backup, request another import: " + request(backup), "If it was deleted in CBR on purpose, delete this BackupSync."}
+	case found == backupsync.BackupUnusable:
+		return []string{"Look at the backup in CBR, and ask Huawei Cloud.", "If it cannot be saved, delete it in CBR, and then request another import: " + request(backup)}
+	case so.Drift == nil:
+		return []string{"Nothing: the backup is in CBR, and can be restored there."}
+	default:
+		return nil
+	}
 }
 
 func afterFailure(from *facts, so *Explanation) []string {

@@ -122,6 +122,9 @@ func notesOf(from *facts) []string {
 		notes = append(notes, fmt.Sprintf("The operator has not taken in the latest edit yet: the conditions speak of generation %d, the manifest is generation %d.",
 			observed, backup.Generation))
 	}
+	if available := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionAvailable); available != nil && available.Status == metav1.ConditionFalse {
+		notes = append(notes, backupsync.CleanMessage(available.Message))
+	}
 	if backupsync.Requested(backup) {
 		notes = append(notes, fmt.Sprintf("Another import was requested (%s: %s), and the operator has not acted on it yet.", v1alpha1.RequestedAtAnnotation,
 			backupsync.Quote(backupsync.RequestOf(backup))))

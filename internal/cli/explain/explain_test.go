@@ -77,6 +77,13 @@ func waiting(given backupsync.Circumstances) func(*v1alpha1.BackupSync) *v1alpha
 	}
 }
 
+// lost is one that an audit has found not to be available any more.
+func lost(found backupsync.Availability) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Audited(imported(backup), found, noon.Add(-5*time.Minute), before(4*time.Minute))
+	}
+}
+
 func rejected(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return backupsync.Rejected(backup, backupsync.Hash(&backup.Spec), "BackupService.0401: bucket not found", before(10*time.Minute))
 }
@@ -150,6 +157,10 @@ func scenes() map[string]*facts {
 	unclear := scene(usable(), edited)
 	unclear.backup.Annotations = nil
 
+	missing := scene(usable(), lost(backupsync.BackupMissing))
+	asked := scene(usable(), lost(backupsync.BackupMissing))
+	asked.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
+
 	requested := scene(usable(), rejected)
 	requested.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
 	return map[string]*facts{
@@ -158,6 +169,7 @@ func scenes() map[string]*facts {
 		"retry": scene(usable(), failedTask(3)), "operation-failed": scene(usable(), failedTask(0)), "rejected": events, "duplicate": duplicate,
 		"suspended": {now: noon, backup: suspended, project: usable(), same: []*v1alpha1.BackupSync{suspended}, operator: alive},
 		"drifted":   scene(usable(), edited), "drifted-unclear": unclear, "silent": silent, "unreadable": unreadable, "requested": requested,
+		"missing": missing, "missing-asked": asked, "unusable": scene(usable(), lost(backupsync.BackupUnusable)),
 	}
 }
 
@@ -167,6 +179,20 @@ func TestRender(t *testing.T) {
 	}
 	golden.Compare(t, "drifted-120.txt", render(text.Terminal{Width: 120}, compute(scenes()["drifted"])))
 	golden.Compare(t, "rejected-colours.txt", render(text.Terminal{Width: 80, Colour: true}, compute(scenes()["rejected"])))
+}
+
+// Of an imported backup that CBR does not show usable any more, nobody is told that it can be restored, and that there is nothing to do.
+func TestWhatAnAuditHasFoundIsTold(t *testing.T) {
+	for name, advised := range map[string]string{"missing": "request another import: kubectl", "unusable": "ask Huawei Cloud", "missing-asked": "Wait: another import was requested"} {
+		got := compute(scenes()[name])
+		advice, notes, last := strings.Join(got.Advice, " "), strings.Join(got.Notes, " "), got.History[len(got.History)-1]
+		if !strings.Contains(advice, advised) || strings.Contains(advice, "Nothing") || !strings.Contains(notes, "it cannot be restored") {
+			t.Errorf("%s: advised is %q, noted %q", name, advice, notes)
+		}
+		if !last.Time.Equal(ptr(before(4*time.Minute))) || !strings.HasPrefix(last.What, "Available became False; its reason is ") {
+			t.Errorf("%s: what has happened last is %+v", name, last)
+		}
+	}
 }
 
 func TestWhatItWaitsFor(t *testing.T) {
