@@ -29,6 +29,9 @@ import (
 // adviceOf says what to do next.
 func adviceOf(from *facts, so *Explanation) []string {
 	var advice []string
+	if from.backup.DeletionTimestamp != nil {
+		return []string{fmt.Sprintf("See what %s hold it for: it is gone when they are removed. The operator sets none at a BackupSync.", finalizersOf(from.backup))}
+	}
 	if from.operator.State == liveness.Silent && so.Waits != nil {
 		advice = append(advice, "See why the operator is silent: "+from.operator.Message)
 	}

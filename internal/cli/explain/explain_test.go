@@ -161,6 +161,11 @@ func scenes() map[string]*facts {
 	asked := scene(usable(), lost(backupsync.BackupMissing))
 	asked.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
 
+	deleted := func(of *facts) *facts {
+		of.backup.DeletionTimestamp, of.backup.Finalizers = ptr(before(2*time.Minute)), []string{"example.com/hold"}
+		return of
+	}
+
 	requested := scene(usable(), rejected)
 	requested.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
 	return map[string]*facts{
@@ -169,6 +174,7 @@ func scenes() map[string]*facts {
 		"retry": scene(usable(), failedTask(3)), "operation-failed": scene(usable(), failedTask(0)), "rejected": events, "duplicate": duplicate,
 		"suspended": {now: noon, backup: suspended, project: usable(), same: []*v1alpha1.BackupSync{suspended}, operator: alive},
 		"drifted":   scene(usable(), edited), "drifted-unclear": unclear, "silent": silent, "unreadable": unreadable, "requested": requested,
+		"deleted": deleted(scene(usable(), nil)), "deleted-running": deleted(scene(usable(), running)), "deleted-rejected": deleted(scene(usable(), rejected)),
 		"missing": missing, "missing-asked": asked, "unusable": scene(usable(), lost(backupsync.BackupUnusable)),
 	}
 }
@@ -191,6 +197,21 @@ func TestWhatAnAuditHasFoundIsTold(t *testing.T) {
 		}
 		if !last.Time.Equal(ptr(before(4*time.Minute))) || !strings.HasPrefix(last.What, "Available became False; its reason is ") {
 			t.Errorf("%s: what has happened last is %+v", name, last)
+		}
+	}
+}
+
+// What is being deleted is not sent any more: nobody is told to wait for that, or to correct it.
+func TestADeletionThatIsHeldUpIsTold(t *testing.T) {
+	for name, waits := range map[string]string{"deleted": "its deletion, which the finalizers example.com/hold hold up", "deleted-running": "the end of CBR's task task-1", "deleted-rejected": ""} {
+		got := compute(scenes()[name])
+		advice, notes := strings.Join(got.Advice, " "), strings.Join(got.Notes, " ")
+		if !strings.Contains(advice, "finalizers example.com/hold") || strings.Contains(advice, "Wait") || strings.Contains(advice, "Correct") ||
+			!strings.Contains(notes, "It is being deleted since 2026-03-01T11:58:00Z") {
+			t.Errorf("%s: advised is %q, noted %q", name, advice, notes)
+		}
+		if (got.Waits == nil) != (waits == "") || got.Waits != nil && !strings.Contains(got.Waits.For, waits) {
+			t.Errorf("%s: it waits for %+v", name, got.Waits)
 		}
 	}
 }
