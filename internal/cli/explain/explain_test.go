@@ -201,6 +201,15 @@ func TestWhatAnAuditHasFoundIsTold(t *testing.T) {
 	}
 }
 
+// A BackupSync without conditions has no reason.
+func TestWithoutAReasonNoneIsTold(t *testing.T) {
+	from := scenes()["queued"]
+	from.backup.Status.Conditions = nil
+	if first := render(text.Terminal{Width: 80}, compute(from))[0]; first != "backups/erp-01  pending" {
+		t.Errorf("it begins with %q", first)
+	}
+}
+
 // What is being deleted is not sent any more: nobody is told to wait for that, or to correct it.
 func TestADeletionThatIsHeldUpIsTold(t *testing.T) {
 	for name, waits := range map[string]string{"deleted": "its deletion, which the finalizers example.com/hold hold up", "deleted-running": "the end of CBR's task task-1", "deleted-rejected": ""} {

@@ -111,6 +111,16 @@ func TestTheOldestPendingIsNotSuspended(t *testing.T) {
 	}
 }
 
+// A BackupSync without conditions is pending for no reason that is known.
+func TestTheOldestPendingHasAReason(t *testing.T) {
+	from := busy()
+	from.single = &tallies{}
+	some(from.single, "default", 1, backupsync.Pending, "", "", false)
+	if written := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n"); !strings.Contains(written, "-000 is pending since 60s: Unknown\n") {
+		t.Error(written)
+	}
+}
+
 // resting is a namespace in which all is done.
 func resting() *facts {
 	return &facts{now: noon, single: &tallies{}, operator: liveness.Operator{State: liveness.Unknown, Message: "You may not read its lease."},

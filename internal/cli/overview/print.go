@@ -17,6 +17,7 @@ limitations under the License.
 package overview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,7 +204,7 @@ func (p *page) waiting(of *Project) {
 		if of.Read.OpenTruncated {
 			first = fmt.Sprintf(" (of the first %s)", text.Grouped(of.Read.Pending+of.Read.Running))
 		}
-		p.labelled("Oldest", "", "%s is pending since %s: %s%s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason, first)
+		p.labelled("Oldest", "", "%s is pending since %s: %s%s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), cmp.Or(oldest.Reason, "Unknown"), first)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
