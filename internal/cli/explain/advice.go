@@ -32,6 +32,9 @@ const waitForIt = "Wait: nothing needs a person."
 // adviceOf says what to do next.
 func adviceOf(from *facts, so *Explanation) []string {
 	var advice []string
+	if from.backup.DeletionTimestamp != nil {
+		return []string{fmt.Sprintf("See what %s hold it for: it is gone when they are removed. The operator sets none at a BackupSync.", finalizersOf(from.backup))}
+	}
 	if from.operator.State == liveness.Silent && so.Waits != nil {
 		advice = append(advice, "See why the operator is silent: "+from.operator.Message)
 	}
@@ -55,8 +58,10 @@ func adviceOf(from *facts, so *Explanation) []string {
 // afterImport says what to do about a backup that was imported, besides what is said already.
 func afterImport(backup *v1alpha1.BackupSync, so *Explanation, said bool) []string {
 	switch found := backupsync.AvailabilityOf(backup); {
+	case backupsync.Requested(backup):
+		return []string{"Wait: another import was requested. CBR is asked first, and the backup is sent only if CBR does not have it any more."}
 	case so.Unavailable != "" && found == backupsync.BackupMissing:
-		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. Else have it imported again: " + request(backup)}
+		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. If the bucket still holds it, have it imported again: " + request(backup)}
 	case so.Unavailable != "":
 		return []string{"Look at the backup in CBR. If it cannot be saved, delete it there, and then request another import: " + request(backup)}
 	case said:
@@ -99,6 +104,9 @@ func whileOpen(from *facts, so *Explanation) []string {
 	case so.Project.Known && !so.Project.Exists:
 		return []string{fmt.Sprintf("Create the CBRProject %s in the namespace %s. Or declare the backup by another BackupSync: its projectRef cannot be changed.",
 			so.Project.Name, from.backup.Namespace)}
+	case so.Project.DeletionTime != nil:
+		return []string{fmt.Sprintf("Create the CBRProject %s again once it is gone. Until then see what %s hold it for: the operator's own goes within minutes.",
+			so.Project.Name, finalizersOf(from.project))}
 	case from.backup.Spec.Suspend && backupsync.StateOf(from.backup) == backupsync.Pending:
 		return []string{fmt.Sprintf("Remove spec.suspend: kubectl backupsync resume %s -n %s", from.backup.Name, from.backup.Namespace)}
 	case so.Project.Suspended && backupsync.StateOf(from.backup) == backupsync.Pending:

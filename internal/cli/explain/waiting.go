@@ -44,6 +44,8 @@ func waitOf(from *facts, so *Explanation) *Wait {
 		return runningWait(from)
 	}
 	switch {
+	case from.backup.DeletionTimestamp != nil:
+		return &Wait{For: fmt.Sprintf("its deletion, which %s hold up: it is not sent any more", finalizersOf(from.backup))}
 	case so.Call != nil:
 		until := metav1.NewTime(so.Call.StartTime.Add(lookedUp))
 		return &Wait{For: fmt.Sprintf("the outcome of the sync call %s. If its answer was lost, CBR is asked whether it has the backup, with the operator's "+
@@ -52,6 +54,8 @@ func waitOf(from *facts, so *Explanation) *Wait {
 		return &Wait{For: "its CBRProject, which could not be read: " + from.projectError}
 	case !so.Project.Exists:
 		return &Wait{For: fmt.Sprintf("the CBRProject %s, which does not exist in this namespace", so.Project.Name)}
+	case so.Project.DeletionTime != nil:
+		return &Wait{For: fmt.Sprintf("a CBRProject %s that is created again: the present one is being deleted, and nothing of it is sent any more", so.Project.Name)}
 	case from.backup.Spec.Suspend:
 		return &Wait{For: "a person, who removes spec.suspend"}
 	case from.project.Spec.Suspend:

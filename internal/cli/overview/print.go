@@ -17,6 +17,7 @@ limitations under the License.
 package overview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,10 +49,18 @@ func render(terminal text.Terminal, in *Overview, wide bool) []string {
 	for _, each := range in.Orphans {
 		p.line("")
 		p.line("%s  %s", p.Paint(text.Strong, each.Namespace+"/"+each.Project), p.Paint(text.Bad, "does not exist"))
-		p.wrapped("  ", "%s (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
-			text.Count(each.Count, "BackupSync")+" not in CBR name it", someOf(each.Names, each.Count))
+		p.wrapped("  ", "%s%s not in CBR name it (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
+			atLeast(each.Truncated), text.Count(each.Count, "BackupSync"), someOf(each.Names, each.Count))
 	}
 	return p.lines
+}
+
+// atLeast begins a number of which not all was read.
+func atLeast(truncated bool) string {
+	if truncated {
+		return "At least "
+	}
+	return ""
 }
 
 func (p *page) line(format string, arguments ...any) {
@@ -86,6 +95,8 @@ func (p *page) project(of *Project) {
 	p.line("")
 	colour := text.Waiting
 	switch {
+	case of.DeletionTime != nil:
+		colour = text.Bad
 	case of.Ready == metav1.ConditionTrue:
 		colour = text.Good
 	case of.Stalled || of.Ready == metav1.ConditionFalse:
@@ -94,6 +105,10 @@ func (p *page) project(of *Project) {
 	p.line("%s  %s", p.Paint(text.Strong, of.Namespace+"/"+of.Name), p.Paint(colour, readyWords(of)))
 	if of.Ready != metav1.ConditionTrue || p.wide {
 		p.wrapped("  ", "%s", of.Message)
+	}
+	if of.DeletionTime != nil {
+		p.wrapped("  ", "Its deletion was asked for %s ago, and %s. Nothing of it is sent any more; CBR keeps what it has.",
+			text.Age(p.now.Sub(of.DeletionTime.Time)), heldUpBy(of.Finalizers))
 	}
 	p.progress(of)
 	p.stale(of)
@@ -108,8 +123,18 @@ func (p *page) project(of *Project) {
 	p.audit(of)
 }
 
+// heldUpBy says what holds a deletion up.
+func heldUpBy(finalizers []string) string {
+	if len(finalizers) == 0 {
+		return "is under way"
+	}
+	return "the finalizers " + backupsync.Quote(strings.Join(finalizers, ", ")) + " hold it up"
+}
+
 func readyWords(of *Project) string {
 	switch {
+	case of.DeletionTime != nil:
+		return "being deleted"
 	case of.Ready == metav1.ConditionTrue:
 		return "Ready, " + of.Reason
 	case of.Stalled:
@@ -166,15 +191,27 @@ func (p *page) pace(of *Project) {
 		text.Count(pace.BackupsPerCall, "backup"), text.Count(pace.BackupsPerMinute, "import"), text.Count(pace.CallsInLastMinute, "call"))
 	switch {
 	case counts.Pending == 0:
+	case of.DeletionTime != nil:
+		p.labelled("Left", text.Waiting, "Nothing is sent any more, as the CBRProject is being deleted.")
 	case of.Suspended:
 		p.labelled("Left", text.Waiting, "Nothing is sent while spec.suspend is set.")
+	case of.Ready == metav1.ConditionTrue && pace.LeastMinutes == nil:
+		p.labelled("Left", text.Waiting, "Nothing is sent of what is pending: all of it is suspended, or being deleted.")
 	case pace.LeastMinutes == nil:
 		p.labelled("Left", text.Waiting, "Nothing is sent before the CBRProject is Ready.")
 	case *pace.LeastMinutes == 0:
-		p.labelled("Left", "", "The calls for what is pending fit into a minute; then CBR imports.")
+		p.labelled("Left", "", "The calls for %s fit into a minute; then CBR imports.", pace.sendable())
 	default:
-		p.labelled("Left", "", "At least %s until the last call for what is pending; then CBR imports.", text.Age(time.Duration(*pace.LeastMinutes)*time.Minute))
+		p.labelled("Left", "", "At least %s until the last call for %s; then CBR imports.", text.Age(time.Duration(*pace.LeastMinutes)*time.Minute), pace.sendable())
 	}
+}
+
+// sendable says what the calls are for that are left.
+func (p *Pace) sendable() string {
+	if p.HeldBack == 0 {
+		return "what is pending"
+	}
+	return fmt.Sprintf("what is pending (but for %s suspended or being deleted)", text.Grouped(p.HeldBack))
 }
 
 // waiting tells what is open, by reason, and the oldest that is pending.
@@ -185,11 +222,19 @@ func (p *page) waiting(of *Project) {
 			counts = append(counts, text.Grouped(each.Count)+" "+each.Reason)
 		}
 	}
-	if len(counts) > 0 {
+	total := of.counts()
+	switch {
+	case len(counts) > 0:
 		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
+	case of.Read.OpenTruncated && total.Pending+total.Running > 0:
+		p.labelled("Open", "", "none of them is among those that were read; --limit reads more")
 	}
 	if oldest := of.OldestPending; oldest != nil {
-		p.labelled("Oldest", "", "%s was created %s ago: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+		first := ""
+		if of.Read.OpenTruncated {
+			first = fmt.Sprintf(" (of the first %s)", text.Grouped(of.Read.Pending+of.Read.Running))
+		}
+		p.labelled("Oldest", "", "%s was created %s ago: %s%s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), cmp.Or(oldest.Reason, "Unknown"), first)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
@@ -218,9 +263,12 @@ func (p *page) calls(of *Project) {
 
 func (p *page) failures(of *Project) {
 	isFailure := func(state string) bool { return state == backupsync.Failed.String() }
-	if slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }) {
+	switch {
+	case slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }):
 		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them%s", of.Name, of.Namespace, p.ofTheFirst(of.Read.FailedTruncated, of.Read.Failed))
 		p.reasons(of, isFailure)
+	case of.Read.FailedTruncated && of.counts().Failed > 0:
+		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them; none is among those that were read, --limit reads more", of.Name, of.Namespace)
 	}
 }
 
@@ -256,13 +304,16 @@ func someOf(names []string, of int) string {
 func (p *page) drifted(of *Project) {
 	drift := &of.Drifted
 	counted := "imported ones are not counted, but with --all"
-	if drift.Complete {
+	switch {
+	case drift.Complete && of.Read.OpenTruncated:
+		counted = fmt.Sprintf("of the open ones, the first %s were looked at", text.Grouped(of.Read.Pending+of.Read.Running))
+	case drift.Complete:
 		counted = "all were looked at"
 	}
 	edited := text.Count(drift.Count, "manifest") + " edited after CBR had accepted their backups"
 	switch {
 	case drift.Count > 0 && len(drift.Names) == 0: // the operator has counted them among those that were not read
-		p.labelled("Drifted", text.Waiting, "%s; --all names some of them", edited)
+		p.labelled("Drifted", text.Waiting, "%s (%s); --all names some of them", edited, counted)
 	case drift.Count > 0:
 		p.labelled("Drifted", text.Waiting, "%s: %s (%s)", edited, someOf(drift.Names, drift.Count), counted)
 	case p.wide:
@@ -293,7 +344,7 @@ func (p *page) audit(of *Project) {
 // summary is a project in one line, for outputs that are no terminals.
 func summary(of *Project, at time.Time) string {
 	counts := of.counts()
-	line := fmt.Sprintf("%s %s/%s %s: %s", at.UTC().Format(time.TimeOnly), of.Namespace, of.Name, of.Reason, countWords(counts))
+	line := fmt.Sprintf("%s %s/%s %s: %s", at.UTC().Format(time.TimeOnly), of.Namespace, of.Name, inAWord(of), countWords(counts))
 	if of.Pace.ImportedPerMinute != nil {
 		line += fmt.Sprintf(", %.1f a minute", *of.Pace.ImportedPerMinute)
 	}
@@ -301,6 +352,14 @@ func summary(of *Project, at time.Time) string {
 		line += ", about " + text.Age(time.Duration(*of.Pace.SecondsLeft)*time.Second) + " left"
 	}
 	return line
+}
+
+// inAWord says how a project is.
+func inAWord(of *Project) string {
+	if of.DeletionTime != nil {
+		return readyWords(of)
+	}
+	return of.Reason
 }
 
 func countWords(counts v1alpha1.BackupCounts) string {
