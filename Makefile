@@ -49,8 +49,8 @@ check-more: verify-generated lint whole contract ## What gates a change besides 
 check-install: install-test verify-install alerts ## What gates a change of what is installed: chart, kustomizations, alerts and dashboard, each with its real tool.
 
 .PHONY: whole
-whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
-	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^(TestController|$(OTHER_CRDS))$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence ./internal/cli/verify
+whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, each command against 10,000 BackupSyncs, measures of memory, the teeth of the properties.
+	KUBEBUILDER_ASSETS=$(K8S) go test -timeout 30m -skip '^(TestController|$(OTHER_CRDS))$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence ./internal/cli/verify ./internal/cli/wholetest
 
 .PHONY: unit
 unit: ## The tests that need no API server.
