@@ -18,6 +18,7 @@ package install_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -70,11 +72,33 @@ func uninstalled(t *testing.T, name string) {
 	t.Helper()
 	t.Cleanup(func() {
 		ctx := background(t)
-		_, _ = shared.Kubectl(ctx, "delete", "crd", "--ignore-not-found", "backupsyncs.cbr.backupsync.dev", "cbrprojects.cbr.backupsync.dev")
+		_ = withoutCRDs(ctx)
 		if _, err := shared.Kubectl(ctx, "-n", namespace, "get", "deployment", name+"-controller-manager"); err == nil {
 			t.Errorf("the release %s is still there", name)
 		}
 	})
+}
+
+// withoutCRDs deletes the CRDs, if they are there, once their objects can be listed. An API server that is told to delete them before cannot
+// list what is to be deleted with them ("storage is (re)initializing"), and tries again ever more rarely, for minutes.
+func withoutCRDs(ctx context.Context) error {
+	for _, kind := range []string{"backupsyncs", "cbrprojects"} {
+		name := kind + ".cbr.backupsync.dev"
+		if _, err := shared.Kubectl(ctx, "get", "crd", name); err != nil {
+			continue
+		}
+		listed := func(ctx context.Context) (bool, error) {
+			_, err := shared.Kubectl(ctx, "get", "--all-namespaces", name)
+			return err == nil, nil
+		}
+		if err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, time.Minute, true, listed); err != nil {
+			return fmt.Errorf("list %s: %w", kind, err)
+		}
+		if _, err := shared.Kubectl(ctx, "delete", "crd", name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // get returns an object of the API server, nil if there is none.
@@ -238,7 +262,7 @@ func TestALongNameFits(t *testing.T) {
 		uninstalled(t, name)
 		helmOn(t, "helm", "install", name, chart(t), "--namespace", namespace, "--create-namespace")
 		helmOn(t, "helm", "uninstall", name, "--namespace", namespace)
-		if _, err := shared.Kubectl(t.Context(), "delete", "crd", "backupsyncs.cbr.backupsync.dev", "cbrprojects.cbr.backupsync.dev"); err != nil {
+		if err := withoutCRDs(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
