@@ -199,11 +199,11 @@ const duplicateKind = "duplicate"
 
 // over are the kinds of those that have ended.
 var over = []kind{
-	{name: "imported", state: imported, reason: v1alpha1.ReasonImported, becomes: succeeded, advice: "Nothing: the backup is in CBR"},
+	{name: "imported", state: imported, reason: v1alpha1.ReasonImported, becomes: succeeded, advice: "Nothing: the backup was imported"},
 	{name: duplicateKind, state: failed, reason: v1alpha1.ReasonDuplicate, hopeless: true, advice: "Delete one of the two"},
-	{name: "already", state: imported, reason: v1alpha1.ReasonAlreadyImported, becomes: already, advice: "Nothing: the backup is in CBR"},
+	{name: "already", state: imported, reason: v1alpha1.ReasonAlreadyImported, becomes: already, advice: "Nothing: the backup was imported"},
 	{name: "drifted", state: imported, reason: v1alpha1.ReasonImported, becomes: drifting(succeeded), drifted: true, countedDrifted: true, advice: "Revert the edit"},
-	{name: "missing", state: imported, reason: v1alpha1.ReasonImported, becomes: audited(succeeded, backupsync.BackupMissing), lost: v1alpha1.ReasonMissing, advice: "If the bucket still holds the backup, request another import"},
+	{name: "missing", state: imported, reason: v1alpha1.ReasonImported, becomes: audited(succeeded, backupsync.BackupMissing), lost: v1alpha1.ReasonMissing, advice: "If the bucket still holds it, have it imported again"},
 	{name: "unusable", state: imported, reason: v1alpha1.ReasonAlreadyImported, becomes: audited(already, backupsync.BackupUnusable), lost: v1alpha1.ReasonUnusable, advice: "Look at the backup in CBR"},
 	{name: "usable-again", state: imported, reason: v1alpha1.ReasonImported, becomes: audited(succeeded, backupsync.BackupMissing, backupsync.BackupAvailable), advice: "Nothing"},
 	{name: "drifted-missing", state: imported, reason: v1alpha1.ReasonImported, becomes: audited(drifting(succeeded), backupsync.BackupMissing), drifted: true, countedDrifted: true,
@@ -224,7 +224,7 @@ var over = []kind{
 var orphaned = []kind{
 	{name: "lost", state: pending, reason: v1alpha1.ReasonProjectNotFound, becomes: waits(given{ProjectMissing: true}), advice: "Create the CBRProject gone"},
 	{name: "lost-running", state: running, reason: v1alpha1.ReasonProjectNotFound, becomes: presented(given{ProjectMissing: true}), advice: "Create the CBRProject gone"},
-	{name: "imported", state: imported, reason: v1alpha1.ReasonImported, becomes: succeeded, advice: "Nothing: the backup is in CBR"},
+	{name: "imported", state: imported, reason: v1alpha1.ReasonImported, becomes: succeeded, advice: "Nothing: the backup was imported"},
 	{name: "lost-rejected", state: failed, reason: v1alpha1.ReasonRejected, becomes: rejected, advice: "Correct the manifest"},
 	{name: "lost-new", state: pending, reason: v1alpha1.ReasonQueued, advice: "Create the CBRProject gone"},
 }

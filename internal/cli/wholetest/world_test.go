@@ -265,7 +265,7 @@ func (w *world) build(t *testing.T) {
 	}
 	holder := "manager-0"
 	cluster.Create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: north, Name: "cbr.backupsync.dev"},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: ptr.To(metav1.NewMicroTime(w.now.Add(-2 * time.Second))), LeaseDurationSeconds: ptr.To(int32(15))}})
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: ptr.To(metav1.NewMicroTime(w.now.Add(-2 * time.Second))), LeaseDurationSeconds: ptr.To(int32(600))}})
 	must(t, testbed.Store(t.Context(), cluster.Etcd(), len(w.backups), func(number int) *v1alpha1.BackupSync { return w.backups[number].object }))
 	must(t, wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		var list v1alpha1.BackupSyncList
