@@ -6,7 +6,7 @@ WORKDIR /workspace
 COPY go.mod go.sum ./
 RUN go mod download
 
-COPY main.go ./
+COPY main.go flags.go ./
 COPY api/ api/
 COPY cmd/ cmd/
 COPY config/crd/ config/crd/

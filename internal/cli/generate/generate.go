@@ -17,5 +17,5 @@ limitations under the License.
 // Package generate is kubectl backupsync generate: from inventories of backups to manifests.
 //
 // Rows are read in one goroutine, judged in several, and taken in their order in the one that runs the command. Whatever the length of an
-// inventory, it holds some batches of rows, and a few bytes of each backup to know duplicates by.
+// inventory, it holds some batches of rows. What it knows duplicates by is in a temporary file as soon as it is much.
 package generate

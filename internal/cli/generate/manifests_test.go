@@ -85,23 +85,6 @@ func written(t *testing.T, s *settings, name string, spec *v1alpha1.BackupSyncSp
 	}
 }
 
-// Capitals make no other backup, other fields do.
-func TestSeen(t *testing.T) {
-	kept := newSeen()
-	spec := &v1alpha1.BackupSyncSpec{BackupID: "A-1", BackupName: "erp"}
-	if _, _, twice := kept.backup(spec, place{line: 2}); twice {
-		t.Error("it was never seen")
-	}
-	other := &v1alpha1.BackupSyncSpec{BackupID: "a-1", BackupName: "erp"}
-	if before, same, twice := kept.backup(other, place{line: 3}); !twice || !same || before.line != 2 {
-		t.Errorf("capitals make another: %v %v %v", before, same, twice)
-	}
-	other.BackupName = "other"
-	if _, same, twice := kept.backup(other, place{line: 4}); !twice || same {
-		t.Errorf("another name is the same: %v %v", same, twice)
-	}
-}
-
 // The line of progress tells the part, if the size is known.
 func TestProgress(t *testing.T) {
 	var nobody *progress

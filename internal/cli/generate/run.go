@@ -56,7 +56,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, r.endRejects())
+		err = errors.Join(err, r.endRejects(), r.seen.Close())
 		r.progress.clear()
 	}()
 	if r.sink, err = r.open(ctx); err != nil {
@@ -114,8 +114,10 @@ func (r *runner) take(ctx context.Context, one judged) error {
 		return r.reject(one.row, one.problems)
 	}
 	at := place{file: uint32(one.file), line: uint32(one.row.Line)}
-	before, same, twice := r.seen.backup(&one.spec, at)
+	before, same, twice, err := r.seen.backup(&one.spec, at)
 	switch {
+	case err != nil:
+		return err
 	case twice && same:
 		r.report.duplicate(one.row, r.where(before))
 		return nil
@@ -132,7 +134,11 @@ func (r *runner) write(ctx context.Context, one judged, at place) error {
 	if err != nil {
 		return r.reject(one.row, []fields.Problem{{Rule: err.Error()}})
 	}
-	if before, twice := r.seen.name(r.settings.names, name, &one.spec, at); twice {
+	before, twice, err := r.seen.name(r.settings.names, name, &one.spec, at)
+	if err != nil {
+		return err
+	}
+	if twice {
 		return r.reject(one.row, []fields.Problem{{Rule: fmt.Sprintf("its object would have the name %s, as that of %s has: have --name-template tell them apart", name, r.where(before))}})
 	}
 	r.text = r.settings.frame.Append(r.text[:0], name, &one.spec)

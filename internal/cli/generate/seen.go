@@ -17,6 +17,7 @@ limitations under the License.
 package generate
 
 import (
+	"errors"
 	"hash/maphash"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -36,48 +37,48 @@ type first struct {
 	at      place
 }
 
-// seen knows the backups and the names that were given. It keeps 32 bytes of a backup, and 24 more of a name that is not its id,
-// beside what a map needs.
+// seen knows the backups and the names that were given, however many.
 type seen struct {
 	seeds   [2]maphash.Seed
-	backups map[digest]first
-	names   map[digest]place
+	backups *table
+	names   *table
 }
 
 func newSeen() *seen {
-	return &seen{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, backups: map[digest]first{}, names: map[digest]place{}}
+	return &seen{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, backups: newTable(), names: newTable()}
 }
+
+// Close removes what is kept.
+func (s *seen) Close() error { return errors.Join(s.backups.Close(), s.names.Close()) }
 
 func (s *seen) digest(text string) digest {
 	return digest{maphash.String(s.seeds[0], text), maphash.String(s.seeds[1], text)}
 }
 
 // backup returns where a backup was before, and whether all that is said of it is the same. The first time, it remembers it.
-func (s *seen) backup(spec *v1alpha1.BackupSyncSpec, at place) (before place, same, twice bool) {
+func (s *seen) backup(spec *v1alpha1.BackupSyncSpec, at place) (before place, same, twice bool, err error) {
 	folded := *spec
 	folded.BackupID = cbr.Fold(spec.BackupID)
 	content := maphash.Comparable(s.seeds[0], folded)
-	key := s.digest(folded.BackupID)
-	if earlier, known := s.backups[key]; known {
-		return earlier.at, earlier.content == content, true
-	}
-	s.backups[key] = first{content: content, at: at}
-	return place{}, false, false
+	earlier, twice, err := s.backups.add(s.digest(folded.BackupID), first{content: content, at: at})
+	return earlier.at, earlier.content == content, twice, err
 }
 
 // name returns where a name was given before. The first time, it remembers it. The names of most backups are their folded ids: these are
 // not kept twice.
-func (s *seen) name(names *manifest.Names, name string, spec *v1alpha1.BackupSyncSpec, at place) (place, bool) {
+func (s *seen) name(names *manifest.Names, name string, spec *v1alpha1.BackupSyncSpec, at place) (before place, twice bool, err error) {
 	key := s.digest(name)
-	if before, known := s.names[key]; known {
-		return before, true
+	if earlier, known, err := s.names.find(key); known || err != nil {
+		return earlier.at, known, err
 	}
-	if names.ByID() && name == cbr.Fold(spec.BackupID) {
-		return place{}, false
+	if names.ByID() {
+		if name == cbr.Fold(spec.BackupID) {
+			return place{}, false, nil
+		}
+		if other, known, err := s.backups.find(key); known || err != nil {
+			return other.at, known, err
+		}
 	}
-	if other, known := s.backups[key]; known && names.ByID() {
-		return other.at, true
-	}
-	s.names[key] = at
-	return place{}, false
+	earlier, twice, err := s.names.add(key, first{at: at})
+	return earlier.at, twice, err
 }

@@ -109,7 +109,7 @@ func lastChange(root string) (time.Time, error) {
 		}
 		return err
 	}
-	for _, part := range []string{"main.go", "go.mod", "api", "internal", filepath.Join("hack", "cbrsim")} {
+	for _, part := range []string{"main.go", "flags.go", "go.mod", "api", "internal", filepath.Join("hack", "cbrsim")} {
 		if err := filepath.WalkDir(filepath.Join(root, part), note); err != nil {
 			return time.Time{}, fmt.Errorf("look for changed sources: %w", err)
 		}
