@@ -87,6 +87,32 @@ func checkCommand(t *testing.T, file, line string) {
 	}
 }
 
+// A command that there is not is told as what is not understood, with what may be meant.
+func TestUnknownCommand(t *testing.T) {
+	streams, _, _, said := genericiooptions.NewTestIOStreams()
+	f := cli.NewFactory("dev", streams)
+	root := newCommand(f)
+	root.SetArgs([]string{"statsu"})
+	if status := cli.Run(f, root); status != cli.ExitUsage || !strings.Contains(said.String(), "status") || !strings.Contains(said.String(), "See kubectl backupsync --help") {
+		t.Errorf("it exits with %d, and says:\n%s", status, said)
+	}
+}
+
+// Help shows the flags of a command, and not those that every command of kubectl takes.
+func TestFlagsInHelp(t *testing.T) {
+	for _, words := range [][]string{{"status", "--help"}, {"--help"}} {
+		streams, _, said, _ := genericiooptions.NewTestIOStreams()
+		f := cli.NewFactory("dev", streams)
+		root := newCommand(f)
+		root.SetArgs(words)
+		status := cli.Run(f, root)
+		own := len(words) == 1 || strings.Contains(said.String(), "--until-done")
+		if status != 0 || !own || strings.Contains(said.String(), "--certificate-authority") || !strings.Contains(said.String(), "kubectl options lists them") {
+			t.Errorf("%v: it exits with %d, and says:\n%s", words, status, said)
+		}
+	}
+}
+
 // flagOf returns a flag of a command by its name or its letter.
 func flagOf(command *cobra.Command, name string) *pflag.Flag {
 	command.InitDefaultHelpFlag()

@@ -93,7 +93,7 @@ func (d *demo) leave() error {
 	d.screen.printf(`
 Everything goes on running. In this shell:
 
-  export KUBECONFIG=%[1]s PATH="%[2]s:$PATH"
+  export KUBECONFIG=%[1]s PATH="%[9]s:%[2]s:$PATH"
 
 Try:
 
@@ -103,6 +103,8 @@ Try:
   kubectl explain backupsync.spec
   kubectl apply -f %[4]s
   kubectl wait --for=condition=Ready backupsync --all
+  kubectl backupsync status
+  kubectl backupsync verify --allowed-endpoints='http://127.0.0.1:*'
 
 What CBR was sent: %[5]s/ in a browser, or: curl %[6]s
 The logs are in %[7]s
@@ -110,7 +112,8 @@ The logs are in %[7]s
 Stop everything and remove its files:
 
   sh %[8]s
-`, d.cluster.Kubeconfig, d.cluster.Assets, projectName, another, d.simulator.URL, d.simulator.LedgerURL(), d.cluster.Dir, script)
+`, d.cluster.Kubeconfig, d.cluster.Assets, projectName, another, d.simulator.URL, d.simulator.LedgerURL(), d.cluster.Dir, script,
+		filepath.Join(d.cluster.Root, "bin"))
 	return nil
 }
 

@@ -18,6 +18,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,13 +45,35 @@ func NewCommand(f *Factory, commands ...*cobra.Command) *cobra.Command {
 		return Usage(fmt.Errorf("%w: see %s --help", err, command.CommandPath()))
 	})
 	f.AddFlags(root.PersistentFlags())
-	root.AddCommand(commands...)
+	root.SetUsageTemplate(usage(root.UsageTemplate()))
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(append(commands, newCompletionCommand(f))...)
+	for _, command := range commands {
+		f.addCompletion(command)
+	}
 	return root
+}
+
+// usage shortens cobra's template. As kubectl does, it leaves those flags to "kubectl options" that every command takes: twenty lines would push
+// what is the command's own off a screen.
+func usage(template string) string {
+	const own, inherited = "{{if .HasAvailableLocalFlags}}", "{{if .HasAvailableInheritedFlags}}"
+	of := strings.Index(template, own)
+	from := strings.Index(template, inherited)
+	to := strings.Index(template, "{{if .HasHelpSubCommands}}")
+	if of < 0 || from < of || to < from {
+		return template
+	}
+	return template[:of] + "{{if and .HasParent .HasAvailableLocalFlags}}" + template[of+len(own):from] +
+		"\n\nFlags of kubectl, such as --namespace, --context and --kubeconfig, are taken too: kubectl options lists them." + template[to:]
 }
 
 // Run runs a command, prints its error, and returns the status to exit with.
 func Run(f *Factory, root *cobra.Command) int {
 	err := root.Execute()
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command ") { // the one usage error that cobra gives no hook for
+		err = Usage(fmt.Errorf("%s\nSee %s --help", strings.TrimSpace(err.Error()), root.CommandPath()))
+	}
 	if err != nil {
 		_, _ = fmt.Fprintln(f.ErrOut, "Error:", text.CleanLines(err.Error())) // it may hold what files, servers and webhooks say
 	}

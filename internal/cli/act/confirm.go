@@ -43,7 +43,7 @@ func onTerminal(in io.Reader) bool {
 // meanings are what the verbs do, in a sentence, by kind.
 var meanings = map[string]map[verb]string{
 	kindBackup: {
-		retry:   "They are sent to CBR again, with all their retries. What was not corrected fails again.",
+		retry:   "They are sent to CBR again, with all their retries, imported ones only if CBR does not have them any more. What was not corrected fails again.",
 		suspend: "They are not sent before they are resumed. Tasks that run are followed to their end.",
 		resume:  "They are sent to CBR, unless it has them already.",
 	},

@@ -86,7 +86,7 @@ func (h home) holds() string {
 	case h.project == nil:
 		return ""
 	case h.project.Spec.Suspend:
-		return fmt.Sprintf("its CBRProject %s is suspended: kubectl backupsync resume project %s", h.name, h.name)
+		return fmt.Sprintf("its CBRProject %s is suspended: kubectl backupsync resume project %s -n %s", h.name, h.name, h.project.Namespace)
 	case isStalled(h.project.Status.Conditions):
 		ready := readyOf(h.project.Status.Conditions)
 		return fmt.Sprintf("its CBRProject %s is not ready (%s). Fix that first: %s", h.name, ready.Reason, ready.Message)
@@ -107,7 +107,7 @@ func judgeRetry(backup *v1alpha1.BackupSync, in home, asked bool) verdict {
 	case backupsync.StateOf(backup) == backupsync.Running:
 		return idle("its task %s runs, and is followed", backup.Status.OperationLogID)
 	case backup.Spec.Suspend:
-		return vain("it is suspended: kubectl backupsync resume %s", backup.Name)
+		return vain("it is suspended: kubectl backupsync resume %s -n %s", backup.Name, backup.Namespace)
 	case in.holds() != "":
 		return vain("%s", in.holds())
 	case backupsync.Requested(backup):
@@ -152,7 +152,7 @@ func judgeProjectRetry(project *v1alpha1.CBRProject) verdict {
 	case project.DeletionTimestamp != nil:
 		return idle("it is being deleted")
 	case project.Spec.Suspend:
-		return vain("it is suspended: kubectl backupsync resume project %s", project.Name)
+		return vain("it is suspended: kubectl backupsync resume project %s -n %s", project.Name, project.Namespace)
 	case vainAtProject[ready.Reason]:
 		return vain("a retry does not help (%s). %s", ready.Reason, ready.Message)
 	case request != "" && request != project.Status.LastHandledRequest:
@@ -202,7 +202,7 @@ func judgeResume(backup *v1alpha1.BackupSync, in home) verdict {
 	case held != "":
 		return doing("it is not sent yet: " + held)
 	case backupsync.StateOf(backup) == backupsync.Failed && !backupsync.IsDuplicate(backup):
-		return doing("it has failed (" + reasonOf(backup.Status.Conditions) + "), and stays so: kubectl backupsync retry " + backup.Name)
+		return doing("it has failed (" + reasonOf(backup.Status.Conditions) + "), and stays so: kubectl backupsync retry " + backup.Name + " -n " + backup.Namespace)
 	default:
 		return doing("")
 	}

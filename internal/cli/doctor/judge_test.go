@@ -168,6 +168,24 @@ func TestAProjectsConditionsAreJudged(t *testing.T) {
 }
 
 // What is asked about the operator's rights must be what its roles give: no more, and no less.
+// kubectl takes no flags between its own name and that of a plugin.
+func TestCommandsToRunAreThoseOfAPlugin(t *testing.T) {
+	of := &v1alpha1.CBRProject{ObjectMeta: metav1.ObjectMeta{Namespace: "backups", Name: "default"}}
+	of.Spec.Suspend = true
+	of.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonSuspended}}
+	of.Status.Backups = &v1alpha1.BackupCounts{Total: 3, Failed: 1}
+	of.Status.Audit = &v1alpha1.AuditSummary{Missing: 1}
+	found := checkConditions(t.Context(), &patient{project: of})
+	if len(found) != 3 {
+		t.Errorf("got %+v", found)
+	}
+	for _, each := range found {
+		if !strings.HasPrefix(each.Do, "kubectl backupsync ") || !strings.HasSuffix(each.Do, " -n backups") {
+			t.Errorf("this is no command: %s", each.Do)
+		}
+	}
+}
+
 func TestTheRightsAskedForAreThoseOfTheRoles(t *testing.T) {
 	root := filepath.Join("..", "..", "..", "config")
 	for path, want := range map[string][]right{

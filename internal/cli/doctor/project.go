@@ -39,11 +39,11 @@ func checkConditions(_ context.Context, p *patient) []Finding {
 		found = append(found, look("put new credentials into the Secret", "%s", expiring.Message))
 	}
 	if counts := project.Status.Backups; counts != nil && counts.Failed > 0 {
-		found = append(found, look(fmt.Sprintf("kubectl -n %s backupsync retry --all-failed --project=%s --dry-run=client", project.Namespace, project.Name),
+		found = append(found, look(fmt.Sprintf("kubectl backupsync retry --all-failed --project=%s --dry-run=client -n %s", project.Name, project.Namespace),
 			"%d of its %d backups have failed", counts.Failed, counts.Total))
 	}
 	if audit := project.Status.Audit; audit != nil && audit.Missing+audit.Unusable > 0 {
-		found = append(found, look(fmt.Sprintf("kubectl -n %s backupsync retry --unavailable --project=%s --dry-run=client", project.Namespace, project.Name),
+		found = append(found, look(fmt.Sprintf("kubectl backupsync retry --unavailable --project=%s --dry-run=client -n %s", project.Name, project.Namespace),
 			"CBR does not have %d of its imported backups any more, and shows %d in status error", audit.Missing, audit.Unusable))
 	}
 	return found
@@ -57,7 +57,7 @@ func judgeReady(project *v1alpha1.CBRProject) Finding {
 	case ready == nil || ready.Reason == v1alpha1.ReasonPending:
 		return fix("see what is said of the operator", "the operator has not looked at it yet: it does not run, or does not watch this namespace")
 	case project.Spec.Suspend:
-		return look(fmt.Sprintf("kubectl -n %s backupsync resume project %s", project.Namespace, project.Name), "it is suspended: nothing is sent")
+		return look(fmt.Sprintf("kubectl backupsync resume project %s -n %s", project.Name, project.Namespace), "it is suspended: nothing is sent")
 	case meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled):
 		return fix("docs/cbrproject.md has this reason", "%s: %s", ready.Reason, ready.Message)
 	case project.Status.ObservedGeneration < project.Generation:

@@ -38,9 +38,7 @@ func adviceOf(from *facts, so *Explanation) []string {
 	}
 	switch backupsync.StateOf(from.backup) {
 	case backupsync.Imported:
-		if len(advice) == 0 {
-			advice = append(advice, "Nothing: the backup is in CBR, and can be restored there.")
-		}
+		advice = append(advice, afterImport(from.backup, so, len(advice) > 0)...)
 	case backupsync.Failed:
 		advice = append(advice, afterFailure(from, so)...)
 	default:
@@ -49,9 +47,24 @@ func adviceOf(from *facts, so *Explanation) []string {
 	return advice
 }
 
+// afterImport says what to do about a backup that was imported, besides what is said already.
+func afterImport(backup *v1alpha1.BackupSync, so *Explanation, said bool) []string {
+	switch found := backupsync.AvailabilityOf(backup); {
+	case so.Unavailable != "" && found == backupsync.BackupMissing:
+		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. Else have it imported again: " + request(backup)}
+	case so.Unavailable != "":
+		return []string{"Look at the backup in CBR. If it cannot be saved, delete it there, and then request another import: " + request(backup)}
+	case said:
+		return nil
+	default:
+		return []string{fmt.Sprintf("Nothing: the backup was imported. To ask CBR whether it still has it: kubectl backupsync verify %s %s -n %s",
+			backup.Spec.ProjectRef.Name, backup.Name, backup.Namespace)}
+	}
+}
+
 // request is the command that requests another import.
 func request(backup *v1alpha1.BackupSync) string {
-	return fmt.Sprintf(`kubectl -n %s annotate --overwrite bsync %s %s="$(date -Is)"`, backup.Namespace, backup.Name, v1alpha1.RequestedAtAnnotation)
+	return fmt.Sprintf("kubectl backupsync retry %s -n %s", backup.Name, backup.Namespace)
 }
 
 func afterFailure(from *facts, so *Explanation) []string {
@@ -82,10 +95,9 @@ func whileOpen(from *facts, so *Explanation) []string {
 		return []string{fmt.Sprintf("Create the CBRProject %s in the namespace %s. Or declare the backup by another BackupSync: its projectRef cannot be changed.",
 			so.Project.Name, from.backup.Namespace)}
 	case from.backup.Spec.Suspend && backupsync.StateOf(from.backup) == backupsync.Pending:
-		return []string{fmt.Sprintf(`Remove spec.suspend: kubectl -n %s patch bsync %s --type=merge -p '{"spec":{"suspend":false}}'`, from.backup.Namespace, from.backup.Name)}
+		return []string{fmt.Sprintf("Remove spec.suspend: kubectl backupsync resume %s -n %s", from.backup.Name, from.backup.Namespace)}
 	case so.Project.Suspended && backupsync.StateOf(from.backup) == backupsync.Pending:
-		return []string{fmt.Sprintf(`Remove spec.suspend of the CBRProject: kubectl -n %s patch cbrp %s --type=merge -p '{"spec":{"suspend":false}}'`, from.backup.Namespace,
-			so.Project.Name)}
+		return []string{fmt.Sprintf("Remove spec.suspend of the CBRProject: kubectl backupsync resume project %s -n %s", so.Project.Name, from.backup.Namespace)}
 	case so.Project.Exists && so.Project.Ready != metav1.ConditionTrue:
 		return []string{fmt.Sprintf("See to the CBRProject %s first. It says: %s", so.Project.Name, so.Project.Message)}
 	case so.Reason == v1alpha1.ReasonOperationOverdue:

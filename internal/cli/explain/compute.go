@@ -56,11 +56,23 @@ func compute(from *facts) *Explanation {
 		Reason: kept.Reason, Message: kept.Message, Declared: backup.Spec, Project: projectOf(from), Operator: from.operator,
 		Call: callOf(from), Settling: settles(from), Drift: driftOf(backup), Duplicates: duplicatesOf(from),
 	}
+	if found := unavailable(backup); found != nil {
+		made.Unavailable = backupsync.CleanMessage(found.Message)
+	}
 	made.History = history(from, made.Call)
 	made.Waits = waitOf(from, made)
 	made.Notes = append(notesOf(from), from.notes...)
 	made.Advice = adviceOf(from, made)
 	return made
+}
+
+// unavailable returns the condition Available of an imported backup that CBR did not show usable when it was last asked, else nil.
+func unavailable(backup *v1alpha1.BackupSync) *metav1.Condition {
+	found := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionAvailable)
+	if found == nil || found.Status != metav1.ConditionFalse || backupsync.StateOf(backup) != backupsync.Imported {
+		return nil
+	}
+	return found
 }
 
 func projectOf(from *facts) Project {

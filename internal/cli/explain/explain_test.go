@@ -62,6 +62,13 @@ func imported(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return backupsync.Finished(running(backup), backupsync.Ending{Status: cbr.TaskSuccess}, 3, before(40*time.Minute))
 }
 
+// vanished is one that was imported, and that an audit has not found in CBR.
+func vanished(found backupsync.Availability) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Audited(imported(backup), found, noon.Add(-time.Minute), before(time.Minute))
+	}
+}
+
 func failedTask(limit int32) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		return backupsync.Finished(running(backup), backupsync.Ending{Status: cbr.TaskFailed, Said: "CBR's import task failed (BackupService.9900: no space)"}, limit, before(30*time.Second))
@@ -155,6 +162,7 @@ func scenes() map[string]*facts {
 	return map[string]*facts{
 		"queued": scene(usable(), nil), "blocked": scene(blocked(), nil), "no-project": scene(nil, waiting(backupsync.Circumstances{ProjectMissing: true})),
 		"in-call": scene(withJournal(), waiting(backupsync.Circumstances{InCall: true})), "running": scene(usable(), running), "imported": scene(usable(), imported),
+		"missing": scene(usable(), vanished(backupsync.BackupMissing)), "unusable": scene(usable(), vanished(backupsync.BackupUnusable)),
 		"retry": scene(usable(), failedTask(3)), "operation-failed": scene(usable(), failedTask(0)), "rejected": events, "duplicate": duplicate,
 		"suspended": {now: noon, backup: suspended, project: usable(), same: []*v1alpha1.BackupSync{suspended}, operator: alive},
 		"drifted":   scene(usable(), edited), "drifted-unclear": unclear, "silent": silent, "unreadable": unreadable, "requested": requested,

@@ -34,6 +34,8 @@ type Explanation struct {
 	// Reason and Message are those of its condition Ready.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+	// Unavailable is what the condition Available says of an imported backup that CBR does not show usable any more.
+	Unavailable string `json:"unavailable,omitempty"`
 	// Declared is what its manifest declares.
 	Declared v1alpha1.BackupSyncSpec `json:"declared"`
 	// Project is what can be said of the CBRProject that it names.

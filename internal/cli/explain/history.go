@@ -83,6 +83,9 @@ func transitions(backup *v1alpha1.BackupSync) []Happening {
 	if drifted := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionDrifted); drifted != nil && isTime(drifted.LastTransitionTime) {
 		happened = append(happened, Happening{drifted.LastTransitionTime, "The manifest was seen to differ from what CBR has accepted."})
 	}
+	if found := unavailable(backup); found != nil && isTime(found.LastTransitionTime) {
+		happened = append(happened, Happening{found.LastTransitionTime, fmt.Sprintf("Available became False; its reason is %s.", found.Reason)})
+	}
 	return happened
 }
 

@@ -41,6 +41,9 @@ func render(terminal text.Terminal, so *Explanation) []string {
 	p := &page{Terminal: terminal, Explanation: so}
 	p.add(fmt.Sprintf("%s  %s", p.Paint(text.Strong, so.Namespace+"/"+so.Name), p.Paint(stateColours[so.State], so.State+", "+so.Reason)))
 	p.wrapped(so.Message)
+	if so.Unavailable != "" {
+		p.wrapped("But: " + so.Unavailable)
+	}
 	p.declared()
 	p.history()
 	if so.Waits != nil {

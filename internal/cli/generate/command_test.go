@@ -106,7 +106,7 @@ func TestStrict(t *testing.T) {
 	}
 	for _, arguments := range [][]string{{}, {"-f", path}, {"--output-dir", folder}} {
 		got := command(t, text, append([]string{"--project", "default", "--strict"}, arguments...)...)
-		if got.status != cli.ExitError || got.out != "" || !strings.Contains(got.err, `stdin:3: backup_name: "e r p"`) || !strings.Contains(got.err, "nothing was written") {
+		if got.status != cli.ExitFound || got.out != "" || !strings.Contains(got.err, `stdin:3: backup_name: "e r p"`) || !strings.Contains(got.err, "nothing was written") {
 			t.Errorf("%v: %d %s%s", arguments, got.status, got.out, got.err)
 		}
 	}

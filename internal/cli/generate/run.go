@@ -47,8 +47,8 @@ type runner struct {
 	text     []byte
 }
 
-// errStrict ends a strict run.
-var errStrict = errors.New("a row was rejected, and --strict takes all or none: nothing was written")
+// errStrict ends a strict run. It has found a rejected row, as others have that go on.
+var errStrict = cli.WithStatus(cli.ExitFound, errors.New("a row was rejected, and --strict takes all or none: nothing was written"))
 
 // run reads all inventories and writes their manifests.
 func (r *runner) run(ctx context.Context) (err error) {

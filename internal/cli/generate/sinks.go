@@ -144,6 +144,10 @@ func (f *files) commit(ctx context.Context) error {
 	for _, name := range result.Kept {
 		f.report.note("%s/%s no longer belongs, but was edited since this command wrote it: it stays; --force removes it", f.path, name)
 	}
+	if result.Now < result.Before {
+		f.report.note("%s: it held %s, and now %d: a folder holds what the inventories of its latest run have, and no others", f.path,
+			plural(result.Before, "backup"), result.Now)
+	}
 	f.report.note("%s: %s written, %d unchanged, %d removed", f.path, plural(result.Written, "file"), result.Unchanged, result.Removed)
 	return nil
 }

@@ -31,8 +31,8 @@ var details = map[backupsync.State]string{
 	backupsync.Running: "RUNNING is the time since CBR accepted it, OPERATION the id of CBR's task.",
 }
 
-const common = `They are sorted by age, the oldest first, unless --sort-by says otherwise. On a terminal messages are cut to its width; with -o wide, in a pipe and in a
-file they are whole. If there are none, it says so on stderr, and exits with 0.
+const common = `They are sorted by age, the oldest first, unless --sort-by says otherwise. On a terminal messages are cut to its width, and stand below
+their BackupSyncs, once for neighbours with the same, where names leave no room beside them; with -o wide, in a pipe and in a file they are whole. If there are none, it says so on stderr, and exits with 0.
 
 With --output=json or yaml it prints one object with items[] (namespace, name, project, backupID, resourceName, creationTime, state,
 reason, message, operationLogID, attempts, submittedTime, finishedTime, nextAttemptTime, drifted) and more, the number of those that

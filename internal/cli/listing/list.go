@@ -179,9 +179,28 @@ type layout struct {
 	now     time.Time
 }
 
-// table returns the lines of a table. What does not fit is cut off its messages.
+// leastMessage is the room for messages, in columns, below which they get lines of their own.
+const leastMessage = 32
+
+// table returns the lines of a table. What does not fit is cut off its messages. Where long names leave no room for them, each stands below
+// its BackupSync.
 func table(list *List, of layout) []string {
 	columns := slices.DeleteFunc(columnsOf(of.state), func(c column) bool { return c.wide && !of.wide || c.spread && !of.spread })
+	if of.columns == 0 {
+		return text.Table(rowsOf(list, columns, of))
+	}
+	message := len(columns) - 1
+	if bare := text.Table(rowsOf(list, columns[:message], of)); widest(bare)+2+leastMessage > of.columns {
+		return below(list, bare, of)
+	}
+	lines := text.Table(rowsOf(list, columns, of))
+	for i := range lines {
+		lines[i] = text.Shorten(lines[i], of.columns)
+	}
+	return lines
+}
+
+func rowsOf(list *List, columns []column, of layout) [][]string {
 	var rows [][]string
 	if !of.headless {
 		headers := make([]string, 0, len(columns))
@@ -197,10 +216,28 @@ func table(list *List, of layout) []string {
 		}
 		rows = append(rows, row)
 	}
-	lines := text.Table(rows)
-	for i := range lines {
-		if of.columns > 0 {
-			lines[i] = text.Shorten(lines[i], of.columns)
+	return rows
+}
+
+func widest(lines []string) int {
+	columns := 0
+	for _, line := range lines {
+		columns = max(columns, text.Width(line))
+	}
+	return columns
+}
+
+// below adds messages to the lines of a table without them. Of neighbours with the same message the last one has it: a thousand that wait for the
+// same say so once. Names and ids are not cut, as they are there to be copied.
+func below(list *List, bare []string, of layout) []string {
+	const indent = "  "
+	headers := len(bare) - len(list.Items)
+	lines := slices.Clone(bare[:headers])
+	for i := range list.Items {
+		lines = append(lines, bare[headers+i])
+		message := list.Items[i].Message
+		if last := i == len(list.Items)-1; last || list.Items[i+1].Message != message {
+			lines = append(lines, text.Shorten(indent+message, of.columns))
 		}
 	}
 	return lines

@@ -55,16 +55,22 @@ func TestTable(t *testing.T) {
 	pending[1].NextAttempt, pending[2].NextAttempt = noon.Add(5*time.Minute), noon.Add(-time.Second)
 	failed := three(backupsync.Failed, "Rejected", "Duplicate")
 	failed[0].Finished = noon.Add(-time.Hour)
+	ids := three(backupsync.Failed, "Rejected", "Rejected", "Duplicate")
+	for i := range ids {
+		ids[i].Name = fmt.Sprintf("1f9e6b47-7655-4a19-b563-21b4ef02302%d", i)
+	}
+	ids[2].Message = "Another BackupSync declares the same backup."
 	for name, test := range map[string]struct {
 		layout
 		of []backups.Backup
 	}{
-		"failed-80.txt":   {layout{state: backupsync.Failed, columns: 80}, failed},
-		"failed-120.txt":  {layout{state: backupsync.Failed, columns: 120}, failed},
-		"failed-pipe.txt": {layout{state: backupsync.Failed}, failed},
-		"failed-wide.txt": {layout{state: backupsync.Failed, wide: true, spread: true}, failed},
-		"running-120.txt": {layout{state: backupsync.Running, columns: 120}, running},
-		"pending-80.txt":  {layout{state: backupsync.Pending, columns: 80, headless: true}, pending},
+		"failed-ids-80.txt": {layout{state: backupsync.Failed, columns: 80}, ids},
+		"failed-80.txt":     {layout{state: backupsync.Failed, columns: 80}, failed},
+		"failed-120.txt":    {layout{state: backupsync.Failed, columns: 120}, failed},
+		"failed-pipe.txt":   {layout{state: backupsync.Failed}, failed},
+		"failed-wide.txt":   {layout{state: backupsync.Failed, wide: true, spread: true}, failed},
+		"running-120.txt":   {layout{state: backupsync.Running, columns: 120}, running},
+		"pending-80.txt":    {layout{state: backupsync.Pending, columns: 80, headless: true}, pending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.now = noon

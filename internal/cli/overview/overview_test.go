@@ -171,6 +171,38 @@ func TestTheOperatorsCountOfDriftedIsBelieved(t *testing.T) {
 	}
 }
 
+// What the operator has counted among imported ones has no names, unless these are read.
+func TestDriftedThatWereNotRead(t *testing.T) {
+	from := resting()
+	from.projects[0].Status.Backups.Drifted = ptr.To(int32(7))
+	said := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n")
+	if want := "Drifted  7 manifests edited after CBR had accepted their backups; --all names some of them"; !strings.Contains(said, want) {
+		t.Errorf("no %q in\n%s", want, said)
+	}
+}
+
+// A rate of 0 tells nothing of how long the rest takes, and not that there is none.
+func TestRateWhileNothingIsImported(t *testing.T) {
+	for pending, want := range map[int32]string{0: "seen, nothing is left.", 900: "seen, so it cannot be told how long the rest takes."} {
+		from := resting()
+		from.projects[0].Status.Backups = &v1alpha1.BackupCounts{Total: 12 + pending, Imported: 12, Pending: pending}
+		computed := compute(from)
+		computed.Projects[0].Pace.since(0, int(pending))
+		if said := strings.Join(render(text.Terminal{Width: 120}, computed, false), "\n"); !strings.Contains(said, want) {
+			t.Errorf("%d pending: no %q in\n%s", pending, want, said)
+		}
+	}
+}
+
+func TestAnAuditThatHasFoundNothing(t *testing.T) {
+	from := resting()
+	from.projects[0].Status.Audit = &v1alpha1.AuditSummary{FinishedTime: ptr.To(metav1.NewTime(noon.Add(-time.Hour))), Checked: 12}
+	said := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n")
+	if want := "Audit    no imported one was found missing in CBR, or in error (the latest looked at 12, 60m ago)"; !strings.Contains(said, want) {
+		t.Errorf("no %q in\n%s", want, said)
+	}
+}
+
 func TestStale(t *testing.T) {
 	counted := &v1alpha1.BackupCounts{Total: 2, Pending: 2}
 	for _, test := range []struct {

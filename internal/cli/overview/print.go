@@ -148,15 +148,17 @@ func (p *page) stale(of *Project) {
 
 // pace tells how fast it goes, and how long that takes.
 func (p *page) pace(of *Project) {
-	pace := &of.Pace
+	pace, counts := &of.Pace, of.counts()
 	if pace.ImportedPerMinute != nil {
 		left := "nothing is left"
-		if pace.SecondsLeft != nil {
+		switch {
+		case pace.SecondsLeft != nil:
 			left = "about " + text.Age(time.Duration(*pace.SecondsLeft)*time.Second) + " left at that rate"
+		case counts.Pending+counts.Running > 0:
+			left = "so it cannot be told how long the rest takes"
 		}
 		p.labelled("Rate", "", "%.1f imports a minute were seen, %s.", *pace.ImportedPerMinute, left)
 	}
-	counts := of.counts()
 	if counts.Pending == 0 && !p.wide {
 		return
 	}
@@ -187,7 +189,7 @@ func (p *page) waiting(of *Project) {
 		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
 	}
 	if oldest := of.OldestPending; oldest != nil {
-		p.labelled("Oldest", "", "%s is pending since %s: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+		p.labelled("Oldest", "", "%s was created %s ago: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
@@ -257,10 +259,13 @@ func (p *page) drifted(of *Project) {
 	if drift.Complete {
 		counted = "all were looked at"
 	}
-	if drift.Count > 0 {
-		p.labelled("Drifted", text.Waiting, "%s edited after CBR had accepted their backups: %s (%s)", text.Count(drift.Count, "manifest"),
-			someOf(drift.Names, drift.Count), counted)
-	} else if p.wide {
+	edited := text.Count(drift.Count, "manifest") + " edited after CBR had accepted their backups"
+	switch {
+	case drift.Count > 0 && len(drift.Names) == 0: // the operator has counted them among those that were not read
+		p.labelled("Drifted", text.Waiting, "%s; --all names some of them", edited)
+	case drift.Count > 0:
+		p.labelled("Drifted", text.Waiting, "%s: %s (%s)", edited, someOf(drift.Names, drift.Count), counted)
+	case p.wide:
 		p.labelled("Drifted", "", "none (%s)", counted)
 	}
 }
@@ -277,6 +282,10 @@ func (p *page) audit(of *Project) {
 	}
 	if found.Missing+found.Unusable > 0 {
 		colour = text.Bad
+	}
+	if found.FinishedTime != nil && found.Missing+found.Unusable == 0 {
+		p.labelled("Audit", colour, "no imported one was found missing in CBR, or in error (%s)", when)
+		return
 	}
 	p.labelled("Audit", colour, "CBR does not have %d imported ones any more, and shows %d in error (%s)", found.Missing, found.Unusable, when)
 }

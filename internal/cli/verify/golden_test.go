@@ -70,10 +70,10 @@ func sample() *Report {
 	report := &Report{Namespace: "backups", Project: "vmware", Endpoint: "https://cbr.cn-north-4.myhuaweicloud.com", ProjectID: "f841e01fd2b14e7fa41b6ae7aa6b0594", Began: testNow,
 		Counts: Counts{BackupSyncs: 9, Imported: 5, Confirmed: 2, Listed: 1200, Pages: 3, Singles: 2}}
 	for i, seen := range []sight{absentSight, brokenSight, unknownSight} {
-		found, _ := tell(&declared{name: fmt.Sprintf("backup-%d", i), backupID: fmt.Sprintf("1f9e6b47-7655-4a19-b563-%012d", i), claim: claimsImported}, seen)
+		found, _ := tell("backups", &declared{name: fmt.Sprintf("backup-%d", i), backupID: fmt.Sprintf("1f9e6b47-7655-4a19-b563-%012d", i), claim: claimsImported}, seen)
 		report.Findings = append(report.Findings, found)
 	}
-	present, _ := tell(&declared{name: "backup-3", backupID: "1f9e6b47-7655-4a19-b563-000000000003", claim: claimsFailed}, storedSight)
+	present, _ := tell("backups", &declared{name: "backup-3", backupID: "1f9e6b47-7655-4a19-b563-000000000003", claim: claimsFailed}, storedSight)
 	report.Findings = append(report.Findings, present,
 		Finding{Kind: Differs, BackupSync: "backup-4", Says: "imported", BackupID: "1f9e6b47-7655-4a19-b563-000000000004", Detail: `backupName is "b" in CBR, "a" in the manifest. CBR cannot change a backup that it holds.`},
 		Finding{Kind: Undeclared, BackupID: "1f9e6b47-7655-4a19-b563-000000000005", BackupName: "nightly_5", Resource: "machine_5", ResourceID: "r-5", Provider: importedProvider,

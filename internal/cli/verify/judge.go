@@ -35,18 +35,17 @@ type sight struct {
 	ended bool
 }
 
-const (
-	againHint   = `To have it imported again, annotate the BackupSync: kubectl annotate bsync %s --overwrite cbr.backupsync.dev/requestedAt="$(date +%%s)"`
-	missingText = "CBR does not have it any more. "
-)
-
-// tell returns what there is to tell of a BackupSync, and whether there is.
-func tell(of *declared, seen sight) (Finding, bool) {
+// tell returns what there is to tell of a BackupSync of a namespace, and whether there is. After a detail that ends with a colon goes the
+// command that has it imported again.
+func tell(namespace string, of *declared, seen sight) (Finding, bool) {
 	found := Finding{BackupSync: of.name, Says: of.claim.String(), BackupID: of.backupID, Status: backupsync.Quote(string(seen.verdict.Status))}
 	if of.claim.holds() {
 		found.Kind, found.Detail = judgeHeld(of, seen)
 	} else {
 		found.Kind, found.Detail = judgeOther(of, seen.verdict)
+	}
+	if strings.HasSuffix(found.Detail, ":") {
+		found.Detail += fmt.Sprintf(" kubectl backupsync retry %s -n %s", of.name, namespace)
 	}
 	return found, found.Kind != ""
 }
@@ -57,11 +56,11 @@ func judgeHeld(of *declared, seen sight) (Kind, string) {
 	switch verdict.Kind {
 	case evidence.Stored:
 		if of.claim == claimsBroken {
-			return Present, "CBR can restore it now. Annotate the BackupSync with cbr.backupsync.dev/requestedAt to have the operator look again."
+			return Present, "CBR can restore it now. To have the operator look again:"
 		}
 		return "", ""
 	case evidence.Broken:
-		return Unusable, "CBR cannot restore it. Delete it in CBR, then have it imported again."
+		return Unusable, "CBR cannot restore it. Delete it in CBR, then have it imported again:"
 	case evidence.Absent:
 		return missing(of, "")
 	case evidence.InProgress:
@@ -95,7 +94,7 @@ func missing(of *declared, beside string) (Kind, string) {
 	if of.claim == claimsLater {
 		return Unknown, "CBR does not have it, and this version does not know the outcome in its status. Use the version of the operator."
 	}
-	return Missing, missingText + beside + fmt.Sprintf(againHint, of.name)
+	return Missing, "CBR does not have it any more. " + beside + "To have it imported again:"
 }
 
 // whyUnknown says why nothing can be said of a backup.
@@ -121,7 +120,7 @@ func judgeOther(of *declared, verdict evidence.Verdict) (Kind, string) {
 	}
 	switch {
 	case of.claim == claimsFailed && verdict.Kind == evidence.Stored:
-		return Present, "CBR holds it, though its import failed: somebody else has imported it. Annotate the BackupSync with cbr.backupsync.dev/requestedAt to have the operator look again."
+		return Present, "CBR holds it, though its import failed: somebody else has imported it. To have the operator look again:"
 	case verdict.Kind == evidence.Stored:
 		return Present, "CBR holds it already: somebody else has imported it. The operator marks it as AlreadyImported when its turn comes, unless spec.lookupPolicy is Never."
 	default:

@@ -49,8 +49,8 @@ func TestTell(t *testing.T) {
 		detail string
 	}{
 		"imported and there":              {claimsImported, sight{verdict: stored}, "", ""},
-		"imported and absent":             {claimsImported, sight{verdict: evidence.Verdict{Kind: evidence.Absent}, lacks: true}, Missing, "annotate bsync b"},
-		"imported and in error":           {claimsImported, sight{verdict: broken}, Unusable, "cannot restore"},
+		"imported and absent":             {claimsImported, sight{verdict: evidence.Verdict{Kind: evidence.Absent}, lacks: true}, Missing, ": kubectl backupsync retry b -n ns"},
+		"imported and in error":           {claimsImported, sight{verdict: broken}, Unusable, "again: kubectl backupsync retry b -n ns"},
 		"imported and being deleted":      {claimsImported, sight{verdict: passing(cbr.BackupDeleting)}, Unusable, "deleted"},
 		"imported and to be deleted":      {claimsImported, sight{verdict: passing(cbr.BackupWaitingDelete)}, Unusable, "deleted"},
 		"imported and protecting":         {claimsImported, sight{verdict: passing(cbr.BackupProtecting)}, Unknown, "passing"},
@@ -76,7 +76,7 @@ func TestTell(t *testing.T) {
 		"duplicate and there":             {claimsOther, sight{verdict: stored}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found, is := tell(&declared{name: "b", backupID: "B", task: "t1", claim: c.of}, c.seen)
+			found, is := tell("ns", &declared{name: "b", backupID: "B", task: "t1", claim: c.of}, c.seen)
 			if is != (c.want != "") || found.Kind != c.want || !strings.Contains(found.Detail, c.detail) {
 				t.Errorf("%+v", found)
 			}

@@ -211,7 +211,7 @@ func (v *verification) judgeAll(look *evidence.Look, judge *evidence.Judge) {
 		if task, shown := look.Tasks.Task(verdict.Task); shown {
 			seen.ended = task.Status.Final()
 		}
-		found, is := tell(of, seen)
+		found, is := tell(v.project.Namespace, of, seen)
 		if is {
 			v.report.Findings = append(v.report.Findings, found)
 		} else if of.claim.holds() {

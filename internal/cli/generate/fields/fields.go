@@ -31,12 +31,15 @@ type Field struct {
 	Synonyms []string
 }
 
-// createdAt is the one field that is no text.
-const createdAt = "created_at"
+// The fields that are more than a text.
+const (
+	backupID  = "backup_id"  // CBR's are UUIDs
+	createdAt = "created_at" // is no text
+)
 
 // all are the fields, in the order of the API.
 var all = []*Field{
-	{Name: "backup_id", Spec: "backupID", Required: true, Synonyms: []string{"backupuuid", "备份id"}},
+	{Name: backupID, Spec: "backupID", Required: true, Synonyms: []string{"backupuuid", "备份id"}},
 	{Name: "backup_name", Spec: "backupName", Required: true, Synonyms: []string{"备份名称"}},
 	{Name: "bucket_name", Spec: "bucketName", Required: true, Synonyms: []string{"bucket", "obsbucket", "obsbucketname", "桶名称"}},
 	{Name: "image_path", Spec: "imagePath", Required: true, Synonyms: []string{"backuppath", "path", "镜像路径"}},

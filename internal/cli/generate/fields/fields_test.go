@@ -197,6 +197,20 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// Ids that are no UUIDs are taken, as nothing says that CBR refuses them, and told: one that is cut off is a backup that CBR does not have.
+func TestIDs(t *testing.T) {
+	for id, told := range map[string]bool{
+		"1f9e6b47-7655-4a19-b563-21b4ef023025": false, "1F9E6B47-7655-4A19-B563-21B4EF023025": false,
+		"1f9e6b47-7655-4a19-b563-21b4ef02302": true, "1f9e6b4707655-4a19-b563-21b4ef023025": true, "1f9e6b47-7655-4a19-b563-21b4ef02302g": true, "vm-7": true,
+	} {
+		item := Item{Spec: map[string]any{}}
+		item.take(Named(backupID), id, true, nil)
+		if noted := slices.ContainsFunc(item.Notes, func(note Note) bool { return note.Remark == NoUUID }); noted != told || item.Spec["backupID"] != id {
+			t.Errorf("%s: noted is %t, taken as %v", id, noted, item.Spec["backupID"])
+		}
+	}
+}
+
 // A problem shows what cannot be seen, and cuts what is long.
 func TestProblemsAreShown(t *testing.T) {
 	problem := Problem{Field: "backup_name", Value: "a\x1b[31m\n" + strings.Repeat("x", 500), Rule: "it is odd"}

@@ -63,6 +63,7 @@ const (
 	Trimmed   Remark = "white space at its ends, seen or not, was removed"
 	Formula   Remark = "it begins with =, +, - or @, which spreadsheets take for a formula: it was taken as it is"
 	Invisible Remark = "it holds characters inside that cannot be seen: it was taken as it is"
+	NoUUID    Remark = "it is no UUID, as the ids that CBR shows are, and CBR may refuse it: it was taken as it is"
 )
 
 // Note is a remark about a field of a row.
@@ -122,6 +123,9 @@ func (i *Item) text(field *Field, text string) string {
 	if field.Name == createdAt || trimmed == "" {
 		return trimmed
 	}
+	if field.Name == backupID && !isUUID(trimmed) {
+		note(NoUUID)
+	}
 	if strings.ContainsRune("=+-@", rune(trimmed[0])) {
 		note(Formula)
 	}
@@ -129,6 +133,21 @@ func (i *Item) text(field *Field, text string) string {
 		note(Invisible)
 	}
 	return trimmed
+}
+
+// isUUID reports whether a text looks as ids do in CBR's API. Its reference has no rule for them, so that others are not rejected.
+func isUUID(text string) bool {
+	const groups = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	if len(text) != len(groups) {
+		return false
+	}
+	for at := range len(text) {
+		isHyphen, isDigit := text[at] == '-', strings.IndexByte("0123456789abcdefABCDEF", text[at]) >= 0
+		if wantsHyphen := groups[at] == '-'; wantsHyphen && !isHyphen || !wantsHyphen && !isDigit {
+			return false
+		}
+	}
+	return true
 }
 
 // invisible reports whether a character cannot be seen, or looks like a blank and is none.

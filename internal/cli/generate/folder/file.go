@@ -40,12 +40,12 @@ func Create(path string, force bool) (*File, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	found, _, err := ownerOf(path)
+	found, err := look(path)
 	if err != nil {
 		return nil, err
 	}
-	if found > ours && !force {
-		return nil, &Refusal{paths: []string{fmt.Sprintf("%s %s", path, found)}}
+	if found.owner > ours && !force {
+		return nil, &Refusal{paths: []string{fmt.Sprintf("%s %s", path, found.owner)}}
 	}
 	temporary := path + ".backupsync-generate"
 	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)

@@ -47,6 +47,8 @@ type Folder struct {
 // Result is what became of the files of a folder.
 type Result struct {
 	Written, Unchanged, Removed int
+	// Before and Now are how many objects the files of an earlier run held, and hold now.
+	Before, Now int
 	// Kept are files that no longer belong, and were edited.
 	Kept []string
 }
@@ -107,21 +109,25 @@ func (f *Folder) Commit(ctx context.Context) (Result, error) {
 	if f.objects == 0 && len(stale) > 0 && !f.force {
 		return Result{}, fmt.Errorf("there is no backup to write: the %d files of earlier runs in %s stay; --force removes them", len(stale), f.path)
 	}
-	return f.result, f.replace(stale)
+	f.result.Now = f.objects
+	err = f.replace(stale)
+	return f.result, err
 }
 
 // stage prepares a file, unless it is there already.
 func (f *Folder) stage(name, first string, text []byte) error {
 	path := filepath.Join(f.path, name)
-	found, line, err := ownerOf(path)
-	switch {
-	case err != nil:
+	found, err := look(path)
+	if err != nil {
 		return err
-	case found == ours && line == first:
+	}
+	f.result.Before += found.objects
+	switch {
+	case found.owner == ours && found.first == first:
 		f.result.Unchanged++
 		return nil
-	case found > ours && !f.force:
-		f.refused = append(f.refused, fmt.Sprintf("%s %s", path, found))
+	case found.owner > ours && !f.force:
+		f.refused = append(f.refused, fmt.Sprintf("%s %s", path, found.owner))
 		return nil
 	}
 	f.staged = append(f.staged, name)
@@ -162,13 +168,14 @@ func (f *Folder) judgeStale(one os.DirEntry, found *[]string) error {
 	if belongs || one.Name() == kustomizationFile || !one.Type().IsRegular() || !strings.HasSuffix(one.Name(), ".yaml") {
 		return nil
 	}
-	whose, _, err := ownerOf(filepath.Join(f.path, one.Name()))
+	there, err := look(filepath.Join(f.path, one.Name()))
 	switch {
 	case err != nil:
 		return err
-	case whose == ours || whose == edited && f.force:
+	case there.owner == ours || there.owner == edited && f.force:
+		f.result.Before += there.objects
 		*found = append(*found, one.Name())
-	case whose == edited:
+	case there.owner == edited:
 		f.result.Kept = append(f.result.Kept, one.Name())
 	}
 	return nil

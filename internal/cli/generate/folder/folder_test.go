@@ -86,6 +86,18 @@ func some(count int) []string {
 	return names
 }
 
+// How many objects a folder held, and holds now, is told: a run with a part of an inventory takes the others away.
+func TestObjectsBeforeAndNow(t *testing.T) {
+	for _, perFile := range []int{1, 7, 5000} {
+		path := t.TempDir()
+		for _, step := range []struct{ before, now int }{{0, 700}, {700, 700}, {700, 20}, {20, 30}} {
+			if result := filled(t, path, perFile, some(step.now)...); result.Before != step.before || result.Now != step.now {
+				t.Errorf("%d a file: %d before and %d now, instead of %+v", perFile, result.Before, result.Now, step)
+			}
+		}
+	}
+}
+
 // Each object is in one file, no file holds more than it may, and the kustomization lists them all.
 func TestEachObjectOnce(t *testing.T) {
 	for _, perFile := range []int{1, 2, 7, 100, 5000} {
@@ -257,8 +269,8 @@ func TestFile(t *testing.T) {
 	if err := errors.Join(write("a: 1\n", false, true), write("a: 2\n", false, true), write("a: 3\n", false, false)); err != nil {
 		t.Fatal(err)
 	}
-	if whose, _, err := ownerOf(path); whose != ours || err != nil {
-		t.Errorf("it %s, %v", whose, err)
+	if found, err := look(path); found.owner != ours || err != nil {
+		t.Errorf("it %s, %v", found.owner, err)
 	}
 	put(t, path, "an inventory\n")
 	if err := write("a: 4\n", false, true); err == nil {

@@ -100,11 +100,14 @@ func fileName(most int, bits string, objects []entry) string {
 	return name + ".yaml"
 }
 
+// separator begins each object of a file.
+const separator = "---\n"
+
 // content returns a file: its first line, and the objects in the order of their names.
 func content(objects []entry) (string, []byte) {
 	var text []byte
 	for _, one := range objects {
-		text = append(append(text, "---\n"...), one.text...)
+		text = append(append(text, separator...), one.text...)
 	}
 	return headOf(text), text
 }

@@ -51,46 +51,71 @@ func (o owner) String() string {
 	return [...]string{"is not there", "was written by this command", "was edited since this command wrote it", "was not written by this command"}[o]
 }
 
-// ownerOf returns whose a file is, and its first line.
-func ownerOf(path string) (owner, string, error) {
+// earlier is what is known of a file that is there.
+type earlier struct {
+	owner   owner
+	first   string // its first line
+	objects int    // how many it holds, if this command wrote it
+}
+
+// look tells what is there.
+func look(path string) (earlier, error) {
 	file, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nobodys, "", nil
+		return earlier{owner: nobodys}, nil
 	case err != nil:
-		return foreign, "", fmt.Errorf("see who has written it: %w", err)
+		return earlier{}, fmt.Errorf("see who has written it: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return foreign, "", err
+		return earlier{owner: foreign}, err
 	}
-	found, first, err := judge(bufio.NewReader(file))
+	found, err := judge(bufio.NewReader(file))
 	if err != nil {
-		return foreign, "", fmt.Errorf("read %s: %w", path, err)
+		return earlier{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	return found, first, nil
+	return found, nil
 }
 
-func judge(text *bufio.Reader) (owner, string, error) {
+func judge(text *bufio.Reader) (earlier, error) {
 	first := make([]byte, headLength)
-	if _, err := io.ReadFull(text, first); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return foreign, "", nil
-		}
-		return foreign, "", err
+	switch _, err := io.ReadFull(text, first); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return earlier{owner: foreign}, nil
+	case err != nil:
+		return earlier{}, err
+	case !strings.HasPrefix(string(first), mark):
+		return earlier{owner: foreign}, nil
 	}
-	if !strings.HasPrefix(string(first), mark) {
-		return foreign, "", nil
+	sum, objects, err := sumOf(text)
+	if err != nil {
+		return earlier{}, err
 	}
+	found := earlier{owner: ours, first: string(first), objects: objects}
+	if found.first != head(sum) {
+		found.owner = edited
+	}
+	return found, nil
+}
+
+// sumOf returns the hash of a text, and how many objects begin in it.
+func sumOf(text *bufio.Reader) (sum []byte, objects int, err error) {
 	hash := sha256.New()
-	if _, err := io.Copy(hash, text); err != nil {
-		return foreign, "", err
+	for {
+		line, err := text.ReadSlice('\n')
+		hash.Write(line)
+		if string(line) == separator {
+			objects++
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return hash.Sum(nil), objects, nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return nil, 0, err
+		}
 	}
-	if string(first) != head(hash.Sum(nil)) {
-		return edited, string(first), nil
-	}
-	return ours, string(first), nil
 }
 
 // Refusal says that files would have been overwritten that are not this command's.
