@@ -44,6 +44,8 @@ type Backup struct {
 	Submitted, Finished, NextAttempt time.Time
 	// Drifted says that its manifest differs from what CBR has accepted.
 	Drifted bool
+	// Suspended is spec.suspend. The reason may tell of it a moment later.
+	Suspended bool
 }
 
 // object is a BackupSync without what is read for nothing, such as its managed fields.
@@ -74,7 +76,7 @@ func Of(whole *v1alpha1.BackupSync) Backup {
 		Namespace: whole.Namespace, Name: whole.Name, Created: whole.CreationTimestamp.Time, Project: whole.Spec.ProjectRef.Name,
 		BackupID: whole.Spec.BackupID, Resource: whole.Spec.ResourceName, State: backupsync.StateOf(whole), Operation: status.OperationLogID,
 		Attempts: status.Attempts, Submitted: at(status.SubmittedTime), Finished: at(status.FinishedTime), NextAttempt: at(status.NextAttemptTime),
-		Drifted: backupsync.Drifted(whole),
+		Drifted: backupsync.Drifted(whole), Suspended: whole.Spec.Suspend,
 	}
 	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		kept.Reason, kept.Message = backupsync.CleanMessage(ready.Reason), backupsync.CleanMessage(ready.Message)

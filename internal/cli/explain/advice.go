@@ -29,6 +29,9 @@ import (
 // adviceOf says what to do next.
 func adviceOf(from *facts, so *Explanation) []string {
 	var advice []string
+	if from.backup.DeletionTimestamp != nil {
+		return []string{fmt.Sprintf("See what %s hold it for: it is gone when they are removed. The operator sets none at a BackupSync.", finalizersOf(from.backup))}
+	}
 	if from.operator.State == liveness.Silent && so.Waits != nil {
 		advice = append(advice, "See why the operator is silent: "+from.operator.Message)
 	}
@@ -50,8 +53,10 @@ func adviceOf(from *facts, so *Explanation) []string {
 // afterImport says what to do about a backup that was imported, besides what is said already.
 func afterImport(backup *v1alpha1.BackupSync, so *Explanation, said bool) []string {
 	switch found := backupsync.AvailabilityOf(backup); {
+	case backupsync.Requested(backup):
+		return []string{"Wait: another import was requested. CBR is asked first, and the backup is sent only if CBR does not have it any more."}
 	case so.Unavailable != "" && found == backupsync.BackupMissing:
-		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. Else have it imported again: " + request(backup)}
+		return []string{"If it was deleted in CBR on purpose, delete this BackupSync. If the bucket still holds it, have it imported again: " + request(backup)}
 	case so.Unavailable != "":
 		return []string{"Look at the backup in CBR. If it cannot be saved, delete it there, and then request another import: " + request(backup)}
 	case said:

@@ -126,10 +126,19 @@ func duplicatesOf(from *facts) []Duplicate {
 	return found
 }
 
+// finalizersOf names what holds a deletion up.
+func finalizersOf(backup *v1alpha1.BackupSync) string {
+	return "the finalizers " + backupsync.Quote(strings.Join(backup.Finalizers, ", "))
+}
+
 // notesOf tells of what the conditions do not speak of yet.
 func notesOf(from *facts) []string {
 	var notes []string
 	backup := from.backup
+	if backup.DeletionTimestamp != nil {
+		notes = append(notes, fmt.Sprintf("It is being deleted since %s, and %s hold that up. It is not sent any more. CBR keeps what it has.",
+			backup.DeletionTimestamp.UTC().Format(time.RFC3339), finalizersOf(backup)))
+	}
 	if observed := backup.Status.ObservedGeneration; observed >= 0 && observed != backup.Generation {
 		notes = append(notes, fmt.Sprintf("The operator has not taken in the latest edit yet: the conditions speak of generation %d, the manifest is generation %d.",
 			observed, backup.Generation))

@@ -62,13 +62,6 @@ func imported(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return backupsync.Finished(running(backup), backupsync.Ending{Status: cbr.TaskSuccess}, 3, before(40*time.Minute))
 }
 
-// vanished is one that was imported, and that an audit has not found in CBR.
-func vanished(found backupsync.Availability) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
-	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		return backupsync.Audited(imported(backup), found, noon.Add(-time.Minute), before(time.Minute))
-	}
-}
-
 func failedTask(limit int32) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		return backupsync.Finished(running(backup), backupsync.Ending{Status: cbr.TaskFailed, Said: "CBR's import task failed (BackupService.9900: no space)"}, limit, before(30*time.Second))
@@ -81,6 +74,13 @@ func waiting(given backupsync.Circumstances) func(*v1alpha1.BackupSync) *v1alpha
 			return next
 		}
 		return backup
+	}
+}
+
+// lost is one that an audit has found not to be available any more.
+func lost(found backupsync.Availability) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	return func(backup *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Audited(imported(backup), found, noon.Add(-5*time.Minute), before(4*time.Minute))
 	}
 }
 
@@ -157,15 +157,25 @@ func scenes() map[string]*facts {
 	unclear := scene(usable(), edited)
 	unclear.backup.Annotations = nil
 
+	missing := scene(usable(), lost(backupsync.BackupMissing))
+	asked := scene(usable(), lost(backupsync.BackupMissing))
+	asked.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
+
+	deleted := func(of *facts) *facts {
+		of.backup.DeletionTimestamp, of.backup.Finalizers = ptr(before(2*time.Minute)), []string{"example.com/hold"}
+		return of
+	}
+
 	requested := scene(usable(), rejected)
 	requested.backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "2026-03-01T11:59:00Z"}
 	return map[string]*facts{
 		"queued": scene(usable(), nil), "blocked": scene(blocked(), nil), "no-project": scene(nil, waiting(backupsync.Circumstances{ProjectMissing: true})),
 		"in-call": scene(withJournal(), waiting(backupsync.Circumstances{InCall: true})), "running": scene(usable(), running), "imported": scene(usable(), imported),
-		"missing": scene(usable(), vanished(backupsync.BackupMissing)), "unusable": scene(usable(), vanished(backupsync.BackupUnusable)),
 		"retry": scene(usable(), failedTask(3)), "operation-failed": scene(usable(), failedTask(0)), "rejected": events, "duplicate": duplicate,
 		"suspended": {now: noon, backup: suspended, project: usable(), same: []*v1alpha1.BackupSync{suspended}, operator: alive},
 		"drifted":   scene(usable(), edited), "drifted-unclear": unclear, "silent": silent, "unreadable": unreadable, "requested": requested,
+		"deleted": deleted(scene(usable(), nil)), "deleted-running": deleted(scene(usable(), running)), "deleted-rejected": deleted(scene(usable(), rejected)),
+		"missing": missing, "missing-asked": asked, "unusable": scene(usable(), lost(backupsync.BackupUnusable)),
 	}
 }
 
@@ -175,6 +185,44 @@ func TestRender(t *testing.T) {
 	}
 	golden.Compare(t, "drifted-120.txt", render(text.Terminal{Width: 120}, compute(scenes()["drifted"])))
 	golden.Compare(t, "rejected-colours.txt", render(text.Terminal{Width: 80, Colour: true}, compute(scenes()["rejected"])))
+}
+
+// Of an imported backup that CBR does not show usable any more, nobody is told that it can be restored, and that there is nothing to do.
+func TestWhatAnAuditHasFoundIsTold(t *testing.T) {
+	for name, advised := range map[string]string{"missing": "have it imported again: kubectl", "unusable": "request another import: kubectl", "missing-asked": "Wait: another import was requested"} {
+		got := compute(scenes()[name])
+		advice, last := strings.Join(got.Advice, " "), got.History[len(got.History)-1]
+		if !strings.Contains(advice, advised) || strings.Contains(advice, "Nothing") || !strings.Contains(got.Unavailable, "it cannot be restored") {
+			t.Errorf("%s: advised is %q, told %q", name, advice, got.Unavailable)
+		}
+		if !last.Time.Equal(ptr(before(4*time.Minute))) || !strings.HasPrefix(last.What, "Available became False; its reason is ") {
+			t.Errorf("%s: what has happened last is %+v", name, last)
+		}
+	}
+}
+
+// A BackupSync without conditions has no reason.
+func TestWithoutAReasonNoneIsTold(t *testing.T) {
+	from := scenes()["queued"]
+	from.backup.Status.Conditions = nil
+	if first := render(text.Terminal{Width: 80}, compute(from))[0]; first != "backups/erp-01  pending" {
+		t.Errorf("it begins with %q", first)
+	}
+}
+
+// What is being deleted is not sent any more: nobody is told to wait for that, or to correct it.
+func TestADeletionThatIsHeldUpIsTold(t *testing.T) {
+	for name, waits := range map[string]string{"deleted": "its deletion, which the finalizers example.com/hold hold up", "deleted-running": "the end of CBR's task task-1", "deleted-rejected": ""} {
+		got := compute(scenes()[name])
+		advice, notes := strings.Join(got.Advice, " "), strings.Join(got.Notes, " ")
+		if !strings.Contains(advice, "finalizers example.com/hold") || strings.Contains(advice, "Wait") || strings.Contains(advice, "Correct") ||
+			!strings.Contains(notes, "It is being deleted since 2026-03-01T11:58:00Z") {
+			t.Errorf("%s: advised is %q, noted %q", name, advice, notes)
+		}
+		if (got.Waits == nil) != (waits == "") || got.Waits != nil && !strings.Contains(got.Waits.For, waits) {
+			t.Errorf("%s: it waits for %+v", name, got.Waits)
+		}
+	}
 }
 
 func TestWhatItWaitsFor(t *testing.T) {

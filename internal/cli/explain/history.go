@@ -80,11 +80,11 @@ func transitions(backup *v1alpha1.BackupSync) []Happening {
 		!ready.LastTransitionTime.Equal(&backup.CreationTimestamp) {
 		happened = append(happened, Happening{ready.LastTransitionTime, fmt.Sprintf("Ready became %s; its reason is %s.", ready.Status, ready.Reason)})
 	}
+	if available := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionAvailable); available != nil && isTime(available.LastTransitionTime) {
+		happened = append(happened, Happening{available.LastTransitionTime, fmt.Sprintf("Available became %s; its reason is %s.", available.Status, backupsync.CleanMessage(available.Reason))})
+	}
 	if drifted := meta.FindStatusCondition(backup.Status.Conditions, v1alpha1.ConditionDrifted); drifted != nil && isTime(drifted.LastTransitionTime) {
 		happened = append(happened, Happening{drifted.LastTransitionTime, "The manifest was seen to differ from what CBR has accepted."})
-	}
-	if found := unavailable(backup); found != nil && isTime(found.LastTransitionTime) {
-		happened = append(happened, Happening{found.LastTransitionTime, fmt.Sprintf("Available became False; its reason is %s.", found.Reason)})
 	}
 	return happened
 }

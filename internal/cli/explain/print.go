@@ -39,7 +39,7 @@ var stateColours = map[string]text.Colour{
 // render returns the lines of an explanation.
 func render(terminal text.Terminal, so *Explanation) []string {
 	p := &page{Terminal: terminal, Explanation: so}
-	p.add(fmt.Sprintf("%s  %s", p.Paint(text.Strong, so.Namespace+"/"+so.Name), p.Paint(stateColours[so.State], so.State+", "+so.Reason)))
+	p.add(fmt.Sprintf("%s  %s", p.Paint(text.Strong, so.Namespace+"/"+so.Name), p.Paint(stateColours[so.State], strings.TrimSuffix(so.State+", "+so.Reason, ", "))))
 	p.wrapped(so.Message)
 	if so.Unavailable != "" {
 		p.wrapped("But: " + so.Unavailable)

@@ -44,6 +44,8 @@ func waitOf(from *facts, so *Explanation) *Wait {
 		return runningWait(from)
 	}
 	switch {
+	case from.backup.DeletionTimestamp != nil:
+		return &Wait{For: fmt.Sprintf("its deletion, which %s hold up: it is not sent any more", finalizersOf(from.backup))}
 	case so.Call != nil:
 		until := metav1.NewTime(so.Call.StartTime.Add(lookedUp))
 		return &Wait{For: fmt.Sprintf("the outcome of the sync call %s. If its answer was lost, CBR is asked whether it has the backup, with the operator's "+

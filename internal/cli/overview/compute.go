@@ -191,7 +191,7 @@ func orphans(single *tallies, exists map[projectName]bool) []Orphans {
 			}
 		}
 		found = append(found, Orphans{Namespace: name.namespace, Project: name.name,
-			Count: tally.open() + tally.states[backupsync.Failed], Names: of.names()})
+			Count: tally.open() + tally.states[backupsync.Failed], Truncated: single.isCutOrphan(name), Names: of.names()})
 	}
 	slices.SortFunc(found, func(a, b Orphans) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Project, b.Project))

@@ -43,13 +43,14 @@ With --output=json or yaml it prints one object:
     .stale[]             why they may be older than the truth
     .read                pending, running, failed, imported: those that were read singly; openTruncated, failedTruncated, all
     .reasons[]           state, reason, count, examples[] (name, reason, message, creationTime), of those that were read
-    .oldestPending       name, reason, message, creationTime
+    .oldestPending       name, reason, message, creationTime, of those that were read
     .pace                callsPerMinute, backupsPerCall, backupsPerMinute, callsInLastMinute, leastMinutes; with --watch importedPerMinute,
                          secondsLeft
     .unknownCalls        calls, backups, since; .callsUnderWay the same
     .drifted             count, complete (imported ones were looked at), names[]
     .audit               status.audit of the CBRProject as it is
-  orphans[]              namespace, project, count, names[]: BackupSyncs, not in CBR yet, whose CBRProject does not exist
+  orphans[]              namespace, project, count, truncated, names[]: BackupSyncs, not in CBR yet, whose CBRProject does not exist; truncated
+                         says that there are more than were read
 
 Fields are added over time; none changes its meaning. With --watch each look makes one line of JSON, or one document of YAML.
 

@@ -58,7 +58,7 @@ type Project struct {
 	Read Read `json:"read"`
 	// Reasons are the reasons of Ready of those that were read, the most frequent first.
 	Reasons []ReasonCount `json:"reasons,omitempty"`
-	// OldestPending is the oldest that is pending, and not suspended.
+	// OldestPending is the oldest of those that were read that is pending, and not suspended.
 	OldestPending *Example `json:"oldestPending,omitempty"`
 	Pace          Pace     `json:"pace"`
 	// UnknownCalls are the calls whose outcome is not known, CallsUnderWay those that may not have been answered yet.
@@ -135,6 +135,8 @@ type Orphans struct {
 	Namespace string `json:"namespace"`
 	Project   string `json:"project"`
 	Count     int    `json:"count"`
+	// Truncated says that there are more: --limit left them out.
+	Truncated bool `json:"truncated"`
 	// Names are some of them.
 	Names []string `json:"names"`
 }

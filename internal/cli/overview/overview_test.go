@@ -62,7 +62,7 @@ func submission(before time.Duration, items int) v1alpha1.Submission {
 func some(to *tallies, project string, count int, state backupsync.State, reason, message string, drifted bool) {
 	for i := range count {
 		to.add(backups.Backup{Namespace: "backups", Name: fmt.Sprintf("%s-%03d", strings.ToLower(reason), i), Project: project, State: state,
-			Reason: reason, Message: message, Created: noon.Add(-time.Duration(i+1) * time.Minute), Drifted: drifted})
+			Reason: reason, Message: message, Created: noon.Add(-time.Duration(i+1) * time.Minute), Drifted: drifted, Suspended: reason == v1alpha1.ReasonSuspended})
 	}
 }
 
@@ -95,6 +95,30 @@ func busy() *facts {
 	renewed := micro(2 * time.Second)
 	return &facts{now: noon, single: single, projects: []v1alpha1.CBRProject{unseen, stalled, well},
 		operator: liveness.Operator{State: liveness.Alive, Message: "manager-0 renewed its lease 2s ago.", Namespace: "backupsync-system", Holder: "manager-0", RenewTime: &renewed}}
+}
+
+// What is suspended is told by the manifest: the operator may not have seen it yet.
+func TestTheOldestPendingIsNotSuspended(t *testing.T) {
+	single := &tallies{}
+	pending := backups.Backup{Namespace: "backups", Project: "default", State: backupsync.Pending}
+	suspended, resumed := pending, pending
+	suspended.Name, suspended.Reason, suspended.Suspended, suspended.Created = "suspended", v1alpha1.ReasonQueued, true, noon.Add(-2*time.Hour)
+	resumed.Name, resumed.Reason, resumed.Created = "resumed", v1alpha1.ReasonSuspended, noon.Add(-time.Hour)
+	single.add(suspended)
+	single.add(resumed)
+	if oldest := single.of(projectName{"backups", "default"}).oldest; oldest == nil || oldest.Name != "resumed" {
+		t.Errorf("the oldest is %+v", oldest)
+	}
+}
+
+// A BackupSync without conditions is pending for no reason that is known.
+func TestTheOldestPendingHasAReason(t *testing.T) {
+	from := busy()
+	from.single = &tallies{}
+	some(from.single, "default", 1, backupsync.Pending, "", "", false)
+	if written := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n"); !strings.Contains(written, "-000 was created 60s ago: Unknown\n") {
+		t.Error(written)
+	}
 }
 
 // resting is a namespace in which all is done.
@@ -176,7 +200,7 @@ func TestDriftedThatWereNotRead(t *testing.T) {
 	from := resting()
 	from.projects[0].Status.Backups.Drifted = ptr.To(int32(7))
 	said := strings.Join(render(text.Terminal{Width: 120}, compute(from), false), "\n")
-	if want := "Drifted  7 manifests edited after CBR had accepted their backups; --all names some of them"; !strings.Contains(said, want) {
+	if want := "Drifted  7 manifests edited after CBR had accepted their backups (all were looked at); --all names some of them"; !strings.Contains(said, want) {
 		t.Errorf("no %q in\n%s", want, said)
 	}
 }

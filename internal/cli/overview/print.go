@@ -17,6 +17,7 @@ limitations under the License.
 package overview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,10 +49,18 @@ func render(terminal text.Terminal, in *Overview, wide bool) []string {
 	for _, each := range in.Orphans {
 		p.line("")
 		p.line("%s  %s", p.Paint(text.Strong, each.Namespace+"/"+each.Project), p.Paint(text.Bad, "does not exist"))
-		p.wrapped("  ", "%s (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
-			text.Count(each.Count, "BackupSync")+" not in CBR name it", someOf(each.Names, each.Count))
+		p.wrapped("  ", "%s%s not in CBR name it (%s). Create the CBRProject, or declare the backups by other BackupSyncs.",
+			atLeast(each.Truncated), text.Count(each.Count, "BackupSync"), someOf(each.Names, each.Count))
 	}
 	return p.lines
+}
+
+// atLeast begins a number of which not all was read.
+func atLeast(truncated bool) string {
+	if truncated {
+		return "At least "
+	}
+	return ""
 }
 
 func (p *page) line(format string, arguments ...any) {
@@ -185,11 +194,19 @@ func (p *page) waiting(of *Project) {
 			counts = append(counts, text.Grouped(each.Count)+" "+each.Reason)
 		}
 	}
-	if len(counts) > 0 {
+	total := of.counts()
+	switch {
+	case len(counts) > 0:
 		p.labelled("Open", "", "%s%s", strings.Join(counts, ", "), p.ofTheFirst(of.Read.OpenTruncated, of.Read.Pending+of.Read.Running))
+	case of.Read.OpenTruncated && total.Pending+total.Running > 0:
+		p.labelled("Open", "", "none of them is among those that were read; --limit reads more")
 	}
 	if oldest := of.OldestPending; oldest != nil {
-		p.labelled("Oldest", "", "%s was created %s ago: %s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), oldest.Reason)
+		first := ""
+		if of.Read.OpenTruncated {
+			first = fmt.Sprintf(" (of the first %s)", text.Grouped(of.Read.Pending+of.Read.Running))
+		}
+		p.labelled("Oldest", "", "%s was created %s ago: %s%s", oldest.Name, text.Age(p.now.Sub(oldest.CreationTime.Time)), cmp.Or(oldest.Reason, "Unknown"), first)
 	}
 	if p.wide {
 		p.reasons(of, func(state string) bool { return state != backupsync.Failed.String() })
@@ -218,9 +235,12 @@ func (p *page) calls(of *Project) {
 
 func (p *page) failures(of *Project) {
 	isFailure := func(state string) bool { return state == backupsync.Failed.String() }
-	if slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }) {
+	switch {
+	case slices.ContainsFunc(of.Reasons, func(each ReasonCount) bool { return isFailure(each.State) }):
 		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them%s", of.Name, of.Namespace, p.ofTheFirst(of.Read.FailedTruncated, of.Read.Failed))
 		p.reasons(of, isFailure)
+	case of.Read.FailedTruncated && of.counts().Failed > 0:
+		p.labelled("Failed", text.Bad, "kubectl backupsync failed %s -n %s lists them; none is among those that were read, --limit reads more", of.Name, of.Namespace)
 	}
 }
 
@@ -256,13 +276,16 @@ func someOf(names []string, of int) string {
 func (p *page) drifted(of *Project) {
 	drift := &of.Drifted
 	counted := "imported ones are not counted, but with --all"
-	if drift.Complete {
+	switch {
+	case drift.Complete && of.Read.OpenTruncated:
+		counted = fmt.Sprintf("of the open ones, the first %s were looked at", text.Grouped(of.Read.Pending+of.Read.Running))
+	case drift.Complete:
 		counted = "all were looked at"
 	}
 	edited := text.Count(drift.Count, "manifest") + " edited after CBR had accepted their backups"
 	switch {
 	case drift.Count > 0 && len(drift.Names) == 0: // the operator has counted them among those that were not read
-		p.labelled("Drifted", text.Waiting, "%s; --all names some of them", edited)
+		p.labelled("Drifted", text.Waiting, "%s (%s); --all names some of them", edited, counted)
 	case drift.Count > 0:
 		p.labelled("Drifted", text.Waiting, "%s: %s (%s)", edited, someOf(drift.Names, drift.Count), counted)
 	case p.wide:

@@ -24,7 +24,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cli/backups"
 )
@@ -102,12 +101,19 @@ func (t *tallies) isCut(name projectName, ended backups.Ended) bool {
 	})
 }
 
+// isCutOrphan reports whether there were more BackupSyncs that name a project that does not exist than were read.
+func (t *tallies) isCutOrphan(name projectName) bool {
+	return t.isCut(name, backups.Open) || t.isCut(name, backups.Failed) || slices.ContainsFunc(t.cut, func(query backups.Query) bool {
+		return query.Ended == backups.NotImported && (query.Namespace == name.namespace || query.Namespace == "" && !slices.Contains(query.NotNamespaces, name.namespace))
+	})
+}
+
 func (t *tally) add(backup *backups.Backup) {
 	t.states[backup.State]++
 	if backup.Drifted {
 		t.drifted.add(backup)
 	}
-	if backup.State == backupsync.Pending && backup.Reason != v1alpha1.ReasonSuspended && (t.oldest == nil || backups.Older(*backup, *t.oldest) < 0) {
+	if backup.State == backupsync.Pending && !backup.Suspended && (t.oldest == nil || backups.Older(*backup, *t.oldest) < 0) {
 		kept := *backup
 		t.oldest = &kept
 	}

@@ -17,12 +17,7 @@ limitations under the License.
 package statustest
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +25,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -117,31 +111,10 @@ func awaitCache(b *testing.B, config *rest.Config) {
 	}))
 }
 
-// together is how many BackupSyncs a transaction of etcd puts: it takes 128 at most.
-const together = 100
-
-// fill puts the BackupSyncs into etcd as the API server would, which takes seconds rather than many minutes.
+// fill puts the BackupSyncs into etcd.
 func fill(ctx context.Context, etcd string, open, failed int) error {
 	generator := &testbed.Generator{Namespace: crowded, Projects: []string{"default"}, InARow: 1, Machines: 500}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for first := 0; first < population; first += together {
-		group.Go(func() error {
-			var puts []any
-			for number := first; number < first+together; number++ {
-				stored := storedBackup(generator, number, open, failed)
-				written, err := json.Marshal(stored)
-				if err != nil {
-					return err
-				}
-				key := "/registry/cbr.backupsync.dev/backupsyncs/" + crowded + "/" + stored.Name
-				puts = append(puts, map[string]any{"requestPut": map[string]string{
-					"key": base64.StdEncoding.EncodeToString([]byte(key)), "value": base64.StdEncoding.EncodeToString(written)}})
-			}
-			return transact(ctx, etcd, puts)
-		})
-	}
-	return group.Wait()
+	return testbed.Store(ctx, etcd, population, func(number int) *v1alpha1.BackupSync { return storedBackup(generator, number, open, failed) })
 }
 
 // storedBackup is a BackupSync as the API server stores it, with managed fields as heavy as real ones.
@@ -163,24 +136,4 @@ func storedBackup(generator *testbed.Generator, number, open, failed int) *v1alp
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:backupID":{},"f:backupName":{},"f:bucketName":{},"f:createdAt":{},"f:imagePath":{},` +
 			`"f:projectRef":{"f:name":{}},"f:resourceID":{},"f:resourceName":{},"f:resourceType":{}}}`)}}
 	return stored
-}
-
-func transact(ctx context.Context, etcd string, puts []any) error {
-	body, err := json.Marshal(map[string]any{"success": puts})
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, etcd+"/v3/kv/txn", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("etcd answers %s", answer.Status)
-	}
-	return nil
 }

@@ -103,6 +103,9 @@ func (c *Cluster) Stop() {
 	_ = os.RemoveAll(c.dir)
 }
 
+// Etcd is the URL of its etcd.
+func (c *Cluster) Etcd() string { return c.environment.ControlPlane.Etcd.URL.String() }
+
 // Namespace makes a namespace for a test.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
