@@ -138,6 +138,23 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Who names a BackupSync is told of its backup, whichever of several declares it: CBR does not have it, and nothing is no answer.
+func TestANamedDuplicateIsTold(t *testing.T) {
+	server := cbrtest.NewServer(t, cbrtest.Options{})
+	for _, outcome := range []v1alpha1.Outcome{v1alpha1.OutcomeImported, v1alpha1.OutcomeDuplicate, ""} {
+		second := backupOf(1, outcome, time.Hour)
+		second.Name = "second"
+		cluster := &objects{backups: []v1alpha1.BackupSync{imported(1), second}}
+		report := play(t, cluster, server, func(c *command) { c.names = []string{"second"} })
+		if told := what(report); !slices.Equal(told, []string{"Missing backup-0001"}) || report.Counts.BackupSyncs != 1 {
+			t.Errorf("second, as %q: %v, %s", outcome, told, summary(report))
+		}
+		if notes := strings.Join(report.Notes, " "); !strings.Contains(notes, "second declares the same backup as backup-0001") {
+			t.Errorf("second, as %q: %q", outcome, notes)
+		}
+	}
+}
+
 // The flags leave out what is not asked for.
 func TestFlagsLimit(t *testing.T) {
 	server := cbrtest.NewServer(t, cbrtest.Options{})

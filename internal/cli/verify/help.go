@@ -36,7 +36,8 @@ again, so that what changes meanwhile is not told. A list that enterprise projec
 permissions narrow, or that does not hold still, is told as unknown as well, unless
 --ignore-undeclared says that it does not matter.
 
-With names of BackupSyncs only these are verified, and nothing is told of others.
+With names of BackupSyncs only these are verified, and nothing is told of others. Where
+another BackupSync owns the backup of one, that one is verified in its place.
 
 Credentials are those of the project: you need the verb get on its Secret, on what
 spec.caBundleRef names, and on CBRProjects, and list on BackupSyncs. Or bring your own

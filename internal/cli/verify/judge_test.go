@@ -84,6 +84,14 @@ func TestTell(t *testing.T) {
 	}
 }
 
+// A command that is shown to be copied names the namespace: in that of the context it finds nothing, or another BackupSync of the name.
+func TestTheHintNamesTheNamespace(t *testing.T) {
+	found, is := tell("backups", &declared{name: "erp-01", backupID: "a-1", claim: claimsImported}, sight{verdict: evidence.Verdict{Kind: evidence.Absent}})
+	if !is || !strings.HasSuffix(found.Detail, ": kubectl backupsync retry erp-01 -n backups") {
+		t.Errorf("%+v", found)
+	}
+}
+
 // What a status says follows from its facts, and of several BackupSyncs of a backup the one that owns it is told of.
 func TestClaims(t *testing.T) {
 	backup := func(change func(*v1alpha1.BackupSyncStatus)) *v1alpha1.BackupSync {

@@ -87,16 +87,15 @@ func (v *verification) readManifests(ctx context.Context) error {
 
 // limit leaves out the BackupSyncs that are not asked for, and counts the others.
 func (v *verification) limit() error {
-	named := map[string]bool{}
-	for _, name := range v.names {
-		named[name] = true
+	wanted, err := v.wanted()
+	if err != nil {
+		return err
 	}
 	for i := range v.manifests.all {
 		each := &v.manifests.all[i]
-		if len(v.names) > 0 && !named[each.name] || each.at < v.since.Unix() {
+		if len(v.names) > 0 && !wanted[each.name] || each.at < v.since.Unix() {
 			each.left = true
 		}
-		delete(named, each.name)
 		if !each.left {
 			v.report.Counts.BackupSyncs++
 			if each.claim.holds() {
@@ -104,12 +103,32 @@ func (v *verification) limit() error {
 			}
 		}
 	}
+	return nil
+}
+
+// wanted returns the BackupSyncs that are named. Where another owns the backup of one, that one is told of in its place, and a note says so.
+func (v *verification) wanted() (map[string]bool, error) {
+	wanted := map[string]bool{}
 	for _, name := range v.names {
-		if named[name] {
-			return fmt.Errorf("there is no BackupSync %s of CBRProject %s in namespace %s", name, v.project.Name, v.project.Namespace)
+		wanted[name] = true
+	}
+	there := map[string]bool{}
+	for i := range v.manifests.all {
+		each := &v.manifests.all[i]
+		there[each.name] = true
+		owner := v.manifests.of(each.backupID)
+		if !wanted[each.name] || owner == each {
+			continue
+		}
+		wanted[owner.name] = true
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("BackupSync %s declares the same backup as %s, which owns it: that one is verified in its place.", each.name, owner.name))
+	}
+	for _, name := range v.names {
+		if !there[name] {
+			return nil, fmt.Errorf("there is no BackupSync %s of CBRProject %s in namespace %s", name, v.project.Name, v.project.Namespace)
 		}
 	}
-	return nil
+	return wanted, nil
 }
 
 // wantsUndeclared reports whether it is told what no manifest declares.
