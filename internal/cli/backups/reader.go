@@ -99,17 +99,24 @@ func (g *reading) full() bool { return g.query.Limit > 0 && g.read >= g.query.Li
 
 // page reads a page. Of a list that has grown too old on the way the server gives the rest as it is now.
 func (g *reading) page(ctx context.Context) error {
-	err := g.request(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case unknownField(err) && g.query.Ended != Any && !g.withoutOutcome.Swap(true):
-		return g.request(ctx)
-	case apierrors.IsResourceExpired(err) && g.next != "":
+	err := g.ask(ctx)
+	if apierrors.IsResourceExpired(err) && g.next != "" {
 		if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Continue != "" {
 			g.next = status.Status().Continue
-			return g.request(ctx)
+			return g.ask(ctx)
 		}
+	}
+	return err
+}
+
+// ask asks for a page by outcome, if the server is not known to have older CRDs. Several readings may be under way when the first of them
+// is told so: each asks again whose own request was refused.
+func (g *reading) ask(ctx context.Context) error {
+	withOutcome := g.SelectsOutcome()
+	err := g.request(ctx, withOutcome)
+	if withOutcome && g.query.Ended != Any && unknownField(err) {
+		g.withoutOutcome.Store(true)
+		return g.request(ctx, false)
 	}
 	return err
 }
@@ -119,9 +126,9 @@ func unknownField(err error) bool {
 	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), outcomeField)
 }
 
-func (g *reading) request(ctx context.Context) error {
+func (g *reading) request(ctx context.Context, withOutcome bool) error {
 	limit := pageSize
-	if left := g.query.Limit - g.read; g.query.Limit > 0 && left < limit && g.SelectsOutcome() {
+	if left := g.query.Limit - g.read; g.query.Limit > 0 && left < limit && withOutcome {
 		limit = left
 	}
 	get := g.server.Get().Resource(resource).Param("limit", fmt.Sprint(limit))
@@ -129,7 +136,7 @@ func (g *reading) request(ctx context.Context) error {
 		get = get.Namespace(g.query.Namespace)
 	}
 	for name, value := range map[string]string{
-		"fieldSelector": g.query.fields(g.SelectsOutcome()), "labelSelector": g.query.Labels, "continue": g.next,
+		"fieldSelector": g.query.fields(withOutcome), "labelSelector": g.query.Labels, "continue": g.next,
 	} {
 		if value != "" {
 			get = get.Param(name, value)

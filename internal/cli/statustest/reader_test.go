@@ -33,6 +33,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cli/backups"
+	"backupsync.dev/operator/internal/cli/overview"
 	"backupsync.dev/operator/internal/e2e/testbed"
 )
 
@@ -145,14 +146,7 @@ func TestAListEndsAtItsLimit(t *testing.T) {
 func TestAnOlderCRDSelectsNothingByOutcome(t *testing.T) {
 	here := namespace(t)
 	oneOfEach(t, here)
-	changeFields(t, func(fields []apiextensionsv1.SelectableField) []apiextensionsv1.SelectableField {
-		return slices.DeleteFunc(fields, func(field apiextensionsv1.SelectableField) bool { return field.JSONPath == ".status.outcome" })
-	})
-	t.Cleanup(func() {
-		changeFields(t, func(fields []apiextensionsv1.SelectableField) []apiextensionsv1.SelectableField {
-			return append(fields, apiextensionsv1.SelectableField{JSONPath: ".status.outcome"})
-		})
-	})
+	olderCRD(t)
 	read := reader(t)
 	for ended, want := range byEnded {
 		if got := names(t, read, backups.Query{Namespace: here, Project: "default", Ended: ended}); !slices.Equal(got, want) {
@@ -166,6 +160,33 @@ func TestAnOlderCRDSelectsNothingByOutcome(t *testing.T) {
 	if err != nil || len(found) != 2 || !more {
 		t.Errorf("two of the open ones: %v, more is %t, %v", found, more, err)
 	}
+}
+
+// Several queries are under way at once when the first is told that the CRD is older.
+func TestStatusWithAnOlderCRD(t *testing.T) {
+	here := namespace(t)
+	for _, name := range []string{"one", "two", "three"} {
+		project(t, here, name, usable(v1alpha1.BackupCounts{}))
+	}
+	olderCRD(t)
+	for range 10 {
+		if got := runCommand(t, overview.NewCommand, "status", "-n", here); got.status != 0 {
+			t.Fatalf("%+v", got)
+		}
+	}
+}
+
+// olderCRD has the cluster serve BackupSyncs, for the time of a test, by a CRD from before outcomes could be selected.
+func olderCRD(t *testing.T) {
+	t.Helper()
+	changeFields(t, func(fields []apiextensionsv1.SelectableField) []apiextensionsv1.SelectableField {
+		return slices.DeleteFunc(fields, func(field apiextensionsv1.SelectableField) bool { return field.JSONPath == ".status.outcome" })
+	})
+	t.Cleanup(func() {
+		changeFields(t, func(fields []apiextensionsv1.SelectableField) []apiextensionsv1.SelectableField {
+			return append(fields, apiextensionsv1.SelectableField{JSONPath: ".status.outcome"})
+		})
+	})
 }
 
 // changeFields changes the selectable fields of BackupSyncs, and waits until the server serves them.
