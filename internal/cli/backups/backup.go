@@ -46,6 +46,8 @@ type Backup struct {
 	Drifted bool
 	// Suspended is spec.suspend. The reason may tell of it a moment later.
 	Suspended bool
+	// Deleted is when its deletion was asked for, which its finalizers hold up; zero if it was not.
+	Deleted time.Time
 }
 
 // object is a BackupSync without what is read for nothing, such as its managed fields.
@@ -55,6 +57,7 @@ type object struct {
 		Name              string            `json:"name"`
 		Generation        int64             `json:"generation"`
 		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
+		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
 		Annotations       map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec   v1alpha1.BackupSyncSpec   `json:"spec"`
@@ -65,7 +68,7 @@ type object struct {
 func (o *object) trimmed() Backup {
 	whole := v1alpha1.BackupSync{Spec: o.Spec, Status: o.Status}
 	whole.Namespace, whole.Name, whole.Generation = o.Metadata.Namespace, o.Metadata.Name, o.Metadata.Generation
-	whole.CreationTimestamp, whole.Annotations = o.Metadata.CreationTimestamp, o.Metadata.Annotations
+	whole.CreationTimestamp, whole.DeletionTimestamp, whole.Annotations = o.Metadata.CreationTimestamp, o.Metadata.DeletionTimestamp, o.Metadata.Annotations
 	return Of(&whole)
 }
 
@@ -76,13 +79,16 @@ func Of(whole *v1alpha1.BackupSync) Backup {
 		Namespace: whole.Namespace, Name: whole.Name, Created: whole.CreationTimestamp.Time, Project: whole.Spec.ProjectRef.Name,
 		BackupID: whole.Spec.BackupID, Resource: whole.Spec.ResourceName, State: backupsync.StateOf(whole), Operation: status.OperationLogID,
 		Attempts: status.Attempts, Submitted: at(status.SubmittedTime), Finished: at(status.FinishedTime), NextAttempt: at(status.NextAttemptTime),
-		Drifted: backupsync.Drifted(whole), Suspended: whole.Spec.Suspend,
+		Drifted: backupsync.Drifted(whole), Suspended: whole.Spec.Suspend, Deleted: at(whole.DeletionTimestamp),
 	}
 	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		kept.Reason, kept.Message = backupsync.CleanMessage(ready.Reason), backupsync.CleanMessage(ready.Message)
 	}
 	return kept
 }
+
+// HeldBack reports whether it is not sent, whatever its CBRProject does: it is suspended itself, or being deleted.
+func (b *Backup) HeldBack() bool { return b.Suspended || !b.Deleted.IsZero() }
 
 func at(t *metav1.Time) time.Time {
 	if t == nil {

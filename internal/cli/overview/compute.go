@@ -71,7 +71,7 @@ func projectOf(from *facts, found *v1alpha1.CBRProject, single *tally) *Project 
 		Stale:   stale(found, from.operator.State, single, open || failed), Reasons: single.byReason(),
 		Read: Read{Pending: single.states[backupsync.Pending], Running: single.states[backupsync.Running], Failed: single.states[backupsync.Failed], Imported: single.states[backupsync.Imported],
 			OpenTruncated: open, FailedTruncated: failed, All: from.scope.all},
-		Pace: paceOf(found, pendingOf(found, single), from.now), Drifted: driftOf(found, single, from.scope.all), Audit: found.Status.Audit,
+		Pace: paceOf(found, pendingOf(found, single), single.heldBack, from.now), Drifted: driftOf(found, single, from.scope.all), Audit: found.Status.Audit,
 	}
 	made.Ready, made.Reason, made.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, "It has no condition yet."
 	if ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
@@ -82,6 +82,9 @@ func projectOf(from *facts, found *v1alpha1.CBRProject, single *tally) *Project 
 	}
 	if single.oldest != nil {
 		made.OldestPending = exampleOf(single.oldest)
+	}
+	if made.DeletionTime = found.DeletionTimestamp; made.DeletionTime != nil {
+		made.Finalizers = found.Finalizers
 	}
 	made.UnknownCalls, made.CallsUnderWay = callsOf(&found.Status.Journal, from.now)
 	return made
@@ -122,9 +125,10 @@ const (
 	defaultBackupsPerCall = 50
 )
 
-// paceOf works out how fast a project may import, and how long its pending backups take at least.
-func paceOf(found *v1alpha1.CBRProject, pending int, now time.Time) Pace {
+// paceOf works out how fast a project may import, and how long its pending backups take at least, but for those that are held back.
+func paceOf(found *v1alpha1.CBRProject, pending, heldBack int, now time.Time) Pace {
 	pace := Pace{
+		HeldBack:       heldBack,
 		CallsPerMinute: cmp.Or(int(found.Spec.Limits.SyncCallsPerMinute), defaultCallsPerMinute),
 		BackupsPerCall: cmp.Or(int(found.Spec.Batch.MaxSize), defaultBackupsPerCall),
 	}
@@ -134,8 +138,8 @@ func paceOf(found *v1alpha1.CBRProject, pending int, now time.Time) Pace {
 			pace.CallsInLastMinute += int(count.Calls)
 		}
 	}
-	if sends(found) && pending > 0 {
-		calls := (pending + pace.BackupsPerCall - 1) / pace.BackupsPerCall
+	if sendable := pending - heldBack; sends(found) && sendable > 0 {
+		calls := (sendable + pace.BackupsPerCall - 1) / pace.BackupsPerCall
 		least := (calls - 1) / pace.CallsPerMinute // the first minute's calls go at once
 		pace.LeastMinutes = &least
 	}
@@ -145,7 +149,7 @@ func paceOf(found *v1alpha1.CBRProject, pending int, now time.Time) Pace {
 // sends reports whether a project sends anything at present.
 func sends(found *v1alpha1.CBRProject) bool {
 	ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady)
-	return !found.Spec.Suspend && ready != nil && ready.Status == metav1.ConditionTrue
+	return found.DeletionTimestamp == nil && !found.Spec.Suspend && ready != nil && ready.Status == metav1.ConditionTrue
 }
 
 // answered is the time after which a call has certainly ended: the operator waits for its answer for 60 s, by default, and then writes

@@ -27,7 +27,8 @@ read with --all only. Where the CRDs are older than this command, all BackupSync
 A bar shows # imported, = running, . pending, ! failed. Colours go to terminals alone, and not if NO_COLOR is set.
 
   Limit    the calls a minute, and the backups in each, that spec.limits and spec.batch allow
-  Left     how long it takes at least, under that limit, until the last call for what is pending
+  Left     how long it takes at least, under that limit, until the last call for what is pending, and neither
+           suspended nor being deleted
   Rate     the imports that --watch has seen in the last 5 minutes
   Open     what is pending or running, by the reason of its condition Ready
   Unknown  sync calls whose outcome is not known for more than 75 s: nothing of them is sent again before CBR was asked
@@ -38,14 +39,15 @@ With --output=json or yaml it prints one object:
 
   time, done             when it was read; whether nothing is pending, running, or without its CBRProject
   operator               state (Alive, Silent, Unknown), message, namespace, holder, renewTime
-  projects[]             namespace, name, ready, reason, message, stalled, suspended, credentialsExpiring
+  projects[]             namespace, name, ready, reason, message, stalled, suspended, credentialsExpiring; deletionTime and finalizers
+                         of one that is being deleted
     .counts              total, pending, running, imported, failed: the operator's; absent before it has counted
     .stale[]             why they may be older than the truth
     .read                pending, running, failed, imported: those that were read singly; openTruncated, failedTruncated, all
     .reasons[]           state, reason, count, examples[] (name, reason, message, creationTime), of those that were read
     .oldestPending       name, reason, message, creationTime, of those that were read
-    .pace                callsPerMinute, backupsPerCall, backupsPerMinute, callsInLastMinute, leastMinutes; with --watch importedPerMinute,
-                         secondsLeft
+    .pace                callsPerMinute, backupsPerCall, backupsPerMinute, callsInLastMinute, heldBack (pending, and suspended or being
+                         deleted), leastMinutes; with --watch importedPerMinute, secondsLeft
     .unknownCalls        calls, backups, since; .callsUnderWay the same
     .drifted             count, complete (imported ones were looked at), names[]
     .audit               status.audit of the CBRProject as it is
@@ -62,7 +64,8 @@ Fields are added over time; none changes its meaning. With --watch each look mak
   missing   a CBRProject does not exist          silent    the operator is silent
   stale     the status may be older than the truth
 
-The exit status is 0 if all went well, 1 after an error, or if --timeout or a signal came before --until-done was reached, 2 if the command line is not understood,
+The exit status is 0 if all went well, 1 after an error, if there is no CBRProject for
+--until-done to wait for, or if --timeout or a signal came before --until-done was reached, 2 if the command line is not understood,
 and 3 if there is what --fail-on names.`
 
 const examplesText = `  # the namespace of the context, or one CBRProject of it

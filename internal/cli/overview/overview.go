@@ -48,6 +48,10 @@ type Project struct {
 	Stalled bool                   `json:"stalled"`
 	// Suspended is spec.suspend.
 	Suspended bool `json:"suspended"`
+	// DeletionTime is when its deletion was asked for; absent if it was not. Nothing of it is sent any more.
+	DeletionTime *metav1.Time `json:"deletionTime,omitempty"`
+	// Finalizers are what holds the deletion up.
+	Finalizers []string `json:"finalizers,omitempty"`
 	// CredentialsExpiring is the message of that condition; "" while it does not hold.
 	CredentialsExpiring string `json:"credentialsExpiring,omitempty"`
 	// Counts are those of the operator, in status.backups; absent if it has never counted.
@@ -58,7 +62,7 @@ type Project struct {
 	Read Read `json:"read"`
 	// Reasons are the reasons of Ready of those that were read, the most frequent first.
 	Reasons []ReasonCount `json:"reasons,omitempty"`
-	// OldestPending is the oldest of those that were read that is pending, and not suspended.
+	// OldestPending is the oldest of those that were read that is pending, and neither suspended nor being deleted.
 	OldestPending *Example `json:"oldestPending,omitempty"`
 	Pace          Pace     `json:"pace"`
 	// UnknownCalls are the calls whose outcome is not known, CallsUnderWay those that may not have been answered yet.
@@ -107,7 +111,9 @@ type Pace struct {
 	BackupsPerMinute int `json:"backupsPerMinute"`
 	// CallsInLastMinute is how many the operator has noted in its journal.
 	CallsInLastMinute int `json:"callsInLastMinute"`
-	// LeastMinutes is how long it takes at least until the last call for what is pending; absent while nothing is, or nothing is sent.
+	// HeldBack is how many of those that were read are pending, and not sent: they are suspended themselves, or being deleted.
+	HeldBack int `json:"heldBack,omitempty"`
+	// LeastMinutes is how long it takes at least until the last call for what else is pending; absent while nothing is, or nothing is sent.
 	LeastMinutes *int `json:"leastMinutes,omitempty"`
 	// ImportedPerMinute is what --watch has seen, SecondsLeft what follows for all that is open; absent before they are known.
 	ImportedPerMinute *float64 `json:"importedPerMinute,omitempty"`

@@ -255,26 +255,6 @@ func TestStale(t *testing.T) {
 	}
 }
 
-func TestLeastMinutes(t *testing.T) {
-	for _, test := range []struct {
-		pending int
-		change  func(*v1alpha1.CBRProject)
-		want    *int
-	}{
-		{0, nil, nil}, {1, nil, ptr.To(0)}, {500, nil, ptr.To(0)}, {501, nil, ptr.To(1)}, {1000, nil, ptr.To(1)}, {100_000, nil, ptr.To(199)},
-		{10, func(p *v1alpha1.CBRProject) { p.Spec.Suspend = true }, nil},
-		{10, func(p *v1alpha1.CBRProject) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil},
-	} {
-		of := aProject("default", metav1.ConditionTrue, v1alpha1.ReasonUsable, "", nil)
-		if test.change != nil {
-			test.change(&of)
-		}
-		if got := paceOf(&of, test.pending, noon).LeastMinutes; !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%d pending: got %v", test.pending, got)
-		}
-	}
-}
-
 func TestPlan(t *testing.T) {
 	projects := func(names ...string) (made []v1alpha1.CBRProject) {
 		for _, name := range names {

@@ -95,6 +95,8 @@ func (p *page) project(of *Project) {
 	p.line("")
 	colour := text.Waiting
 	switch {
+	case of.DeletionTime != nil:
+		colour = text.Bad
 	case of.Ready == metav1.ConditionTrue:
 		colour = text.Good
 	case of.Stalled || of.Ready == metav1.ConditionFalse:
@@ -103,6 +105,10 @@ func (p *page) project(of *Project) {
 	p.line("%s  %s", p.Paint(text.Strong, of.Namespace+"/"+of.Name), p.Paint(colour, readyWords(of)))
 	if of.Ready != metav1.ConditionTrue || p.wide {
 		p.wrapped("  ", "%s", of.Message)
+	}
+	if of.DeletionTime != nil {
+		p.wrapped("  ", "Its deletion was asked for %s ago, and %s. Nothing of it is sent any more; CBR keeps what it has.",
+			text.Age(p.now.Sub(of.DeletionTime.Time)), heldUpBy(of.Finalizers))
 	}
 	p.progress(of)
 	p.stale(of)
@@ -117,8 +123,18 @@ func (p *page) project(of *Project) {
 	p.audit(of)
 }
 
+// heldUpBy says what holds a deletion up.
+func heldUpBy(finalizers []string) string {
+	if len(finalizers) == 0 {
+		return "is under way"
+	}
+	return "the finalizers " + backupsync.Quote(strings.Join(finalizers, ", ")) + " hold it up"
+}
+
 func readyWords(of *Project) string {
 	switch {
+	case of.DeletionTime != nil:
+		return "being deleted"
 	case of.Ready == metav1.ConditionTrue:
 		return "Ready, " + of.Reason
 	case of.Stalled:
@@ -175,15 +191,27 @@ func (p *page) pace(of *Project) {
 		text.Count(pace.BackupsPerCall, "backup"), text.Count(pace.BackupsPerMinute, "import"), text.Count(pace.CallsInLastMinute, "call"))
 	switch {
 	case counts.Pending == 0:
+	case of.DeletionTime != nil:
+		p.labelled("Left", text.Waiting, "Nothing is sent any more, as the CBRProject is being deleted.")
 	case of.Suspended:
 		p.labelled("Left", text.Waiting, "Nothing is sent while spec.suspend is set.")
+	case of.Ready == metav1.ConditionTrue && pace.LeastMinutes == nil:
+		p.labelled("Left", text.Waiting, "Nothing is sent of what is pending: all of it is suspended, or being deleted.")
 	case pace.LeastMinutes == nil:
 		p.labelled("Left", text.Waiting, "Nothing is sent before the CBRProject is Ready.")
 	case *pace.LeastMinutes == 0:
-		p.labelled("Left", "", "The calls for what is pending fit into a minute; then CBR imports.")
+		p.labelled("Left", "", "The calls for %s fit into a minute; then CBR imports.", pace.sendable())
 	default:
-		p.labelled("Left", "", "At least %s until the last call for what is pending; then CBR imports.", text.Age(time.Duration(*pace.LeastMinutes)*time.Minute))
+		p.labelled("Left", "", "At least %s until the last call for %s; then CBR imports.", text.Age(time.Duration(*pace.LeastMinutes)*time.Minute), pace.sendable())
 	}
+}
+
+// sendable says what the calls are for that are left.
+func (p *Pace) sendable() string {
+	if p.HeldBack == 0 {
+		return "what is pending"
+	}
+	return fmt.Sprintf("what is pending (but for %s suspended or being deleted)", text.Grouped(p.HeldBack))
 }
 
 // waiting tells what is open, by reason, and the oldest that is pending.
@@ -316,7 +344,7 @@ func (p *page) audit(of *Project) {
 // summary is a project in one line, for outputs that are no terminals.
 func summary(of *Project, at time.Time) string {
 	counts := of.counts()
-	line := fmt.Sprintf("%s %s/%s %s: %s", at.UTC().Format(time.TimeOnly), of.Namespace, of.Name, of.Reason, countWords(counts))
+	line := fmt.Sprintf("%s %s/%s %s: %s", at.UTC().Format(time.TimeOnly), of.Namespace, of.Name, inAWord(of), countWords(counts))
 	if of.Pace.ImportedPerMinute != nil {
 		line += fmt.Sprintf(", %.1f a minute", *of.Pace.ImportedPerMinute)
 	}
@@ -324,6 +352,14 @@ func summary(of *Project, at time.Time) string {
 		line += ", about " + text.Age(time.Duration(*of.Pace.SecondsLeft)*time.Second) + " left"
 	}
 	return line
+}
+
+// inAWord says how a project is.
+func inAWord(of *Project) string {
+	if of.DeletionTime != nil {
+		return readyWords(of)
+	}
+	return of.Reason
 }
 
 func countWords(counts v1alpha1.BackupCounts) string {

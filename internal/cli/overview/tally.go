@@ -47,7 +47,9 @@ type tally struct {
 	states  [backupsync.States]int
 	reasons map[reasonOf]*examples
 	oldest  *backups.Backup
-	drifted examples
+	// heldBack are pending, and not sent whatever the project does.
+	heldBack int
+	drifted  examples
 }
 
 type reasonOf struct {
@@ -113,7 +115,11 @@ func (t *tally) add(backup *backups.Backup) {
 	if backup.Drifted {
 		t.drifted.add(backup)
 	}
-	if backup.State == backupsync.Pending && !backup.Suspended && (t.oldest == nil || backups.Older(*backup, *t.oldest) < 0) {
+	switch {
+	case backup.State != backupsync.Pending:
+	case backup.HeldBack():
+		t.heldBack++
+	case t.oldest == nil || backups.Older(*backup, *t.oldest) < 0:
 		kept := *backup
 		t.oldest = &kept
 	}

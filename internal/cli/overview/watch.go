@@ -51,7 +51,7 @@ func (p progress) observe(in *Overview) {
 		samples := p[name]
 		first, last := samples[0], samples[len(samples)-1]
 		if minutes := last.at.Sub(first.at).Minutes(); minutes > 0 {
-			of.Pace.since(float64(last.imported-first.imported)/minutes, int(counts.Pending+counts.Running))
+			of.Pace.since(float64(last.imported-first.imported)/minutes, max(int(counts.Pending)-of.Pace.HeldBack, 0)+int(counts.Running))
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (s *screen) news(in *Overview) []string {
 		of := &in.Projects[i]
 		name := projectName{of.Namespace, of.Name}
 		counts := of.counts()
-		if state := of.Reason + countWords(counts); s.shown[name] != state {
+		if state := inAWord(of) + countWords(counts); s.shown[name] != state {
 			s.shown[name] = state
 			lines = append(lines, summary(of, in.Time.Time))
 		}
@@ -150,6 +150,9 @@ func (o *options) watch(ctx context.Context, from *source) (*Overview, error) {
 			seen.observe(latest)
 			if err := shows.show(latest); err != nil {
 				return latest, err
+			}
+			if o.untilDone && len(latest.Projects)+len(latest.Orphans) == 0 { // a slip of the namespace, for one
+				return latest, fmt.Errorf("nothing to wait for: %s", o.none())
 			}
 			if o.untilDone && latest.Done {
 				return latest, nil

@@ -287,6 +287,28 @@ var lists = map[string]func(*cli.Factory) *cobra.Command{
 	"failed": listing.NewFailedCommand, "pending": listing.NewPendingCommand, "running": listing.NewRunningCommand,
 }
 
+// A pipeline that waits in a namespace that does not exist, for a slip, has not seen that all is done.
+func TestNothingIsDoneWhereThereIsNothing(t *testing.T) {
+	got := runCommand(t, overview.NewCommand, "status", "-n", "no-such-namespace", "--until-done", "--fail-on=failed,stalled")
+	if got.status != cli.ExitError || !strings.Contains(got.errOut, "nothing to wait for: No CBRProjects in namespace no-such-namespace") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Nothing of what is suspended is sent, in no minute.
+func TestWhatIsSuspendedIsNotLeftForAMinute(t *testing.T) {
+	here := namespace(t)
+	project(t, here, "default", usable(v1alpha1.BackupCounts{Pending: 1}))
+	made := testbed.Manifest(here, "default", 1, 1)
+	made.Spec.Suspend = true
+	backup(t, made, func(made *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		return backupsync.Present(made, backupsync.Circumstances{}, now())
+	})
+	if got := runCommand(t, overview.NewCommand, "status", "-n", here); strings.Contains(got.out, "fit into a minute") {
+		t.Errorf("%s", got.out)
+	}
+}
+
 func TestListsTellTheTruth(t *testing.T) {
 	here := namespace(t)
 	oneOfEach(t, here)
