@@ -99,6 +99,9 @@ func whileOpen(from *facts, so *Explanation) []string {
 	case so.Project.Known && !so.Project.Exists:
 		return []string{fmt.Sprintf("Create the CBRProject %s in the namespace %s. Or declare the backup by another BackupSync: its projectRef cannot be changed.",
 			so.Project.Name, from.backup.Namespace)}
+	case so.Project.DeletionTime != nil:
+		return []string{fmt.Sprintf("Create the CBRProject %s again once it is gone. Until then see what %s hold it for: the operator's own goes within minutes.",
+			so.Project.Name, finalizersOf(from.project))}
 	case from.backup.Spec.Suspend && backupsync.StateOf(from.backup) == backupsync.Pending:
 		return []string{fmt.Sprintf("Remove spec.suspend: kubectl backupsync resume %s -n %s", from.backup.Name, from.backup.Namespace)}
 	case so.Project.Suspended && backupsync.StateOf(from.backup) == backupsync.Pending:

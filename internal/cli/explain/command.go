@@ -103,7 +103,7 @@ A backup is named by its BackupSync, or by its id: upper and lower case are the 
 several BackupSyncs of an id, the one that owns the backup is explained.
 
 With --output=json or yaml it prints one object: time, namespace, name, state, reason, message, declared (the spec), project (name, known,
-exists, ready, reason, message, stalled, suspended), operator (state, message, namespace, holder, renewTime), history[] (time, what), waits (for, until),
+exists, ready, reason, message, stalled, suspended, deletionTime), operator (state, message, namespace, holder, renewTime), history[] (time, what), waits (for, until),
 call (id, startTime, backups), settling, drift (fields[] with field, sent, declared; note), duplicates[] (name, project, reason, owns), notes[], advice[].
 Fields are added over time; none changes its meaning.
 

@@ -81,7 +81,7 @@ func projectOf(from *facts) Project {
 		return made
 	}
 	conditions := from.project.Status.Conditions
-	made.Suspended = from.project.Spec.Suspend
+	made.Suspended, made.DeletionTime = from.project.Spec.Suspend, from.project.DeletionTimestamp
 	made.Stalled = meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)
 	made.Ready, made.Reason = metav1.ConditionUnknown, v1alpha1.ReasonPending
 	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
@@ -127,8 +127,8 @@ func duplicatesOf(from *facts) []Duplicate {
 }
 
 // finalizersOf names what holds a deletion up.
-func finalizersOf(backup *v1alpha1.BackupSync) string {
-	return "the finalizers " + backupsync.Quote(strings.Join(backup.Finalizers, ", "))
+func finalizersOf(object metav1.Object) string {
+	return "the finalizers " + backupsync.Quote(strings.Join(object.GetFinalizers(), ", "))
 }
 
 // notesOf tells of what the conditions do not speak of yet.
@@ -138,6 +138,10 @@ func notesOf(from *facts) []string {
 	if backup.DeletionTimestamp != nil {
 		notes = append(notes, fmt.Sprintf("It is being deleted since %s, and %s hold that up. It is not sent any more. CBR keeps what it has.",
 			backup.DeletionTimestamp.UTC().Format(time.RFC3339), finalizersOf(backup)))
+	}
+	if from.project != nil && from.project.DeletionTimestamp != nil && backupsync.StateOf(backup) != backupsync.Imported {
+		notes = append(notes, fmt.Sprintf("The CBRProject %s is being deleted since %s, and %s hold that up. Nothing of it is sent any more.",
+			from.project.Name, from.project.DeletionTimestamp.UTC().Format(time.RFC3339), finalizersOf(from.project)))
 	}
 	if observed := backup.Status.ObservedGeneration; observed >= 0 && observed != backup.Generation {
 		notes = append(notes, fmt.Sprintf("The operator has not taken in the latest edit yet: the conditions speak of generation %d, the manifest is generation %d.",

@@ -72,6 +72,8 @@ type Project struct {
 	Message   string                 `json:"message,omitempty"`
 	Stalled   bool                   `json:"stalled"`
 	Suspended bool                   `json:"suspended"`
+	// DeletionTime is when its deletion was asked for; absent if it was not. Nothing of it is sent any more.
+	DeletionTime *metav1.Time `json:"deletionTime,omitempty"`
 }
 
 // Happening is something that has happened.

@@ -18,6 +18,7 @@ package explain
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,9 +94,9 @@ func (p *page) declared() {
 	rows := [][]string{
 		{"  backup", spec.BackupID},
 		{"  name", spec.BackupName},
-		{"  of", fmt.Sprintf("%s, %s (%s)", backupsync.CleanMessage(spec.ResourceName), spec.ResourceID, spec.ResourceType)},
+		{"  of", fmt.Sprintf("%s, %s (%s)", text.Clean(spec.ResourceName), text.Clean(spec.ResourceID), text.Clean(spec.ResourceType))},
 		{"  made", fmt.Sprintf("%s (%s ago)", made.UTC().Format(time.RFC3339), text.Age(p.Time.Sub(made)))},
-		{"  in", spec.BucketName + ", " + spec.ImagePath},
+		{"  in", text.Clean(spec.BucketName) + ", " + text.Clean(spec.ImagePath)},
 		{"  for", "the CBRProject " + spec.ProjectRef.Name},
 	}
 	if spec.Suspend {
@@ -135,6 +136,9 @@ func (p *page) project() {
 		return
 	}
 	p.section("Its CBRProject " + of.Name)
+	if of.DeletionTime != nil {
+		p.wrapped("It is being deleted. Before, it said this.")
+	}
 	p.wrapped(fmt.Sprintf("Ready is %s (%s): %s", of.Ready, of.Reason, of.Message))
 	if p.Call != nil {
 		p.wrapped(fmt.Sprintf("Its journal holds the call %s with this backup, and %s in all, which began %s ago. Nothing of it is sent again before "+
@@ -149,10 +153,18 @@ func (p *page) drift() {
 	p.section("Drifted: the manifest differs from what CBR has accepted")
 	var rows [][]string
 	for _, each := range p.Drift.Fields {
-		rows = append(rows, []string{"  " + each.Field, "CBR has " + each.Sent, "declared is " + each.Declared})
+		rows = append(rows, []string{"  " + each.Field, "CBR has " + shown(each.Sent, each.Declared), "declared is " + shown(each.Declared, each.Sent)})
 	}
 	p.lines = append(p.lines, text.Table(rows)...)
 	p.wrapped(p.Drift.Note)
+}
+
+// shown is a value of a field that differs from another value. Where they look the same, they are quoted, so that it is seen what differs.
+func shown(value, other string) string {
+	if clean := text.Clean(value); clean != text.Clean(other) {
+		return clean
+	}
+	return strconv.QuoteToASCII(value)
 }
 
 func (p *page) duplicates() {

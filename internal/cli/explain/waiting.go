@@ -54,6 +54,8 @@ func waitOf(from *facts, so *Explanation) *Wait {
 		return &Wait{For: "its CBRProject, which could not be read: " + from.projectError}
 	case !so.Project.Exists:
 		return &Wait{For: fmt.Sprintf("the CBRProject %s, which does not exist in this namespace", so.Project.Name)}
+	case so.Project.DeletionTime != nil:
+		return &Wait{For: fmt.Sprintf("a CBRProject %s that is created again: the present one is being deleted, and nothing of it is sent any more", so.Project.Name)}
 	case from.backup.Spec.Suspend:
 		return &Wait{For: "a person, who removes spec.suspend"}
 	case from.project.Spec.Suspend:
