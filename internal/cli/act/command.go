@@ -133,6 +133,7 @@ func newCommand(f *cli.Factory, of verb, terminal func(io.Reader) bool, command 
 	given := &options{verb: of}
 	given.addFlags(command.Flags())
 	command.DisableFlagsInUseLine = true
+	command.Args = cli.Arguments(cobra.ArbitraryArgs)
 	command.RunE = func(command *cobra.Command, arguments []string) error {
 		return (&run{f: f, options: given, terminal: terminal}).do(command.Context(), arguments)
 	}
