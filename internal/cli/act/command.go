@@ -47,7 +47,8 @@ It writes the annotation cbr.backupsync.dev/requestedAt, and nothing else. What 
   suspended, or its CBRProject is suspended, missing or not ready: nothing. Do first what is said
 
 Of a CBRProject, "retry project NAME" has its Secret read again, ends a pause, and tries all of its backups again that have failed.
---all-failed does that by one write at the CBRProject where it comes to the same and you may write it, and else by one write for each.
+--all-failed does that by one write at the CBRProject where it comes to the same and you may write it, and else by one write for each. It ends
+no pause.
 
 Before more than one is tried again, it asks. Without a terminal it needs --yes.`
 
