@@ -112,8 +112,10 @@ func projectNamed(t *testing.T, namespace string) *v1alpha1.CBRProject {
 // awaitUsable waits until the operator says that the CBRProject can be used.
 func awaitUsable(t *testing.T, namespace string) {
 	t.Helper()
-	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return meta.IsStatusConditionTrue(projectNamed(t, namespace).Status.Conditions, v1alpha1.ConditionReady), nil
+	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		project := &v1alpha1.CBRProject{}
+		err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "default"}, project)
+		return meta.IsStatusConditionTrue(project.Status.Conditions, v1alpha1.ConditionReady), err
 	}); err != nil {
 		t.Fatal("the CBRProject is not usable: ", err)
 	}

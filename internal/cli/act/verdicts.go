@@ -231,4 +231,4 @@ func judgeProjectSuspension(project *v1alpha1.CBRProject, suspend bool) verdict 
 }
 
 // sentence makes a text one that ends with a full stop.
-func sentence(text string) string { return strings.TrimRight(text, ". ") + "." }
+func sentence(words string) string { return strings.TrimRight(words, ". ") + "." }

@@ -361,14 +361,14 @@ func standOf(open, ended map[string]ending) string {
 	for _, each := range open {
 		waits[orUnseen(each.reason)]++
 	}
-	text := fmt.Sprintf("%d of %d have ended", len(ended), len(open)+len(ended))
+	stands := fmt.Sprintf("%d of %d have ended", len(ended), len(open)+len(ended))
 	if len(ended) > 0 {
-		text += ": " + listCounts(counts)
+		stands += ": " + listCounts(counts)
 	}
 	if len(open) > 0 {
-		text += "; waiting for " + listCounts(waits)
+		stands += "; waiting for " + listCounts(waits)
 	}
-	return text
+	return stands
 }
 
 func orUnseen(reason string) string {
