@@ -16,11 +16,20 @@ limitations under the License.
 
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"slices"
 
-// Arguments makes an error of a check of arguments one about the command line.
+	"github.com/spf13/cobra"
+)
+
+// Arguments makes an error of a check of arguments one about the command line. An argument that is empty, as a variable of a script may be,
+// names nothing: it is refused, lest it be taken for everything.
 func Arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(command *cobra.Command, arguments []string) error {
+		if slices.Contains(arguments, "") {
+			return Usage(fmt.Errorf("an argument is empty, and names nothing: leave it out if all is meant. See %s --help", command.CommandPath()))
+		}
 		if err := check(command, arguments); err != nil {
 			return Usage(err)
 		}

@@ -300,3 +300,20 @@ func TestEndsAreToldFromConditions(t *testing.T) {
 		t.Errorf("a request that is not met: %+v", got)
 	}
 }
+
+// A variable of a script that is empty chooses nothing, least of all everything.
+func TestAnEmptyChoiceIsNotEverything(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	createProject(t, namespace)
+	failedBackups(t, namespace, 2)
+	for _, arguments := range [][]string{{"--all-failed", "--project="}, {"--all-failed", "--selector="}, {"--all-failed", "--selector= "},
+		{"--all-failed", "--reason="}, {""}, {"--all-failed", ""}} {
+		got := line(namespace).Run(t.Context(), append([]string{"retry", "--yes"}, arguments...)...)
+		if got.Status != cli.ExitUsage {
+			t.Errorf("%v: status %d: %s%s", arguments, got.Status, got.Out, got.Err)
+		}
+	}
+	if count := requested(t, namespace); count > 0 {
+		t.Errorf("%d were asked to be tried again", count)
+	}
+}

@@ -47,7 +47,8 @@ It writes the annotation cbr.backupsync.dev/requestedAt, and nothing else. What 
   suspended, or its CBRProject is suspended, missing or not ready: nothing. Do first what is said
 
 Of a CBRProject, "retry project NAME" has its Secret read again, ends a pause, and tries all of its backups again that have failed.
---all-failed does that by one write at the CBRProject where it comes to the same and you may write it, and else by one write for each.
+--all-failed does that by one write at the CBRProject where it comes to the same and you may write it, and else by one write for each. It ends
+no pause.
 
 Before more than one is tried again, it asks. Without a terminal it needs --yes.`
 
@@ -133,6 +134,7 @@ func newCommand(f *cli.Factory, of verb, terminal func(io.Reader) bool, command 
 	given := &options{verb: of}
 	given.addFlags(command.Flags())
 	command.DisableFlagsInUseLine = true
+	command.Args = cli.Arguments(cobra.ArbitraryArgs)
 	command.RunE = func(command *cobra.Command, arguments []string) error {
 		return (&run{f: f, options: given, terminal: terminal}).do(command.Context(), arguments)
 	}

@@ -76,7 +76,7 @@ func (o *options) question(kind, namespace string, taken []*target, writes int) 
 		}
 	}
 	if kind == kindBackup && o.verb == suspend && (o.all || o.project != "") {
-		fmt.Fprintln(&text, "To stop all of a project by one change instead: kubectl backupsync suspend project NAME")
+		fmt.Fprintln(&text, "To stop all of a project by one change instead: kubectl backupsync suspend project NAME -n "+namespace)
 	}
 	if writes < len(taken) {
 		fmt.Fprintf(&text, "It takes %s, at the CBRProject.\n", plural(writes, "write"))

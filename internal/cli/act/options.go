@@ -19,6 +19,7 @@ package act
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +80,7 @@ type options struct {
 	output  string
 
 	chosen labels.Selector
+	set    func(flag string) bool // reports whether the command line has a flag
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
@@ -91,6 +93,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	default:
 		flags.BoolVar(&o.all, "all", false, "Choose all of the namespace.")
 	}
+	o.set = flags.Changed
 	flags.StringVarP(&o.selector, "selector", "l", "", "Choose by labels, such as team=erp.")
 	flags.StringVar(&o.project, "project", "", "Choose only BackupSyncs of this CBRProject.")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "Do not ask before more than one is changed.")
@@ -124,7 +127,21 @@ func (o *options) validate(kind string, names []string) error {
 	if o.chosen, err = labels.Parse(o.selector); err != nil {
 		return fmt.Errorf("--selector: %w", err)
 	}
+	if err := o.validateEmpty(); err != nil {
+		return err
+	}
 	return o.validateChoice(kind, names)
+}
+
+// validateEmpty refuses flags that narrow a choice, and are set to nothing: by a variable of a script that is empty. Everything would be chosen.
+func (o *options) validateEmpty() error {
+	empty := map[string]bool{"project": o.project == "", "reason": len(o.reasons) == 0, "selector": o.chosen.Empty()}
+	for _, flag := range slices.Sorted(maps.Keys(empty)) {
+		if empty[flag] && o.set != nil && o.set(flag) {
+			return fmt.Errorf("--%s is set to nothing, which would choose everything: leave it out if that is meant", flag)
+		}
+	}
+	return nil
 }
 
 func (o *options) validateHow() error {

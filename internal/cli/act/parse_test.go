@@ -43,6 +43,10 @@ func TestArgumentsNameObjectsAsKubectlDoes(t *testing.T) {
 		"cbrproject.cbr.backupsync.dev/a":    {kind: kindProject, names: []string{"a"}},
 		"bsync/a bsync/b":                    {kind: kindBackup, names: []string{"a", "b"}},
 		"bsync/a cbrp/b":                     {fails: "another kind"},
+		"backup project/a":                   {fails: "another kind"}, // a request at a project tries all of it again
+		"project backup/a":                   {fails: "another kind"},
+		"a project/b":                        {fails: "another kind"},
+		"project project/a":                  {kind: kindProject, names: []string{"a"}},
 		"secret/a":                           {fails: "no KIND/NAME"},
 		"cbrp/":                              {fails: "no KIND/NAME"},
 		"a a":                                {fails: "twice"},
@@ -153,7 +157,12 @@ func TestAllThatHaveFailedAreOneRequestOnlyWhereThatDoesTheSame(t *testing.T) {
 	}
 	a, b := rejected("a", "Rejected", acted), rejected("b", "Rejected", acted)
 	duplicate, suspended := rejected("c", v1alpha1.ReasonDuplicate, noHelp), rejected("d", "Rejected", noHelp)
-	in := homes{read: true, projects: map[string]*v1alpha1.CBRProject{"default": project}}
+	at := func(project *v1alpha1.CBRProject) homes {
+		return homes{read: true, projects: map[string]*v1alpha1.CBRProject{"default": project}}
+	}
+	in := at(project)
+	throttled := at(projectWith(metav1.ConditionUnknown, v1alpha1.ReasonThrottled, false))
+	unreached := at(projectWith(metav1.ConditionUnknown, v1alpha1.ReasonEndpointUnavailable, false))
 	for name, of := range map[string]struct {
 		options options
 		targets []*target
@@ -165,6 +174,8 @@ func TestAllThatHaveFailedAreOneRequestOnlyWhereThatDoesTheSame(t *testing.T) {
 		"one":                         {options{allFailed: true}, []*target{a}, in, []string{"BackupSync/a"}},
 		"with a suspended one":        {options{allFailed: true}, []*target{a, b, suspended}, in, []string{"BackupSync/a", "BackupSync/b"}},
 		"by a label":                  {options{allFailed: true, selector: "a=b"}, []*target{a, b}, in, []string{"BackupSync/a", "BackupSync/b"}},
+		"of a project that pauses":    {options{allFailed: true}, []*target{a, b}, throttled, []string{"BackupSync/a", "BackupSync/b"}}, // a request there ends the pause
+		"of one that is not reached":  {options{allFailed: true}, []*target{a, b}, unreached, []string{"BackupSync/a", "BackupSync/b"}},
 		"by names":                    {options{}, []*target{a, b}, in, []string{"BackupSync/a", "BackupSync/b"}},
 		"of a project nobody can see": {options{allFailed: true}, []*target{a, b}, homes{}, []string{"BackupSync/a", "BackupSync/b"}},
 	} {

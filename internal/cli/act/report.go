@@ -24,6 +24,7 @@ import (
 	"strings"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // account is what has become of everything that was chosen.
@@ -105,7 +106,7 @@ func (a *account) tellResults(out, errOut io.Writer) {
 		name := qualified(each.kind, each.name())
 		switch {
 		case each.outcome == failed:
-			_, _ = fmt.Fprintf(errOut, "%s: %v\n", name, each.err)
+			_, _ = fmt.Fprintf(errOut, "%s: %s\n", name, text.Clean(each.err.Error())) // a webhook may have written it
 		case each.outcome == notReached, a.options.output == outputJSON:
 		case a.options.output == outputName:
 			_, _ = fmt.Fprintln(out, name)

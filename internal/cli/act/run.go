@@ -196,7 +196,7 @@ func (r *run) waitFor(ctx context.Context, told *account) error {
 	defer cancel()
 	if len(through) > 0 { // till it is taken in, the backups look as they did
 		if err := waiter.takenIn(ctx, through); err != nil {
-			return r.waitError(err, "the operator has not acted on the request at the CBRProject: does it run? See kubectl backupsync doctor")
+			return r.waitError(err, "the operator has not acted on the request at the CBRProject: does it run? See kubectl backupsync doctor -n "+r.namespace)
 		}
 	}
 	waiter.mind(ctx, told.homes())

@@ -17,17 +17,21 @@ limitations under the License.
 package act
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/spf13/cobra"
@@ -103,6 +107,18 @@ func projectNamed(t *testing.T, namespace string) *v1alpha1.CBRProject {
 		t.Fatal(err)
 	}
 	return project
+}
+
+// awaitUsable waits until the operator says that the CBRProject can be used.
+func awaitUsable(t *testing.T, namespace string) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		project := &v1alpha1.CBRProject{}
+		err := cluster.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "default"}, project)
+		return meta.IsStatusConditionTrue(project.Status.Conditions, v1alpha1.ConditionReady), err
+	}); err != nil {
+		t.Fatal("the CBRProject is not usable: ", err)
+	}
 }
 
 // requested counts the BackupSyncs that somebody has asked to be tried again.

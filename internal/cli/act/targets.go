@@ -17,6 +17,7 @@ limitations under the License.
 package act
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -47,23 +48,25 @@ func kindOf(word string) string {
 // parseTargets reads the arguments: [KIND] NAME..., or KIND/NAME.... Without a kind they are BackupSyncs.
 func parseTargets(arguments []string) (kind string, names []string, err error) {
 	kind = kindBackup
+	first := ""
 	if len(arguments) > 0 && kindOf(arguments[0]) != "" {
-		kind, arguments = kindOf(arguments[0]), arguments[1:]
+		first, kind, arguments = arguments[0], kindOf(arguments[0]), arguments[1:]
 	}
-	for i, argument := range arguments {
+	for _, argument := range arguments {
 		word, name, qualified := strings.Cut(argument, "/")
 		if !qualified {
 			names = append(names, argument)
+			first = cmp.Or(first, argument)
 			continue
 		}
 		named := kindOf(word)
 		switch {
 		case named == "" || name == "":
 			return "", nil, fmt.Errorf("%q is no KIND/NAME: the kinds are backup and project", argument)
-		case i > 0 && named != kind:
-			return "", nil, fmt.Errorf("%q is of another kind than %q: act on backups and projects by a command each", argument, arguments[0])
+		case first != "" && named != kind:
+			return "", nil, fmt.Errorf("%q is of another kind than %q: act on backups and projects by a command each", argument, first)
 		}
-		kind, names = named, append(names, name)
+		first, kind, names = cmp.Or(first, argument), named, append(names, name)
 	}
 	if double := firstDouble(names); double != "" {
 		return "", nil, fmt.Errorf("%q is named twice", double)

@@ -26,6 +26,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // decision is what becomes of an object that was chosen.
@@ -58,12 +59,15 @@ func vain(format string, arguments ...any) verdict {
 }
 func reasonOf(conditions []metav1.Condition) string { return readyOf(conditions).Reason }
 
-// readyOf returns the condition Ready, an empty one if there is none.
+// readyOf returns the condition Ready, fit to be shown, an empty one if there is none.
 func readyOf(conditions []metav1.Condition) metav1.Condition {
-	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
-		return *ready
+	found := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	if found == nil {
+		return metav1.Condition{}
 	}
-	return metav1.Condition{}
+	ready := *found
+	ready.Reason, ready.Message = text.Clean(ready.Reason), text.Clean(ready.Message)
+	return ready
 }
 
 // isStalled reports whether nothing more happens until a person changes something.
@@ -85,6 +89,8 @@ func (h home) holds() string {
 		return fmt.Sprintf("its CBRProject %s does not exist: create it first", h.name)
 	case h.project == nil:
 		return ""
+	case h.project.DeletionTimestamp != nil:
+		return fmt.Sprintf("its CBRProject %s is being deleted, and nothing of it is sent any more: create it again once it is gone", h.name)
 	case h.project.Spec.Suspend:
 		return fmt.Sprintf("its CBRProject %s is suspended: kubectl backupsync resume project %s -n %s", h.name, h.name, h.project.Namespace)
 	case isStalled(h.project.Status.Conditions):
@@ -225,4 +231,4 @@ func judgeProjectSuspension(project *v1alpha1.CBRProject, suspend bool) verdict 
 }
 
 // sentence makes a text one that ends with a full stop.
-func sentence(text string) string { return strings.TrimRight(text, ". ") + "." }
+func sentence(words string) string { return strings.TrimRight(words, ". ") + "." }

@@ -17,6 +17,7 @@ limitations under the License.
 package act
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +171,26 @@ func TestWhatSuspendingAndResumingMean(t *testing.T) {
 		if of.got.decision != of.want || !strings.Contains(of.got.why+of.got.note, of.says) {
 			t.Errorf("%s: got %+v, want the decision %d, and %q said", name, of.got, of.want, of.says)
 		}
+	}
+}
+
+// The lists and explain clean messages of conditions, which older versions and others have written. What act shows is clean, too.
+func TestMessagesCannotDriveATerminal(t *testing.T) {
+	evil := "gone\x1b]0;owned\x07\x1b[2J"
+	project := projectWith(metav1.ConditionFalse, v1alpha1.ReasonCredentialsRejected, true)
+	project.Status.Conditions[0].Message = evil
+	backup := backupWith("b", backupsync.Circumstances{}, outcomeOf(v1alpha1.OutcomeRejected))
+	held := newTarget(kindBackup, backup)
+	held.verdict = judgeRetry(backup, home{name: "default", project: project}, true)
+	var out strings.Builder
+	refused := &target{kind: kindBackup, object: backup}
+	told := &account{options: &options{}, kind: kindBackup, named: true, passed: []*target{held},
+		results: []result{{target: held, outcome: written}, {target: refused, outcome: failed, err: errors.New(evil)}}, ended: map[string]ending{"b": endOf(retry, project.Status.Conditions, true)}}
+	told.tellPassed(&out)
+	_ = told.ending(&out)
+	told.tellResults(&out, &out)
+	out.WriteString(unready(project))
+	if strings.ContainsAny(out.String(), "\x1b\x07") {
+		t.Errorf("%q", out.String())
 	}
 }

@@ -33,6 +33,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // how is how something that is waited for has ended; "" while it has not.
@@ -150,16 +151,27 @@ func (w *waiter) mind(ctx context.Context, names []string) {
 		said := ""
 		at := &waiter{client: w.client, namespace: w.namespace, clock: w.clock, tell: func(string) {}, watchOnly: func(object client.Object) {
 			project, there := object.(*v1alpha1.CBRProject)
-			if !there || !isStalled(project.Status.Conditions) && !project.Spec.Suspend {
+			if !there {
 				return
 			}
-			ready := readyOf(project.Status.Conditions)
-			if text := fmt.Sprintf("The CBRProject %s is not ready (%s): %s", name, ready.Reason, ready.Message); text != said {
-				said = text
-				w.tell(text)
+			if now := unready(project); now != "" && now != said {
+				said = now
+				w.tell(now)
 			}
 		}}
 		go func() { _ = at.follow(ctx, kindProject, name, func() bool { return false }) }()
+	}
+}
+
+// unready says what keeps a CBRProject from sending until a person changes something, "" if nothing does.
+func unready(project *v1alpha1.CBRProject) string {
+	switch ready := readyOf(project.Status.Conditions); {
+	case project.DeletionTimestamp != nil:
+		return fmt.Sprintf("The CBRProject %s is being deleted: nothing of it is sent any more.", project.Name)
+	case isStalled(project.Status.Conditions), project.Spec.Suspend:
+		return fmt.Sprintf("The CBRProject %s is not ready (%s): %s", project.Name, ready.Reason, ready.Message)
+	default:
+		return ""
 	}
 }
 
@@ -175,7 +187,7 @@ func (w *waiter) follow(ctx context.Context, kind, name string, done func() bool
 		case err == nil && done():
 			return nil
 		case err != nil:
-			w.tell(fmt.Sprintf("The watch broke off (%v). It is begun again.", err))
+			w.tell(text.Clean(fmt.Sprintf("The watch broke off (%v). It is begun again.", err)))
 		}
 		select { // also of one that just ended: an API server may end each at once
 		case <-w.clock.After(rewatchAfter):
@@ -334,12 +346,12 @@ func (w *waiter) progress(last bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	now := w.clock.Now()
-	text := standOf(w.open, w.ended)
-	if text == w.lastTold || !last && now.Sub(w.toldAt) < tellEvery {
+	stands := standOf(w.open, w.ended)
+	if stands == w.lastTold || !last && now.Sub(w.toldAt) < tellEvery {
 		return
 	}
-	w.lastTold, w.toldAt = text, now
-	w.tell(text)
+	w.lastTold, w.toldAt = stands, now
+	w.tell(stands)
 }
 
 // standOf says how far it is.
@@ -351,14 +363,14 @@ func standOf(open, ended map[string]ending) string {
 	for _, each := range open {
 		waits[orUnseen(each.reason)]++
 	}
-	text := fmt.Sprintf("%d of %d have ended", len(ended), len(open)+len(ended))
+	stands := fmt.Sprintf("%d of %d have ended", len(ended), len(open)+len(ended))
 	if len(ended) > 0 {
-		text += ": " + listCounts(counts)
+		stands += ": " + listCounts(counts)
 	}
 	if len(open) > 0 {
-		text += "; waiting for " + listCounts(waits)
+		stands += "; waiting for " + listCounts(waits)
 	}
-	return text
+	return stands
 }
 
 func orUnseen(reason string) string {

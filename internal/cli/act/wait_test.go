@@ -58,6 +58,7 @@ func operated(t *testing.T, count int) (namespace string, rejects *atomic.Bool, 
 func TestAWaitEndsWhenAllAreImported(t *testing.T) {
 	namespace, rejects, cloud := operated(t, 12)
 	rejects.Store(false)
+	awaitUsable(t, namespace)
 	got := line(namespace).Run(t.Context(), "retry", "--all-failed", "--yes", "--wait", "--timeout=2m")
 	expect(t, got, 0, "12 of 12 were asked", "12 of 12 have ended: 12 Imported")
 	if projectNamed(t, namespace).Annotations[v1alpha1.RequestedAtAnnotation] == "" {
@@ -121,4 +122,24 @@ func TestAWaitTakesADeletionForAnEnd(t *testing.T) {
 		}
 	}}
 	expect(t, command.Run(t.Context(), "retry", "failed-0", "--wait", "--timeout=1m"), cli.ExitFound, "1 of 1 have ended: 1 Deleted")
+}
+
+// A wait that was not waited out is no mere finding, whatever was found besides.
+func TestATimeoutIsToldByTheExitStatus(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	createProject(t, namespace)
+	failedBackups(t, namespace, 2)
+	var all v1alpha1.BackupSyncList
+	if err := cluster.Client.List(t.Context(), &all, client.InNamespace(namespace)); err != nil || len(all.Items) != 2 {
+		t.Fatal(err, len(all.Items))
+	}
+	held := &all.Items[0]
+	held.Spec.Suspend = true
+	if err := cluster.Client.Update(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	got := line(namespace).Run(t.Context(), "retry", held.Name, all.Items[1].Name, "--wait", "--timeout=1ms")
+	if got.Status != cli.ExitError || !strings.Contains(got.Err, "timed out") {
+		t.Errorf("status %d: %s", got.Status, got.Err)
+	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -75,10 +76,15 @@ func planProject(project *v1alpha1.CBRProject, failed []*target) []write {
 			alone = false
 		}
 	}
-	if project != nil && alone && len(taken) > 1 && judgeProjectRetry(project).decision == acted {
+	if project != nil && alone && len(taken) > 1 && judgeProjectRetry(project).decision == acted && !pauses(project) {
 		return []write{{kind: kindProject, object: project, targets: taken}}
 	}
 	return singly(taken)
+}
+
+// pauses reports whether a request at a project may end a pause of its, which nobody has asked for.
+func pauses(project *v1alpha1.CBRProject) bool {
+	return readyOf(project.Status.Conditions).Status != metav1.ConditionTrue
 }
 
 func singly(targets []*target) []write {

@@ -125,7 +125,7 @@ func (s *source) findEvents(ctx context.Context, found *facts) {
 	var list corev1.EventList
 	err := s.cluster.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingFields{"involvedObject.uid": string(found.backup.UID)})
 	if err != nil {
-		found.notes = append(found.notes, fmt.Sprintf("Its events could not be read: %s.", err))
+		found.notes = append(found.notes, fmt.Sprintf("Its events could not be read: %s.", backupsync.CleanMessage(err.Error())))
 		return
 	}
 	found.events = list.Items

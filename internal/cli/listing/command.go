@@ -66,7 +66,7 @@ func newCommand(f *cli.Factory, state backupsync.State) *cobra.Command {
 		Example: strings.ReplaceAll(examples, "STATE", name),
 		Args:    cli.Arguments(cobra.MaximumNArgs(1)),
 		RunE: func(command *cobra.Command, arguments []string) error {
-			if err := o.complete(arguments); err != nil {
+			if err := o.complete(command.Flags().Changed, arguments); err != nil {
 				return err
 			}
 			return o.run(command.Context())
@@ -83,9 +83,9 @@ func newCommand(f *cli.Factory, state backupsync.State) *cobra.Command {
 	return command
 }
 
-// complete works out what was asked for.
-func (o *options) complete(arguments []string) error {
-	_, labelsErr := labels.Parse(o.query.Labels)
+// complete works out what was asked for. A flag that narrows the list, and is set to nothing, is refused, lest all be listed.
+func (o *options) complete(set func(flag string) bool, arguments []string) error {
+	chosen, labelsErr := labels.Parse(o.query.Labels)
 	err := errors.Join(text.CheckFormat(o.output, text.JSON, text.YAML, wideOutput, nameOutput), labelsErr, o.checkReasons())
 	_, isOrder := orders[o.order]
 	switch {
@@ -95,6 +95,8 @@ func (o *options) complete(arguments []string) error {
 		return cli.Usage(fmt.Errorf("--sort-by=%s is not known: it can be %s, %s, %s", o.order, byAge, byName, byReason))
 	case len(arguments) > 0 && o.allNamespaces:
 		return cli.Usage(errors.New("a CBRProject is of one namespace: leave out --all-namespaces, or its name"))
+	case set("selector") && chosen.Empty(), set("reason") && len(o.reasons) == 0:
+		return cli.Usage(errors.New("--selector or --reason is set to nothing: leave it out if all are meant"))
 	case o.limit < 0:
 		return cli.Usage(fmt.Errorf("--limit=%d must be 0 or more", o.limit))
 	}

@@ -35,7 +35,7 @@ const common = `They are sorted by age, the oldest first, unless --sort-by says 
 their BackupSyncs, once for neighbours with the same, where names leave no room beside them; with -o wide, in a pipe and in a file they are whole. If there are none, it says so on stderr, and exits with 0.
 
 With --output=json or yaml it prints one object with items[] (namespace, name, project, backupID, resourceName, creationTime, state,
-reason, message, operationLogID, attempts, submittedTime, finishedTime, nextAttemptTime, drifted) and more, the number of those that
+reason, message, operationLogID, attempts, submittedTime, finishedTime, nextAttemptTime, drifted, deletionTime) and more, the number of those that
 --limit left out. Fields are added over time; none changes its meaning.
 
 The exit status is 0 if all went well, also if there are none, 1 after an error, and 2 if the command line is not understood.`

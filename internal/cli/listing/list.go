@@ -58,6 +58,8 @@ type Item struct {
 	FinishedTime    *metav1.Time `json:"finishedTime,omitempty"`
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 	Drifted         bool         `json:"drifted"`
+	// DeletionTime is when its deletion was asked for; absent if it was not.
+	DeletionTime *metav1.Time `json:"deletionTime,omitempty"`
 }
 
 // The orders of a list.
@@ -108,7 +110,7 @@ func (s *selection) listOf(found []backups.Backup) *List {
 func itemOf(of *backups.Backup) Item {
 	return Item{Namespace: of.Namespace, Name: of.Name, Project: of.Project, BackupID: of.BackupID, ResourceName: of.Resource,
 		CreationTime: metav1.NewTime(of.Created), State: of.State.String(), Reason: of.Reason, Message: of.Message, OperationLogID: of.Operation,
-		Attempts: of.Attempts, SubmittedTime: at(of.Submitted), FinishedTime: at(of.Finished), NextAttemptTime: at(of.NextAttempt), Drifted: of.Drifted}
+		Attempts: of.Attempts, SubmittedTime: at(of.Submitted), FinishedTime: at(of.Finished), NextAttemptTime: at(of.NextAttempt), Drifted: of.Drifted, DeletionTime: at(of.Deleted)}
 }
 
 func at(t time.Time) *metav1.Time {
@@ -167,7 +169,15 @@ func columnsOf(state backupsync.State) []column {
 		column{header: "ATTEMPTS", wide: true, of: func(i *Item, _ time.Time) string { return fmt.Sprint(i.Attempts) }},
 		column{header: "BACKUP", wide: true, of: func(i *Item, _ time.Time) string { return i.BackupID }},
 		column{header: "RESOURCE", wide: true, of: func(i *Item, _ time.Time) string { return backupsync.CleanMessage(i.ResourceName) }},
-		column{header: "MESSAGE", of: func(i *Item, _ time.Time) string { return i.Message }})
+		column{header: "MESSAGE", of: func(i *Item, _ time.Time) string { return i.told() }})
+}
+
+// told is the message, after what it does not say.
+func (i *Item) told() string {
+	if i.DeletionTime != nil {
+		return strings.TrimSpace("It is being deleted, and not sent any more. " + i.Message)
+	}
+	return i.Message
 }
 
 // layout is how a table is written.
@@ -235,8 +245,8 @@ func below(list *List, bare []string, of layout) []string {
 	lines := slices.Clone(bare[:headers])
 	for i := range list.Items {
 		lines = append(lines, bare[headers+i])
-		message := list.Items[i].Message
-		if last := i == len(list.Items)-1; last || list.Items[i+1].Message != message {
+		message := list.Items[i].told()
+		if last := i == len(list.Items)-1; last || list.Items[i+1].told() != message {
 			lines = append(lines, text.Shorten(indent+message, of.columns))
 		}
 	}

@@ -121,8 +121,21 @@ func TestTakes(t *testing.T) {
 	}
 }
 
+// What is being deleted is told as such, in the column and below the names.
+func TestADeletionIsTold(t *testing.T) {
+	deleted := three(backupsync.Pending, "Queued")
+	deleted[0].Deleted = noon.Add(-time.Minute)
+	list := (&selection{order: byAge}).listOf(deleted)
+	for _, columns := range []int{0, 60, 200} {
+		if got := strings.Join(table(list, layout{state: backupsync.Pending, columns: columns}), "\n"); !strings.Contains(got, "It is being deleted, and not sent any more.") {
+			t.Errorf("in %d columns:\n%s", columns, got)
+		}
+	}
+}
+
 func TestWhatIsNotUnderstood(t *testing.T) {
-	for _, arguments := range []string{"--output=table", "--sort-by=size", "--reason=Sad", "--limit=-1", "default -A", "a b", "-l a=b=c", "--colour"} {
+	for _, arguments := range []string{"--output=table", "--sort-by=size", "--reason=Sad", "--limit=-1", "default -A", "a b", "-l a=b=c", "--colour",
+		"--selector=", "--reason=", "-o name --selector="} {
 		var errOut bytes.Buffer
 		f := cli.NewFactory("test", genericiooptions.IOStreams{In: &bytes.Buffer{}, Out: &bytes.Buffer{}, ErrOut: &errOut})
 		root := cli.NewCommand(f, NewFailedCommand(f))

@@ -144,7 +144,7 @@ func (o *options) watch(ctx context.Context, from *source) (*Overview, error) {
 		case err != nil && latest == nil:
 			return nil, err
 		case err != nil: // a server that restarts, for one
-			_, _ = fmt.Fprintf(o.ErrOut, "Warning: %s: it is tried again in %s\n", err, o.interval)
+			_, _ = fmt.Fprintf(o.ErrOut, "Warning: %s: it is tried again in %s\n", text.Clean(err.Error()), o.interval)
 		default:
 			latest = looked
 			seen.observe(latest)

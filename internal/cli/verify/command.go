@@ -63,6 +63,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 		Short:   "Compare the BackupSyncs of a project with what CBR holds now",
 		Long:    long,
 		Example: examples,
+		Args:    cli.Arguments(cobra.ArbitraryArgs),
 		RunE: func(made *cobra.Command, arguments []string) error {
 			named := made.Flags().Lookup("namespace")
 			if err := c.complete(arguments, named != nil && named.Changed); err != nil {
