@@ -110,7 +110,7 @@ BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' 
 bench: controlplane binaries ## All measures of speed and size, 30 to 40 minutes on two cores; ONLY=B1,B4 for some of them, SCALE=10 for ten times the objects. Results go to bench/.
 	$(BENCH) $(if $(ONLY),-only $(ONLY)) $(if $(SCALE),-scale $(SCALE)) 2>&1 | tee -i bench/output.txt
 
-# Without B3, which has to wait until a minute has passed: the flows hold the rate, too.
+# Without B3, which has to wait until a minute has passed: a test on a fake clock holds the rate, too.
 QUICK := B1,B2,B4,B5,B6,B7,B8
 
 .PHONY: bench-quick
