@@ -34,9 +34,12 @@ demo: controlplane binaries ## Import 123 backups, end to end, on a real API ser
 test: controlplane binaries ## The tests: units, the real API server, black box, all with the race detector.
 	$(MAKE) --no-print-directory -j3 race flow waiting
 
+# They begin first, so that the short ones run beside them.
+LONGEST := ./internal/controller ./internal/e2e
+
 .PHONY: race
 race: controlplane binaries ## What computes more than it waits: all tests but the flows and the waiting ones.
-	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $$(go list ./... | grep -v '/torture$$')
+	$(RACE) -p 3 -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $(LONGEST) $$(go list ./... | grep -v '/torture$$')
 
 .PHONY: check
 check: test check-more check-install image-test large ## Everything that gates a change.
