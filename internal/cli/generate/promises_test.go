@@ -17,7 +17,6 @@ package generate_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +25,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"backupsync.dev/operator/internal/cli"
@@ -56,27 +54,6 @@ func TestADateIsNoNumberWhateverIsWrittenBehindOrBeforeIt(t *testing.T) {
 		got := command(t, header+strings.Replace(row("a-1", "erp"), "1553587260", text, 1), "--project", "default")
 		if got.status == 0 {
 			t.Errorf("%s was taken: %s", text, got.out)
-		}
-	}
-}
-
-// What a run that breaks off has printed may be applied already: each object of it must be whole.
-func TestNothingHalfIsPrinted(t *testing.T) {
-	for _, quote := range []string{"\"never closed\n\n"} {
-		for length := 1; length < 4; length++ {
-			var text strings.Builder
-			text.WriteString(header)
-			for number := range 400 {
-				text.WriteString(row(fmt.Sprintf("a-%04d-%s", number, strings.Repeat("x", length)), "erp"))
-			}
-			text.WriteString(quote)
-			got := command(t, text.String(), "--project", "default", "--suspend")
-			if got.status != cli.ExitError {
-				t.Fatal(got.status)
-			}
-			if !strings.HasSuffix(got.out, "  suspend: true\n") && got.out != "" {
-				t.Fatalf("the last object is half: it ends with\n%s", got.out[strings.LastIndex(got.out, "---"):])
-			}
 		}
 	}
 }
@@ -166,20 +143,6 @@ func TestARowThatWasRejectedWasNotTaken(t *testing.T) {
 	got := command(t, text, "--project", "default", "--name-template", "{{ .backup_name }}")
 	if strings.Contains(got.err, "stdin:4") && strings.Contains(got.err, "and was taken") && !strings.Contains(got.out, "a-2") {
 		t.Errorf("a-2 was not taken, but: %s", got.err)
-	}
-}
-
-type closed struct{}
-
-func (closed) Write([]byte) (int, error) { return 0, errors.New("closed pipe") }
-
-func TestAClosedPipeIsAnError(t *testing.T) {
-	f := cli.NewFactory("test", genericiooptions.IOStreams{In: strings.NewReader(header + row("a-1", "erp")), Out: closed{}, ErrOut: &strings.Builder{}})
-	root := cli.NewCommand(f, []*cobra.Command{generate.NewCommand(f)}...)
-	root.SetContext(t.Context())
-	root.SetArgs([]string{"generate", "--project", "default"})
-	if status := cli.Run(f, root); status != cli.ExitError {
-		t.Errorf("it exits with %d", status)
 	}
 }
 
