@@ -160,6 +160,20 @@ func TestNamesOfSeveralRows(t *testing.T) {
 	}
 }
 
+// What was rejected was not taken: a later row with the same backup and other fields is.
+func TestARowThatWasRejectedWasNotTaken(t *testing.T) {
+	text := header + row("a-1", "erp") + row("a-2", "erp") + row("A-2", "crm") + row("a-2", "erp")
+	got := command(t, text, "--project", "default", "--name-template", "{{ .backup_name }}")
+	for _, says := range []string{"stdin:3: its object would have the name erp", `stdin:5: backup_id: "a-2": stdin:4 has the same backup`, "4 rows read: 2 written, 2 rejected"} {
+		if !strings.Contains(got.err, says) {
+			t.Errorf("%q is not told: %s", says, got.err)
+		}
+	}
+	if got.status != cli.ExitFound || !strings.Contains(got.out, "backupID: A-2") {
+		t.Errorf("%d: %s", got.status, got.out)
+	}
+}
+
 // A second run with the same inventory changes nothing, and -f replaces only its own files.
 func TestFiles(t *testing.T) {
 	folder := t.TempDir()

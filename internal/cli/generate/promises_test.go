@@ -137,15 +137,6 @@ func TestNamesOfColumnsCannotDriveATerminal(t *testing.T) {
 	}
 }
 
-// What was rejected was not taken: a later row with the same backup is not told that it was.
-func TestARowThatWasRejectedWasNotTaken(t *testing.T) {
-	text := header + row("a-1", "erp") + row("a-2", "erp") + row("a-2", "crm")
-	got := command(t, text, "--project", "default", "--name-template", "{{ .backup_name }}")
-	if strings.Contains(got.err, "stdin:4") && strings.Contains(got.err, "and was taken") && !strings.Contains(got.out, "a-2") {
-		t.Errorf("a-2 was not taken, but: %s", got.err)
-	}
-}
-
 // Git for Windows checks text files out with CRLF: the same inventory changes nothing there either.
 func TestAFolderThatGitHasCheckedOutOnWindowsIsOurs(t *testing.T) {
 	folder := t.TempDir()

@@ -113,8 +113,7 @@ func (r *runner) take(ctx context.Context, one judged) error {
 	if len(one.problems) > 0 {
 		return r.reject(one.row, one.problems)
 	}
-	at := place{file: uint32(one.file), line: uint32(one.row.Line)}
-	before, same, twice, err := r.seen.backup(&one.spec, at)
+	before, same, twice, err := r.seen.backup(&one.spec)
 	switch {
 	case err != nil:
 		return err
@@ -125,21 +124,24 @@ func (r *runner) take(ctx context.Context, one judged) error {
 		return r.reject(one.row, []fields.Problem{{Field: "backup_id", Value: one.spec.BackupID,
 			Rule: fmt.Sprintf("%s has the same backup (capitals make no difference) with other fields, and was taken: keep the one that is right", r.where(before))}})
 	}
-	return r.write(ctx, one, at)
+	return r.write(ctx, one)
 }
 
 // write names a backup and writes its manifest.
-func (r *runner) write(ctx context.Context, one judged, at place) error {
+func (r *runner) write(ctx context.Context, one judged) error {
 	name, err := r.settings.names.Name(&one.spec)
 	if err != nil {
 		return r.reject(one.row, []fields.Problem{{Rule: err.Error()}})
 	}
-	before, twice, err := r.seen.name(r.settings.names, name, &one.spec, at)
+	before, twice, err := r.seen.name(r.settings.names, name, &one.spec)
 	if err != nil {
 		return err
 	}
 	if twice {
 		return r.reject(one.row, []fields.Problem{{Rule: fmt.Sprintf("its object would have the name %s, as that of %s has: have --name-template tell them apart", name, r.where(before))}})
+	}
+	if err := r.seen.take(r.settings.names, name, &one.spec, place{file: uint32(one.file), line: uint32(one.row.Line)}); err != nil {
+		return err
 	}
 	r.text = r.settings.frame.Append(r.text[:0], name, &one.spec)
 	r.report.remark(one.row, one.notes)
