@@ -67,7 +67,7 @@ func TestMessages(t *testing.T) {
 	write("inventory.csv", strings.Replace(header, "\n", ",cluster\n", 1)+
 		strings.ReplaceAll(row("a-1", "erp")+row("a-2", "für")+row("a/3", "erp")+row("A-1", "erp")+row("a-1", "other")+row("a-4", "erp")+row("a-5", ""), "\n", ",c1\n")+
 		"a-6,erp,b,p,r,=cmd(),,2019-03-26 08:01:00,c1\n"+"a-7,erp,b , p,r,=cmd(),,1.5E9,c1\n"+"a-8,erp,b , p,r,=cmd(),,1553587260000,c1\n"+"a-9,erp,b,p,r,x\ty,,0,c1\n"+"a-10,\"e\"rp\",b\n"+"a-11,erp\n"+
-		"a-12,"+strings.Repeat("x", 65)+",b,p,r,n,,7,\n"+"a_13,erp,b,p,r,n,,7,\n")
+		"a-12,"+strings.Repeat("x", 65)+",b,p,r,n,,1553587260,\n"+"a_13,erp,b,p,r,n,,1553587260,\n")
 	write("more.json", `[{"backup_id": 7, "backup_name": null, "bucket_name": "", "image_path": ["p"], "resource_id": "r", "resource_name": true, "created_at": "soon", "color": 1}, "x"]`)
 	got := command(t, "", "inventory.csv", "more.json", "--project", "default", "--rejects", "rejects.csv")
 	if got.status != cli.ExitFound {

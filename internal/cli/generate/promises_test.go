@@ -48,16 +48,6 @@ func TestARowWithAListIsNotLost(t *testing.T) {
 	}
 }
 
-// Tables of numbers with gaps are exported as 20190326.0: that is the same date as 20190326, which is refused.
-func TestADateIsNoNumberWhateverIsWrittenBehindOrBeforeIt(t *testing.T) {
-	for _, text := range []string{"20190326.0", "20190326.", "+20190326", "020190326", "201903260801.0", "201903260801.00", "43550.3340"} {
-		got := command(t, header+strings.Replace(row("a-1", "erp"), "1553587260", text, 1), "--project", "default")
-		if got.status == 0 {
-			t.Errorf("%s was taken: %s", text, got.out)
-		}
-	}
-}
-
 // Whatever an inventory is called on the command line, it is not removed.
 func TestAnInventoryIsNotReplacedByItsRejects(t *testing.T) {
 	t.Chdir(t.TempDir())
