@@ -127,24 +127,6 @@ func TestNamesOfColumnsCannotDriveATerminal(t *testing.T) {
 	}
 }
 
-// Git for Windows checks text files out with CRLF: the same inventory changes nothing there either.
-func TestAFolderThatGitHasCheckedOutOnWindowsIsOurs(t *testing.T) {
-	folder := t.TempDir()
-	arguments := []string{"--project", "default", "--output-dir", folder}
-	if got := command(t, header+row("a-1", "erp"), arguments...); got.status != 0 {
-		t.Fatal(got.err)
-	}
-	for _, name := range []string{"backups.yaml", "kustomization.yaml"} {
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(content(t, path), "\n", "\r\n")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := command(t, header+row("a-1", "erp"), arguments...); got.status != 0 {
-		t.Errorf("status %d: %s", got.status, got.err)
-	}
-}
-
 // Status 3 says that the work was done: what could not be written is not.
 func TestWhatCouldNotBeWrittenIsNoMereFinding(t *testing.T) {
 	t.Chdir(t.TempDir())
