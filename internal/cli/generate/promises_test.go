@@ -114,19 +114,6 @@ func TestARunThatCannotBeginLeavesTheRejects(t *testing.T) {
 	}
 }
 
-// Names of columns are as little to be trusted as values.
-func TestNamesOfColumnsCannotDriveATerminal(t *testing.T) {
-	for name, text := range map[string]string{
-		"a half character": `[{"a\u001b]0;owned\u0007": "\ud800"}]`,
-		"two columns":      "backup_id,backup\x1b[@_id," + header,
-		"no UTF-8":         "\xef\xbb\xbfa\x1b[2J," + header + "\xff," + row("a-1", "erp"),
-	} {
-		if got := command(t, text, "--project", "default"); strings.ContainsAny(got.err+got.out, "\x1b\x07") {
-			t.Errorf("%s: %q", name, got.err)
-		}
-	}
-}
-
 // Status 3 says that the work was done: what could not be written is not.
 func TestWhatCouldNotBeWrittenIsNoMereFinding(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -25,6 +25,7 @@ import (
 
 	"backupsync.dev/operator/internal/cli/generate/fields"
 	"backupsync.dev/operator/internal/cli/generate/inventory"
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // counts are those of a run.
@@ -51,9 +52,10 @@ type marked struct {
 	where, value string
 }
 
+// say prints one line. It may hold names of files, and what an API server and its webhooks say.
 func (r *report) say(format string, arguments ...any) {
 	r.clear()
-	_, _ = fmt.Fprintf(r.out, format+"\n", arguments...)
+	_, _ = fmt.Fprintln(r.out, text.CleanLines(strings.ReplaceAll(fmt.Sprintf(format, arguments...), "\n", " ")))
 }
 
 // rejected tells the problems of a row.

@@ -94,8 +94,8 @@ func (c *Columns) Layout(columns []string) (*Layout, error) {
 			continue
 		}
 		if other, twice := holder[field]; twice {
-			return nil, fmt.Errorf("the columns %s and %s both hold %s: name the one that is meant, by --map %s=%s",
-				inventory.Show(other), inventory.Show(column), field.Name, column, field.Name)
+			return nil, fmt.Errorf("the columns %s and %s both hold %s: name the one that is meant, by --map %s",
+				inventory.Show(other), inventory.Show(column), field.Name, inventory.Show(column+"="+field.Name))
 		}
 		holder[field] = column
 		layout.fields[index] = field

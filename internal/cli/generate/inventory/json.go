@@ -208,7 +208,7 @@ func (d *document) member(row *Row, column string) error {
 	}
 	value, err := valueOf(raw)
 	if err != nil && row.Err == nil {
-		row.Err = fmt.Errorf("%s: %s: %w", column, Show(string(raw)), err)
+		row.Err = fmt.Errorf("%s: %s: %w", Show(column), Show(string(raw)), err)
 	}
 	row.Cells = append(row.Cells, Cell{Column: strings.Clone(column), Value: value, raw: bytes.Clone(raw)})
 	return nil

@@ -126,7 +126,7 @@ func TestRead(t *testing.T) {
 		"text behind a quote":          {text: "id,name\n1,\"a\"b\n2,b\n", rows: "2: ERROR column 5 of line 2: extraneous or missing \" in quoted-field\n3: id=2 name=b"},
 		"too few cells":                {text: "id,name\n1\n", rows: "2: id=1 ERROR the row has 1 cells, the header 2: look for a separator or a quote too many or too few"},
 		"too many cells":               {text: "id,name\n1,2,3\n", rows: "2: id=1 name=2 =3 ERROR the row has 3 cells, the header 2: look for a separator or a quote too many or too few"},
-		"other bytes behind the start": {text: "id,name\n1," + strings.Repeat("备", 40000) + "\n2,\xff\xfe\n", options: inventory.Options{Encoding: inventory.UTF8}, rows: "2: id=1 name=" + strings.Repeat("备", 40000) + "\n3: id=2 name=\xff\xfe ERROR name: \"\\xff\\xfe\": it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding"},
+		"other bytes behind the start": {text: "id,name\n1," + strings.Repeat("备", 40000) + "\n2,\xff\xfe\n", options: inventory.Options{Encoding: inventory.UTF8}, rows: "2: id=1 name=" + strings.Repeat("备", 40000) + "\n3: id=2 name=\xff\xfe ERROR \"name\": \"\\xff\\xfe\": it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kept, info, err := readAll(t.Context(), c.text, c.options)
