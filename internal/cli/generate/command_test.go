@@ -79,6 +79,27 @@ func TestMessages(t *testing.T) {
 	golden(t, "rejects-2.json", content(t, "rejects-2.json"))
 }
 
+// A row with a list of its own, under a name that bodies have for their rows, is a row all the same: it is not lost without a word.
+func TestARowWithAListIsNotLost(t *testing.T) {
+	const fields = `"backup_id": "a-1", "backup_name": "erp", "bucket_name": "b", "image_path": "p", "resource_id": "r", "resource_name": "vm", "created_at": 1553587260`
+	for text, says := range map[string]string{
+		`[{` + fields + `, "items": []}]`:                 "1 row read: 1 written",
+		`[{` + fields + `, "backups": null, "sync": []}]`: "1 row read: 1 written",
+		`{` + fields + `, "backups": ["x"]}` + "\n":       "1 row read: 1 written",
+		`{"items": [], ` + fields + `}` + "\n":            "1 row read: 1 written",
+		`{"items": ["disk"], ` + fields + `}` + "\n":      `stdin:1: it has fields of a backup, and before them the list "items"`,
+		`{"uuid": "a-1", "items": []}`:                    "Note: stdin:1: the list of rows is empty, and no other member is a backup's field",
+	} {
+		got := command(t, text, "--project", "default")
+		if !strings.Contains(got.err, says) || strings.Contains(says, "1 written") != strings.Contains(got.out, "backupID: a-1") {
+			t.Errorf("%s: status %d, %s%s", text, got.status, got.out, got.err)
+		}
+	}
+	if got := command(t, `[{"uuid": "a-1", "items": []}]`, "--project", "default", "--map", "uuid=backup_id"); got.status != cli.ExitFound {
+		t.Errorf("a column that is named: %d %s", got.status, got.err)
+	}
+}
+
 // Rejected rows that were corrected are read like any inventory.
 func TestRejectsAreCorrected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rejects.csv")

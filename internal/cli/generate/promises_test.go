@@ -31,23 +31,6 @@ import (
 	"backupsync.dev/operator/internal/cli/generate"
 )
 
-const jsonRow = `"backup_id": "a-1", "backup_name": "erp", "bucket_name": "b", "image_path": "p", "resource_id": "r", "resource_name": "vm", "created_at": 1553587260`
-
-// A row with a list of its own, under a name that bodies have for their rows, is a row all the same: it must not be lost without a word.
-func TestARowWithAListIsNotLost(t *testing.T) {
-	for _, text := range []string{
-		`[{` + jsonRow + `, "items": []}]`,
-		`[{` + jsonRow + `, "backups": null, "sync": []}]`,
-		`{` + jsonRow + `, "backups": []}` + "\n",
-		`{"items": ["disk"], ` + jsonRow + `}` + "\n",
-	} {
-		got := command(t, text, "--project", "default")
-		if !strings.Contains(got.out+got.err, "a-1") {
-			t.Errorf("%s is lost: status %d, %s%s", text, got.status, got.out, got.err)
-		}
-	}
-}
-
 // Whatever an inventory is called on the command line, it is not removed.
 func TestAnInventoryIsNotReplacedByItsRejects(t *testing.T) {
 	t.Chdir(t.TempDir())

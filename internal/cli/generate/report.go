@@ -115,17 +115,17 @@ func (r *report) end(verb string) {
 	})
 	for _, key := range keys {
 		found := r.marks[key]
-		r.say("Note: %s: %s: %s: %s%s", found.where, key.field, inventory.Show(found.value), key.remark, others(found.count-1))
+		r.say("Note: %s: %s: %s: %s%s", found.where, key.field, inventory.Show(found.value), key.remark, others(found.count-1, "row"))
 	}
 	c := r.counts
 	r.say("%s read: %d %s, %d rejected, %s dropped.", plural(c.rows, "row"), c.written, verb, c.rejected, plural(c.duplicates, "identical duplicate"))
 }
 
-func others(count int) string {
+func others(count int, noun string) string {
 	if count == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (and in %s)", plural(count, "more row"))
+	return fmt.Sprintf(" (and in %s)", plural(count, "more "+noun))
 }
 
 func plural(count int, noun string) string {

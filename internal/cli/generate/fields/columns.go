@@ -140,6 +140,15 @@ func (c *Columns) Named(column string) bool {
 	return named
 }
 
+// Holds reports whether a column holds a field.
+func (c *Columns) Holds(column string) bool {
+	field, named := c.explicit[column]
+	if !named {
+		field = known(column)
+	}
+	return field != nil
+}
+
 // maxColumns is how many columns are shown.
 const maxColumns = 30
 
