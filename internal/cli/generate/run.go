@@ -35,6 +35,7 @@ type runner struct {
 	settings *settings
 	in       io.Reader
 	out      io.Writer
+	occupied []location // see settings.occupied
 	// connect and namespace are the cluster's.
 	connect   func() (client.Client, error)
 	namespace func() (string, error)
@@ -52,11 +53,12 @@ var errStrict = cli.WithStatus(cli.ExitFound, errors.New("a row was rejected, an
 
 // run reads all inventories and writes their manifests.
 func (r *runner) run(ctx context.Context) (err error) {
-	if r.rejects, err = newRejects(r.settings.rejects, r.settings.force); err != nil {
+	if r.rejects, err = newRejects(r.settings.rejects, r.settings.force, r.occupied); err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, r.endRejects(), r.seen.Close())
+		r.rejects.discard()
+		err = errors.Join(err, r.seen.Close())
 		r.progress.clear()
 	}()
 	if r.sink, err = r.open(ctx); err != nil {
@@ -76,7 +78,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.report.end(r.settings.verb())
-	return r.status()
+	return errors.Join(r.status(), r.endRejects())
 }
 
 // status is an error if rows were rejected.
@@ -96,7 +98,7 @@ func was(count int) string {
 }
 
 func (r *runner) endRejects() error {
-	paths, err := r.rejects.close()
+	paths, err := r.rejects.commit()
 	if len(paths) > 0 && err == nil && !r.settings.quiet {
 		r.report.say("The rejected rows are in %s, to be corrected and read again.", strings.Join(paths, ", "))
 	}
