@@ -31,13 +31,14 @@ var findings = map[string]struct {
 	of   func(*Project) int
 	what string
 }{
-	"stalled": {func(p *Project) int { return one(p.Stalled) }, "stalled CBRProject"},
-	"failed":  {func(p *Project) int { _, _, failed := p.found(); return failed }, "failed BackupSync"},
-	"pending": {func(p *Project) int { pending, _, _ := p.found(); return pending }, "pending BackupSync"},
-	"running": {func(p *Project) int { _, running, _ := p.found(); return running }, "running BackupSync"},
-	"unknown": {unknownOf, "BackupSync whose outcome is not known"},
-	"drifted": {func(p *Project) int { return p.Drifted.Count }, "drifted BackupSync"},
-	"stale":   {func(p *Project) int { return one(len(p.Stale) > 0) }, "CBRProject whose status may be stale"},
+	"stalled":     {func(p *Project) int { return one(p.Stalled) }, "stalled CBRProject"},
+	"failed":      {func(p *Project) int { _, _, failed := p.found(); return failed }, "failed BackupSync"},
+	"pending":     {func(p *Project) int { pending, _, _ := p.found(); return pending }, "pending BackupSync"},
+	"running":     {func(p *Project) int { _, running, _ := p.found(); return running }, "running BackupSync"},
+	"unknown":     {unknownOf, "BackupSync whose outcome is not known"},
+	"drifted":     {func(p *Project) int { return p.Drifted.Count }, "drifted BackupSync"},
+	"unavailable": {unavailableOf, "imported BackupSync whose backup cannot be restored"},
+	"stale":       {func(p *Project) int { return one(len(p.Stale) > 0) }, "CBRProject whose status may be stale"},
 }
 
 // What --fail-on can name besides, which is in no project.
@@ -74,6 +75,14 @@ func unknownOf(p *Project) int {
 		}
 	}
 	return count
+}
+
+// unavailableOf counts what audits have found missing, or unusable.
+func unavailableOf(p *Project) int {
+	if p.Audit == nil {
+		return 0
+	}
+	return int(p.Audit.Missing + p.Audit.Unusable)
 }
 
 // checkFindings returns an error if --fail-on names what there is not.

@@ -63,6 +63,7 @@ Fields are added over time; none changes its meaning. With --watch each look mak
   unknown   the outcome of calls is not known    drifted   manifests have drifted
   missing   a CBRProject does not exist          silent    the operator is silent
   stale     the status may be older than the truth
+  unavailable  audits have found imported backups missing or unusable
 
 The exit status is 0 if all went well, 1 after an error, if there is no CBRProject for
 --until-done to wait for, or if --timeout or a signal came before --until-done was reached, 2 if the command line is not understood,

@@ -296,7 +296,7 @@ func TestFind(t *testing.T) {
 	for name, want := range map[string]string{
 		"stalled": "1 stalled CBRProject", "failed": "10 failed BackupSyncs", "pending": "30,008 pending BackupSyncs", "running": "9,990 running BackupSyncs",
 		"unknown": "62 BackupSyncs whose outcome is not known", "drifted": "4 drifted BackupSyncs", "missing": "5 BackupSyncs whose CBRProject does not exist",
-		"silent": "", "stale": "2 CBRProjects whose status may be stale",
+		"silent": "", "stale": "2 CBRProjects whose status may be stale", "unavailable": "2 imported BackupSyncs whose backup cannot be restored",
 	} {
 		if found := find(got, []string{name}); found != want {
 			t.Errorf("%s: got %q, want %q", name, found, want)

@@ -25,6 +25,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
@@ -151,6 +152,20 @@ func TestANamedDuplicateIsTold(t *testing.T) {
 		}
 		if notes := strings.Join(report.Notes, " "); !strings.Contains(notes, "second declares the same backup as backup-0001") {
 			t.Errorf("second, as %q: %q", outcome, notes)
+		}
+	}
+}
+
+// A backup that is in another cloud project is not missing in this one, and a note tells of it, also if it is named.
+func TestWhatIsElsewhereIsNotMissing(t *testing.T) {
+	server := cbrtest.NewServer(t, cbrtest.Options{})
+	elsewhere := imported(1)
+	elsewhere.Status.CloudProject = ptr.To("cbr.cn-east-3.myhuaweicloud.com:443/another")
+	for _, names := range [][]string{nil, {"backup-0001"}} {
+		cluster := &objects{backups: []v1alpha1.BackupSync{imported(0), elsewhere}}
+		report := play(t, cluster, server, func(c *command) { c.names = names })
+		if notes := strings.Join(report.Notes, " "); slices.Contains(what(report), "Missing backup-0001") || !strings.Contains(notes, "1, backup-0001 for one") {
+			t.Errorf("%v: %v, %q", names, what(report), notes)
 		}
 	}
 }

@@ -79,6 +79,7 @@ type declared struct {
 	at                     int64 // when it ended, else was created, in seconds
 	claim                  claim
 	left                   bool // not to be told of
+	elsewhere              bool // its backup is in another cloud project
 }
 
 func declaredOf(backup *v1alpha1.BackupSync) declared {

@@ -185,7 +185,7 @@ func (c caseOf) status(number int) v1alpha1.BackupSyncStatus {
 // Of 10,000 BackupSyncs in all states, and of what CBR holds besides, the command tells what is so, and nothing else.
 func TestTenThousandBackupSyncs(t *testing.T) {
 	count, undeclared := 10_000, 700
-	if racedetector.Enabled { // make whole plays them all
+	if racedetector.Enabled { // make large plays them all
 		count = 1_000
 	}
 	server := cbrtest.NewServer(t, cbrtest.Options{})

@@ -76,7 +76,10 @@ func (c *command) verify(ctx context.Context, reader client.Reader, project *v1a
 func (v *verification) readManifests(ctx context.Context) error {
 	begin := func() { v.manifests = newManifests() }
 	err := eachBackupSync(ctx, v.reader, client.ObjectKeyFromObject(v.project), begin, func(backup *v1alpha1.BackupSync) {
-		v.manifests.add(declaredOf(backup))
+		next := declaredOf(backup)
+		next.elsewhere = !backupsync.LiesIn(backup, connection.CloudProjectOf(&v.project.Spec))
+		next.left = next.elsewhere
+		v.manifests.add(next)
 		v.progress.show("Reading BackupSyncs: %d", len(v.manifests.all))
 	})
 	if err != nil {
@@ -91,10 +94,14 @@ func (v *verification) limit() error {
 	if err != nil {
 		return err
 	}
+	var elsewhere []string
 	for i := range v.manifests.all {
 		each := &v.manifests.all[i]
-		if len(v.names) > 0 && !wanted[each.name] || each.at < v.since.Unix() {
+		switch {
+		case len(v.names) > 0 && !wanted[each.name] || each.at < v.since.Unix():
 			each.left = true
+		case each.elsewhere:
+			elsewhere = append(elsewhere, each.name)
 		}
 		if !each.left {
 			v.report.Counts.BackupSyncs++
@@ -103,7 +110,16 @@ func (v *verification) limit() error {
 			}
 		}
 	}
+	v.noteElsewhere(elsewhere)
 	return nil
+}
+
+// noteElsewhere tells of BackupSyncs whose backups are in another cloud project: what CBR shows of this one tells nothing of them.
+func (v *verification) noteElsewhere(names []string) {
+	if len(names) > 0 {
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("Backups that are in another cloud project, as the CBRProject was edited after their import, and are not verified: %d, %s for one. "+
+			"status.cloudProject of each tells where.", len(names), names[0]))
+	}
 }
 
 // wanted returns the BackupSyncs that are named. Where another owns the backup of one, that one is told of in its place, and a note says so.

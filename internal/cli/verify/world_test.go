@@ -294,7 +294,7 @@ func lieOf(report *Report, cluster *objects, statuses map[string]string, strange
 	return ""
 }
 
-// worlds is how many are drawn: make whole draws them all.
+// worlds is how many are drawn: make large draws them all.
 func worlds() int {
 	if racedetector.Enabled {
 		return 50

@@ -157,5 +157,8 @@ func (w *world) row(of *backup) string {
 		}
 		cells = append(cells, next)
 	}
+	if of.deleting {
+		cells = append(cells, "It is being deleted, and not sent any more.")
+	}
 	return onOneLine(strings.Join(append(cells, of.message()), " "))
 }

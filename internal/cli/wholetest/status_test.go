@@ -88,11 +88,25 @@ func (s *sight) drifted() []*backup {
 // oldest is the oldest that is pending, and not suspended.
 func (s *sight) oldest() *backup {
 	for _, each := range s.backups {
-		if each.state == pending && !each.suspended {
+		if each.state == pending && !each.heldBack() {
 			return each
 		}
 	}
 	return nil
+}
+
+// heldBack reports whether a backup is not sent, whatever its CBRProject does.
+func (b *backup) heldBack() bool { return b.suspended || b.deleting }
+
+// heldBack is how many of those that are pending are not sent.
+func (s *sight) heldBack() int {
+	count := 0
+	for _, each := range s.backups {
+		if each.state == pending && each.heldBack() {
+			count++
+		}
+	}
+	return count
 }
 
 // told is what status tells of what was read, in a form that can be compared.
@@ -180,7 +194,8 @@ func (w *world) truthOf(of *v1alpha1.CBRProject, seen sight) told {
 			truth.Drifted, truth.DriftComplete = truth.Drifted+int(ptr.Deref(counts.Drifted, 0)), true
 		}
 		if truth.Ready == "True" {
-			truth.Minutes = ((int(counts.Pending)+49)/50 - 1) / 10
+			truth.Minutes = (max(int(counts.Pending)-seen.heldBack(), 1)+49)/50 - 1
+			truth.Minutes /= 10
 		}
 	}
 	if len(of.Status.Journal.Submissions) > 0 {

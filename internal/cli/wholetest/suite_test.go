@@ -43,7 +43,7 @@ import (
 var cluster *testcluster.Cluster
 
 func TestMain(m *testing.M) {
-	if racedetector.Enabled { // make whole plays it
+	if racedetector.Enabled { // make large plays it
 		fmt.Println("left to make whole")
 		os.Exit(0)
 	}

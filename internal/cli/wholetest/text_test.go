@@ -112,7 +112,7 @@ func (w *world) openSentences(seen *sight) []string {
 	}
 	if oldest := seen.oldest(); oldest != nil {
 		reason := cmp.Or(oldest.reason, "Unknown")
-		said = append(said, onOneLine(fmt.Sprintf("%s is pending since %dh: %s%s", oldest.object.Name, int(w.now.Sub(oldest.object.CreationTimestamp.Time).Hours()), reason, first)))
+		said = append(said, onOneLine(fmt.Sprintf("%s was created %dh ago: %s%s", oldest.object.Name, int(w.now.Sub(oldest.object.CreationTimestamp.Time).Hours()), reason, first)))
 	}
 	return said
 }
