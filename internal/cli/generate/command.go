@@ -93,7 +93,11 @@ func run(ctx context.Context, f *cli.Factory, given flags, inputs []string, name
 	if err != nil {
 		return cli.Usage(err)
 	}
-	made := &runner{settings: understood, in: f.In, out: f.Out, connect: f.Client, namespace: f.Namespace, seen: newSeen()}
+	occupied, err := understood.occupied(f.In, f.Out)
+	if err != nil {
+		return cli.Usage(err)
+	}
+	made := &runner{settings: understood, in: f.In, out: f.Out, occupied: occupied, connect: f.Client, namespace: f.Namespace, seen: newSeen()}
 	if !given.quiet {
 		made.progress = newProgress(f.ErrOut, f.Clock)
 	}

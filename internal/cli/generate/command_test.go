@@ -67,7 +67,7 @@ func TestMessages(t *testing.T) {
 	write("inventory.csv", strings.Replace(header, "\n", ",cluster\n", 1)+
 		strings.ReplaceAll(row("a-1", "erp")+row("a-2", "für")+row("a/3", "erp")+row("A-1", "erp")+row("a-1", "other")+row("a-4", "erp")+row("a-5", ""), "\n", ",c1\n")+
 		"a-6,erp,b,p,r,=cmd(),,2019-03-26 08:01:00,c1\n"+"a-7,erp,b , p,r,=cmd(),,1.5E9,c1\n"+"a-8,erp,b , p,r,=cmd(),,1553587260000,c1\n"+"a-9,erp,b,p,r,x\ty,,0,c1\n"+"a-10,\"e\"rp\",b\n"+"a-11,erp\n"+
-		"a-12,"+strings.Repeat("x", 65)+",b,p,r,n,,7,\n"+"a_13,erp,b,p,r,n,,7,\n")
+		"a-12,"+strings.Repeat("x", 65)+",b,p,r,n,,1553587260,\n"+"a_13,erp,b,p,r,n,,1553587260,\n")
 	write("more.json", `[{"backup_id": 7, "backup_name": null, "bucket_name": "", "image_path": ["p"], "resource_id": "r", "resource_name": true, "created_at": "soon", "color": 1}, "x"]`)
 	got := command(t, "", "inventory.csv", "more.json", "--project", "default", "--rejects", "rejects.csv")
 	if got.status != cli.ExitFound {
@@ -77,6 +77,27 @@ func TestMessages(t *testing.T) {
 	golden(t, "messages.yaml", got.out)
 	golden(t, "rejects.csv", content(t, "rejects.csv"))
 	golden(t, "rejects-2.json", content(t, "rejects-2.json"))
+}
+
+// A row with a list of its own, under a name that bodies have for their rows, is a row all the same: it is not lost without a word.
+func TestARowWithAListIsNotLost(t *testing.T) {
+	const fields = `"backup_id": "a-1", "backup_name": "erp", "bucket_name": "b", "image_path": "p", "resource_id": "r", "resource_name": "vm", "created_at": 1553587260`
+	for text, says := range map[string]string{
+		`[{` + fields + `, "items": []}]`:                 "1 row read: 1 written",
+		`[{` + fields + `, "backups": null, "sync": []}]`: "1 row read: 1 written",
+		`{` + fields + `, "backups": ["x"]}` + "\n":       "1 row read: 1 written",
+		`{"items": [], ` + fields + `}` + "\n":            "1 row read: 1 written",
+		`{"items": ["disk"], ` + fields + `}` + "\n":      `stdin:1: it has fields of a backup, and before them the list "items"`,
+		`{"uuid": "a-1", "items": []}`:                    "Note: stdin:1: the list of rows is empty, and no other member is a backup's field",
+	} {
+		got := command(t, text, "--project", "default")
+		if !strings.Contains(got.err, says) || strings.Contains(says, "1 written") != strings.Contains(got.out, "backupID: a-1") {
+			t.Errorf("%s: status %d, %s%s", text, got.status, got.out, got.err)
+		}
+	}
+	if got := command(t, `[{"uuid": "a-1", "items": []}]`, "--project", "default", "--map", "uuid=backup_id"); got.status != cli.ExitFound {
+		t.Errorf("a column that is named: %d %s", got.status, got.err)
+	}
 }
 
 // Rejected rows that were corrected are read like any inventory.
@@ -157,6 +178,20 @@ func TestNamesOfSeveralRows(t *testing.T) {
 	got = command(t, header+row("a_1", "erp")+row("a-1", "erp"), "--project", "default")
 	if got.status != 0 || strings.Count(got.out, "kind: BackupSync") != 2 {
 		t.Errorf("%d %s", got.status, got.err)
+	}
+}
+
+// What was rejected was not taken: a later row with the same backup and other fields is.
+func TestARowThatWasRejectedWasNotTaken(t *testing.T) {
+	text := header + row("a-1", "erp") + row("a-2", "erp") + row("A-2", "crm") + row("a-2", "erp")
+	got := command(t, text, "--project", "default", "--name-template", "{{ .backup_name }}")
+	for _, says := range []string{"stdin:3: its object would have the name erp", `stdin:5: backup_id: "a-2": stdin:4 has the same backup`, "4 rows read: 2 written, 2 rejected"} {
+		if !strings.Contains(got.err, says) {
+			t.Errorf("%q is not told: %s", says, got.err)
+		}
+	}
+	if got.status != cli.ExitFound || !strings.Contains(got.out, "backupID: A-2") {
+		t.Errorf("%d: %s", got.status, got.out)
 	}
 }
 

@@ -157,9 +157,14 @@ func (r *reader) inventory(ctx context.Context, name string) error {
 		defer func() { _ = file.Close() }() // it was only read
 		in, shown = file, name
 	}
-	info, err := inventory.Read(ctx, shown, r.progress.counting(in), inventory.Options{Format: r.settings.format, Encoding: r.settings.encoding}, r)
+	options := inventory.Options{Format: r.settings.format, Encoding: r.settings.encoding, Field: r.columns.Holds}
+	info, err := inventory.Read(ctx, shown, r.progress.counting(in), options, r)
 	if info.Guessed != "" {
 		r.notes = append(r.notes, fmt.Sprintf("%s: it is no UTF-8, and was read as %s. --encoding tells what it is", shown, info.Guessed))
+	}
+	if info.Hollow > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("%s: the list of rows is empty, and no other member is a backup's field: nothing is taken of the object%s",
+			info.HollowAt, others(info.Hollow-1, "object")))
 	}
 	return err
 }

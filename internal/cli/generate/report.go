@@ -25,6 +25,7 @@ import (
 
 	"backupsync.dev/operator/internal/cli/generate/fields"
 	"backupsync.dev/operator/internal/cli/generate/inventory"
+	"backupsync.dev/operator/internal/cli/text"
 )
 
 // counts are those of a run.
@@ -51,9 +52,10 @@ type marked struct {
 	where, value string
 }
 
+// say prints one line. It may hold names of files, and what an API server and its webhooks say.
 func (r *report) say(format string, arguments ...any) {
 	r.clear()
-	_, _ = fmt.Fprintf(r.out, format+"\n", arguments...)
+	_, _ = fmt.Fprintln(r.out, text.CleanLines(strings.ReplaceAll(fmt.Sprintf(format, arguments...), "\n", " ")))
 }
 
 // rejected tells the problems of a row.
@@ -113,17 +115,17 @@ func (r *report) end(verb string) {
 	})
 	for _, key := range keys {
 		found := r.marks[key]
-		r.say("Note: %s: %s: %s: %s%s", found.where, key.field, inventory.Show(found.value), key.remark, others(found.count-1))
+		r.say("Note: %s: %s: %s: %s%s", found.where, key.field, inventory.Show(found.value), key.remark, others(found.count-1, "row"))
 	}
 	c := r.counts
 	r.say("%s read: %d %s, %d rejected, %s dropped.", plural(c.rows, "row"), c.written, verb, c.rejected, plural(c.duplicates, "identical duplicate"))
 }
 
-func others(count int) string {
+func others(count int, noun string) string {
 	if count == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (and in %s)", plural(count, "more row"))
+	return fmt.Sprintf(" (and in %s)", plural(count, "more "+noun))
 }
 
 func plural(count int, noun string) string {

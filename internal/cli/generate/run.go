@@ -35,6 +35,7 @@ type runner struct {
 	settings *settings
 	in       io.Reader
 	out      io.Writer
+	occupied []location // see settings.occupied
 	// connect and namespace are the cluster's.
 	connect   func() (client.Client, error)
 	namespace func() (string, error)
@@ -52,11 +53,12 @@ var errStrict = cli.WithStatus(cli.ExitFound, errors.New("a row was rejected, an
 
 // run reads all inventories and writes their manifests.
 func (r *runner) run(ctx context.Context) (err error) {
-	if r.rejects, err = newRejects(r.settings.rejects, r.settings.force); err != nil {
+	if r.rejects, err = newRejects(r.settings.rejects, r.settings.force, r.occupied); err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, r.endRejects(), r.seen.Close())
+		r.rejects.discard()
+		err = errors.Join(err, r.seen.Close())
 		r.progress.clear()
 	}()
 	if r.sink, err = r.open(ctx); err != nil {
@@ -76,7 +78,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.report.end(r.settings.verb())
-	return r.status()
+	return errors.Join(r.status(), r.endRejects())
 }
 
 // status is an error if rows were rejected.
@@ -96,7 +98,7 @@ func was(count int) string {
 }
 
 func (r *runner) endRejects() error {
-	paths, err := r.rejects.close()
+	paths, err := r.rejects.commit()
 	if len(paths) > 0 && err == nil && !r.settings.quiet {
 		r.report.say("The rejected rows are in %s, to be corrected and read again.", strings.Join(paths, ", "))
 	}
@@ -113,8 +115,7 @@ func (r *runner) take(ctx context.Context, one judged) error {
 	if len(one.problems) > 0 {
 		return r.reject(one.row, one.problems)
 	}
-	at := place{file: uint32(one.file), line: uint32(one.row.Line)}
-	before, same, twice, err := r.seen.backup(&one.spec, at)
+	before, same, twice, err := r.seen.backup(&one.spec)
 	switch {
 	case err != nil:
 		return err
@@ -125,21 +126,24 @@ func (r *runner) take(ctx context.Context, one judged) error {
 		return r.reject(one.row, []fields.Problem{{Field: "backup_id", Value: one.spec.BackupID,
 			Rule: fmt.Sprintf("%s has the same backup (capitals make no difference) with other fields, and was taken: keep the one that is right", r.where(before))}})
 	}
-	return r.write(ctx, one, at)
+	return r.write(ctx, one)
 }
 
 // write names a backup and writes its manifest.
-func (r *runner) write(ctx context.Context, one judged, at place) error {
+func (r *runner) write(ctx context.Context, one judged) error {
 	name, err := r.settings.names.Name(&one.spec)
 	if err != nil {
 		return r.reject(one.row, []fields.Problem{{Rule: err.Error()}})
 	}
-	before, twice, err := r.seen.name(r.settings.names, name, &one.spec, at)
+	before, twice, err := r.seen.name(r.settings.names, name, &one.spec)
 	if err != nil {
 		return err
 	}
 	if twice {
 		return r.reject(one.row, []fields.Problem{{Rule: fmt.Sprintf("its object would have the name %s, as that of %s has: have --name-template tell them apart", name, r.where(before))}})
+	}
+	if err := r.seen.take(r.settings.names, name, &one.spec, place{file: uint32(one.file), line: uint32(one.row.Line)}); err != nil {
+		return err
 	}
 	r.text = r.settings.frame.Append(r.text[:0], name, &one.spec)
 	r.report.remark(one.row, one.notes)

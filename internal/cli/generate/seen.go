@@ -31,13 +31,13 @@ type place struct{ file, line uint32 }
 // digest stands for a text. Two texts have the same one in as many rows as there can be never.
 type digest [2]uint64
 
-// first is what is kept of the first row with a backup.
+// first is what is kept of the row by which a backup was taken.
 type first struct {
 	content uint64
 	at      place
 }
 
-// seen knows the backups and the names that were given, however many.
+// seen knows the backups that were taken and their names, however many.
 type seen struct {
 	seeds   [2]maphash.Seed
 	backups *table
@@ -55,30 +55,41 @@ func (s *seen) digest(text string) digest {
 	return digest{maphash.String(s.seeds[0], text), maphash.String(s.seeds[1], text)}
 }
 
-// backup returns where a backup was before, and whether all that is said of it is the same. The first time, it remembers it.
-func (s *seen) backup(spec *v1alpha1.BackupSyncSpec, at place) (before place, same, twice bool, err error) {
-	folded := *spec
-	folded.BackupID = cbr.Fold(spec.BackupID)
-	content := maphash.Comparable(s.seeds[0], folded)
-	earlier, twice, err := s.backups.add(s.digest(folded.BackupID), first{content: content, at: at})
+// backup returns where a backup was taken before, and whether all that is said of it is the same.
+func (s *seen) backup(spec *v1alpha1.BackupSyncSpec) (before place, same, twice bool, err error) {
+	key, content := s.of(spec)
+	earlier, twice, err := s.backups.find(key)
 	return earlier.at, earlier.content == content, twice, err
 }
 
-// name returns where a name was given before. The first time, it remembers it. The names of most backups are their folded ids: these are
-// not kept twice.
-func (s *seen) name(names *manifest.Names, name string, spec *v1alpha1.BackupSyncSpec, at place) (before place, twice bool, err error) {
+// of returns what stands for a backup, and for all that is said of it.
+func (s *seen) of(spec *v1alpha1.BackupSyncSpec) (key digest, content uint64) {
+	folded := *spec
+	folded.BackupID = cbr.Fold(spec.BackupID)
+	return s.digest(folded.BackupID), maphash.Comparable(s.seeds[0], folded)
+}
+
+// name returns where a name was given before.
+func (s *seen) name(names *manifest.Names, name string, spec *v1alpha1.BackupSyncSpec) (before place, twice bool, err error) {
 	key := s.digest(name)
 	if earlier, known, err := s.names.find(key); known || err != nil {
 		return earlier.at, known, err
 	}
-	if names.ByID() {
-		if name == cbr.Fold(spec.BackupID) {
-			return place{}, false, nil
-		}
-		if other, known, err := s.backups.find(key); known || err != nil {
-			return other.at, known, err
-		}
+	if !names.ByID() || isID(name, spec) {
+		return place{}, false, nil
 	}
-	earlier, twice, err := s.names.add(key, first{at: at})
+	earlier, twice, err := s.backups.find(key)
 	return earlier.at, twice, err
 }
+
+// take remembers a backup that is taken, and its name. Neither must be known. The names of most backups are their folded ids: these are not
+// kept twice.
+func (s *seen) take(names *manifest.Names, name string, spec *v1alpha1.BackupSyncSpec, at place) error {
+	key, content := s.of(spec)
+	if err := s.backups.put(key, first{content: content, at: at}); err != nil || names.ByID() && isID(name, spec) {
+		return err
+	}
+	return s.names.put(s.digest(name), first{at: at})
+}
+
+func isID(name string, spec *v1alpha1.BackupSyncSpec) bool { return name == cbr.Fold(spec.BackupID) }

@@ -23,26 +23,40 @@ import (
 	"testing"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cli/generate/manifest"
 )
 
-// Capitals make no other backup, other fields do.
+// Capitals make no other backup, other fields do. What was only looked for is not known.
 func TestSeen(t *testing.T) {
 	kept := newSeen()
-	backup := func(spec v1alpha1.BackupSyncSpec, at uint32) (before place, same, twice bool) {
-		before, same, twice, err := kept.backup(&spec, place{line: at})
+	names, err := manifest.ByTemplate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := func(spec v1alpha1.BackupSyncSpec) (before place, same, twice bool) {
+		before, same, twice, err := kept.backup(&spec)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return before, same, twice
 	}
-	if _, _, twice := backup(v1alpha1.BackupSyncSpec{BackupID: "A-1", BackupName: "erp"}, 2); twice {
-		t.Error("it was never seen")
+	taken := v1alpha1.BackupSyncSpec{BackupID: "A-1", BackupName: "erp"}
+	for range 2 {
+		if _, _, twice := backup(taken); twice {
+			t.Error("it was never taken")
+		}
 	}
-	if before, same, twice := backup(v1alpha1.BackupSyncSpec{BackupID: "a-1", BackupName: "erp"}, 3); !twice || !same || before.line != 2 {
+	if err := kept.take(names, "a-1", &taken, place{line: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if before, same, twice := backup(v1alpha1.BackupSyncSpec{BackupID: "a-1", BackupName: "erp"}); !twice || !same || before.line != 2 {
 		t.Errorf("capitals make another: %v %v %v", before, same, twice)
 	}
-	if _, same, twice := backup(v1alpha1.BackupSyncSpec{BackupID: "a-1", BackupName: "other"}, 4); !twice || same {
+	if _, same, twice := backup(v1alpha1.BackupSyncSpec{BackupID: "a-1", BackupName: "other"}); !twice || same {
 		t.Errorf("another name is the same: %v %v", same, twice)
+	}
+	if before, twice, err := kept.name(names, "a-1", &v1alpha1.BackupSyncSpec{BackupID: "a_1"}); err != nil || !twice || before.line != 2 {
+		t.Errorf("its name is not known: %v %v %v", before, twice, err)
 	}
 }
 
@@ -72,12 +86,16 @@ func TestTableIsAMap(t *testing.T) {
 			key = digest{^uint64(0) - random.Uint64N(4), 0}
 		}
 		value := first{content: random.Uint64N(3), at: place{file: random.Uint32N(2), line: i + 1}}
-		before, known, err := kept.add(key, value)
+		before, known, err := kept.find(key)
 		if want, is := model[key]; err != nil || known != is || before != want {
 			t.Fatalf("%d: %v, %v, %v, not %v, %v", i, before, known, err, want, is)
 		}
-		if !known {
-			model[key] = value
+		if known {
+			continue
+		}
+		model[key] = value
+		if err := kept.put(key, value); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for key, want := range model {
@@ -94,24 +112,21 @@ func TestTableIsAMap(t *testing.T) {
 func TestTableWithoutAFile(t *testing.T) {
 	kept := newTable()
 	kept.most, kept.dir = 1, filepath.Join(t.TempDir(), "none")
-	add := func(key digest) error {
-		_, _, err := kept.add(key, first{at: place{line: 1}})
-		return err
-	}
-	if err := add(digest{1}); err != nil {
+	put := func(key digest) error { return kept.put(key, first{at: place{line: 1}}) }
+	if err := put(digest{1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := add(digest{2}); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+	if err := put(digest{2}); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("without a folder: %v", err)
 	}
 	kept.dir = filepath.Dir(kept.dir)
-	if err := add(digest{2}); err != nil {
+	if err := put(digest{2}); err != nil {
 		t.Fatal(err)
 	}
 	if err := kept.file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := add(digest{3}); err == nil {
+	if err := put(digest{3}); err == nil {
 		t.Error("a file that is closed can be read")
 	}
 }

@@ -76,7 +76,7 @@ func (s *settings) verb() string {
 
 // settings reads the flags. An error is one of the command line.
 func (f flags) settings(inputs []string, namespace string) (*settings, error) {
-	if err := f.conflicts(inputs); err != nil {
+	if err := f.conflicts(); err != nil {
 		return nil, err
 	}
 	made := &settings{flags: f, inputs: inputs, format: inventory.Format(f.format), encoding: inventory.Encoding(f.encoding)}
@@ -96,7 +96,7 @@ func (f flags) settings(inputs []string, namespace string) (*settings, error) {
 }
 
 // conflicts refuses flags that contradict each other, and values that there are not.
-func (f flags) conflicts(inputs []string) error {
+func (f flags) conflicts() error {
 	switch {
 	case f.project == "":
 		return errors.New("--project is missing: the name of the CBRProject to import into")
@@ -108,8 +108,6 @@ func (f flags) conflicts(inputs []string) error {
 		return errors.New("--concurrency must be 1 to 100")
 	case f.strict && f.rejects != "":
 		return errors.New("--strict and --rejects exclude each other: a strict run ends with the first row that would be rejected")
-	case f.rejects != "" && slices.Contains(inputs, f.rejects):
-		return errors.New("--rejects is one of the inventories: it would be replaced while it is read")
 	case f.dryRun != dryRunNone && (f.output != "" || f.outputDir != ""):
 		return errors.New("--dry-run writes no manifests: leave out --output and --output-dir")
 	}

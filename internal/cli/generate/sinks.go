@@ -17,7 +17,6 @@ limitations under the License.
 package generate
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -43,25 +42,35 @@ type sink interface {
 	discard() error
 }
 
-// stream writes to a stream as manifests come.
-type stream struct{ out *bufio.Writer }
+// writtenAtOnce is how many bytes of manifests come together before they are written to a stream.
+const writtenAtOnce = 1 << 16
 
-func newStream(out io.Writer) *stream { return &stream{out: bufio.NewWriterSize(out, 1<<16)} }
+// stream writes to a stream as manifests come. Each write ends with the end of a manifest: where a run breaks off, whoever applies what was
+// printed has none that is cut off, and lacks spec.suspend for one.
+type stream struct {
+	out     io.Writer
+	pending []byte
+}
+
+func newStream(out io.Writer) *stream { return &stream{out: out} }
 
 func (s *stream) add(_ context.Context, one made) error {
-	_, _ = s.out.WriteString("---\n") // the error is kept for the next call
-	if _, err := s.out.Write(one.text); err != nil {
+	s.pending = append(append(s.pending, "---\n"...), one.text...)
+	if len(s.pending) < writtenAtOnce {
+		return nil
+	}
+	return s.flush()
+}
+
+func (s *stream) flush() error {
+	if _, err := s.out.Write(s.pending); err != nil {
 		return fmt.Errorf("write the manifests: %w", err)
 	}
+	s.pending = s.pending[:0]
 	return nil
 }
 
-func (s *stream) commit(context.Context) error {
-	if err := s.out.Flush(); err != nil {
-		return fmt.Errorf("write the manifests: %w", err)
-	}
-	return nil
-}
+func (s *stream) commit(context.Context) error { return s.flush() }
 
 func (s *stream) discard() error { return nil }
 

@@ -52,19 +52,16 @@ type table struct {
 
 func newTable() *table { return &table{memory: map[digest]first{}, most: mostInMemory} }
 
-// add keeps what is first seen of a digest. If there is something already, it returns that, and keeps it.
-func (t *table) add(key digest, value first) (before first, known bool, err error) {
-	if before, known, err = t.find(key); known || err != nil {
-		return before, known, err
-	}
+// put keeps what is first seen of a digest. There must be nothing yet.
+func (t *table) put(key digest, value first) error {
 	if t.file == nil && len(t.memory) < t.most {
 		t.memory[key] = value
-		return first{}, false, nil
+		return nil
 	}
 	if err := t.makeRoom(); err != nil {
-		return first{}, false, fmt.Errorf("keep in a temporary file which rows were read (TMPDIR sets its folder): %w", err)
+		return fmt.Errorf("keep in a temporary file which rows were read (TMPDIR sets its folder): %w", err)
 	}
-	return first{}, false, t.insert(key, value)
+	return t.insert(key, value)
 }
 
 // find returns what is kept of a digest.

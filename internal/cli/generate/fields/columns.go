@@ -94,8 +94,8 @@ func (c *Columns) Layout(columns []string) (*Layout, error) {
 			continue
 		}
 		if other, twice := holder[field]; twice {
-			return nil, fmt.Errorf("the columns %s and %s both hold %s: name the one that is meant, by --map %s=%s",
-				inventory.Show(other), inventory.Show(column), field.Name, column, field.Name)
+			return nil, fmt.Errorf("the columns %s and %s both hold %s: name the one that is meant, by --map %s",
+				inventory.Show(other), inventory.Show(column), field.Name, inventory.Show(column+"="+field.Name))
 		}
 		holder[field] = column
 		layout.fields[index] = field
@@ -138,6 +138,15 @@ func (c *Columns) Unused(seen map[string]bool) error {
 func (c *Columns) Named(column string) bool {
 	_, named := c.explicit[column]
 	return named
+}
+
+// Holds reports whether a column holds a field.
+func (c *Columns) Holds(column string) bool {
+	field, named := c.explicit[column]
+	if !named {
+		field = known(column)
+	}
+	return field != nil
 }
 
 // maxColumns is how many columns are shown.

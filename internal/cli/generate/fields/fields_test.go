@@ -146,16 +146,21 @@ func TestTimes(t *testing.T) {
 	}{
 		{value: "1553587260", want: 1553587260}, {value: json.Number("1553587260"), want: 1553587260}, {value: "1553587260.9", want: 1553587260},
 		{value: "1553587260123", want: 1553587260}, {value: json.Number("1553587260000"), want: 1553587260}, {value: "2147483647999", want: 2147483647},
-		{value: "2147483648000", want: 2147483648000}, {value: "1553587260000000", want: 1553587260000000}, {value: "99999999999", want: 99999999999}, {value: "-1", want: -1}, {value: "0", want: 0},
+		{value: "2147483648000", want: 2147483648000}, {value: "1553587260000000", want: 1553587260000000}, {value: "99999999999", want: 99999999999}, {value: "315532800", want: 315532800}, {value: "001553587260", want: 1553587260}, {value: "+1553587260", want: 1553587260},
 		{value: "2019-03-26T08:01:00Z", want: 1553587260}, {value: "2019-03-26T16:01:00+08:00", want: 1553587260}, {value: "2019-03-26T08:01:00.584418Z", want: 1553587260},
 		{value: "2019-03-26 16:01:00 +0800", want: 1553587260}, {value: "2019-03-26 08:01:00Z", want: 1553587260},
 		{value: "2019-03-26 16:01:00", zone: shanghai, want: 1553587260}, {value: "2019-03-26 16:01:00", zone: east, want: 1553587260}, {value: "2019/3/26 16:01:00", zone: shanghai, want: 1553587260},
 		{value: "2019-03-26T16:01:00.5", zone: shanghai, want: 1553587260}, {value: "2019-03-26 08:01", zone: time.UTC, want: 1553587260},
 		{value: "2019-03-26 16:01:00", says: "--time-zone"}, {value: "2019-03-31 02:30:00", zone: berlin, says: "no such time"}, {value: "2019-10-27 02:30:00", zone: berlin, says: "two such times"},
 		{value: "2019-10-27 01:30:00", zone: berlin, want: 1572132600}, {value: "2019-10-27 03:30:00", zone: berlin, want: 1572143400},
-		{value: "1.55359E+09", says: "scientific"}, {value: "20190326", says: "looks like a date"}, {value: "201903260801", says: "looks like a date"}, {value: "2019-03-26", zone: time.UTC, says: "no time"},
+		{value: "1.55359E+09", says: "scientific"}, {value: "2019-03-26", zone: time.UTC, says: "no time"},
 		{value: "26.03.2019 08:01:00", zone: time.UTC, says: "no time"}, {value: "03/26/2019 08:01:00", zone: time.UTC, says: "no time"}, {value: "yesterday", says: "no time"}, {value: "1.2.3", says: "no number"}, {value: ".", says: "no number"},
 		{value: "99999999999999999999", says: "no number"}, {value: true, want: true},
+		{value: "20190326", says: "looks like a date"}, {value: "201903260801", says: "looks like a date"}, {value: "2019032608", says: "looks like a date"}, {value: "20190326080100", says: "looks like a date"},
+		{value: "20190326.0", says: "looks like a date"}, {value: "20190326.", says: "looks like a date"}, {value: "+20190326", says: "looks like a date"}, {value: "020190326", says: "looks like a date"},
+		{value: "201903260801.00", says: "looks like a date"}, {value: json.Number("20190326.0"), says: "looks like a date"},
+		{value: "43550", says: "before 1980"}, {value: "43550.3340", says: "before 1980"}, {value: json.Number("43550.334"), says: "before 1980"}, {value: "26032019", says: "before 1980"}, {value: "260320190801", says: "before 1980"},
+		{value: "190326080100", says: "before 1980"}, {value: "315532799", says: "before 1980"}, {value: "-20190326", says: "before 1980"}, {value: "0", says: "before 1980"}, {value: "1970-01-01T00:00:00Z", says: "before 1980"},
 	} {
 		got, err := seconds(c.value, c.zone)
 		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) || c.says == "" && (err != nil || fmt.Sprint(got) != fmt.Sprint(c.want)) {

@@ -104,7 +104,7 @@ func (i *Item) take(field *Field, value any, emptyIsNone bool, zone *time.Locati
 		moment, err := seconds(value, zone)
 		if err != nil {
 			i.Problems = append(i.Problems, Problem{Field: field.Name, Value: value, Rule: err.Error()})
-			return
+			moment = int64(earliest) // stands in: with a field missing, the rules would not judge all others
 		}
 		value = moment
 	}

@@ -29,6 +29,9 @@ import (
 // milliseconds is where the CustomResourceDefinition takes a number for milliseconds.
 const milliseconds = 100_000_000_000
 
+// earliest is 1980-01-01 in seconds. Dates that are taken for numbers, and the days that spreadsheets count, are before it; no backup is.
+const earliest = 315_532_800
+
 // zoned and zoneless are the forms of times that are read.
 var (
 	zoned    = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999 Z07:00", "2006-01-02T15:04:05.999999999Z0700", "2006-01-02 15:04:05.999999999 -0700"}
@@ -51,6 +54,17 @@ func Zone(name string) (*time.Location, error) {
 // seconds returns the time of a cell in seconds since the epoch. Parts of a second are dropped. What may be a number but is no
 // time is returned as it is: the rules tell what is wrong with it.
 func seconds(value any, zone *time.Location) (any, error) {
+	found, err := read(value, zone)
+	if moment, isTime := found.(int64); isTime && err == nil && moment < earliest {
+		return nil, errors.New("it is a time before 1980, as dates and the day numbers of spreadsheets are where they are taken for seconds. " + writeDates)
+	}
+	return found, err
+}
+
+// writeDates says how dates are written.
+const writeDates = "Write it as 2019-03-26 08:01:00 with --time-zone, or with a zone"
+
+func read(value any, zone *time.Location) (any, error) {
 	switch value := value.(type) {
 	case json.Number:
 		return number(string(value))
@@ -73,10 +87,10 @@ func number(text string) (any, error) {
 	if strings.ContainsAny(text, "eE") {
 		return nil, errors.New("it is in scientific notation, as spreadsheets write what they have rounded: format the column as a number without decimals, and export it again")
 	}
-	if isDate(text) {
-		return nil, errors.New("it looks like a date, not like seconds since 1970: write it as 2019-03-26 08:01:00 with --time-zone, or with a zone")
+	whole, _, _ := strings.Cut(text, ".") // tables of numbers with gaps are exported with fractions
+	if isDate(strings.TrimLeft(whole, "+0")) {
+		return nil, errors.New("it looks like a date, not like seconds since 1970. " + writeDates)
 	}
-	whole, _, _ := strings.Cut(text, ".")
 	found, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || strings.Count(text, ".") > 1 {
 		return nil, errors.New("it is no number of seconds or milliseconds since 1970")
@@ -87,9 +101,10 @@ func number(text string) (any, error) {
 	return found, nil
 }
 
-// isDate reports whether digits are a date such as 20190326 or 201903260801. As seconds or milliseconds they would be of the 1970s.
+// isDate reports whether digits are a date such as 20190326, 2019032608 or 201903260801. As seconds or milliseconds they would be before
+// 1980, or with an hour after 2032.
 func isDate(digits string) bool {
-	for _, layout := range []string{"20060102", "200601021504", "20060102150405"} {
+	for _, layout := range []string{"20060102", "2006010215", "200601021504", "20060102150405"} {
 		if date, err := time.Parse(layout, digits); err == nil && date.Year() >= 1980 && date.Year() < 2100 {
 			return true
 		}

@@ -26,10 +26,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // work is the folder, within the one that is written, that holds what is not yet in its place. It keeps other runs out, too.
 const work = ".backupsync-generate"
+
+// ignored has Git leave that folder alone, also where a run was killed: git add -A takes along whatever is there.
+const ignored = "*\n"
 
 // Folder is a folder of manifests that changes when it is committed.
 type Folder struct {
@@ -64,6 +69,9 @@ func Open(path string, perFile int, force bool) (*Folder, error) {
 		return nil, fmt.Errorf("another run writes %s, or one was killed: if none is at work, remove %s and try again", path, inside)
 	case err != nil:
 		return nil, fmt.Errorf("write the folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(inside, ".gitignore"), []byte(ignored), 0o666); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the folder: %w", err), os.RemoveAll(inside))
 	}
 	return &Folder{path: path, perFile: perFile, force: force, spool: &spool{folder: inside}}, nil
 }
@@ -109,6 +117,9 @@ func (f *Folder) Commit(ctx context.Context) (Result, error) {
 	if f.objects == 0 && len(stale) > 0 && !f.force {
 		return Result{}, fmt.Errorf("there is no backup to write: the %d files of earlier runs in %s stay; --force removes them", len(stale), f.path)
 	}
+	if err := f.sync(ctx); err != nil {
+		return Result{}, err
+	}
 	f.result.Now = f.objects
 	err = f.replace(stale)
 	return f.result, err
@@ -136,6 +147,35 @@ func (f *Folder) stage(name, first string, text []byte) error {
 		return fmt.Errorf("prepare a file: %w", err)
 	}
 	return nil
+}
+
+// syncedAtOnce is how many files are brought to disk at once: one after the other takes several times as long.
+const syncedAtOnce = 16
+
+// sync sees to it that what is prepared is on disk before it takes a place: else a machine that loses power may be left with empty files.
+func (f *Folder) sync(ctx context.Context) error {
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(syncedAtOnce)
+	for _, name := range f.staged {
+		group.Go(func() error {
+			if err := context.Cause(within); err != nil {
+				return err
+			}
+			if err := syncFile(filepath.Join(f.path, work, name)); err != nil {
+				return fmt.Errorf("prepare a file: %w", err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func syncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0) // to read is not enough on Windows
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // stale returns the files of earlier runs that no longer belong.

@@ -239,6 +239,27 @@ func TestARunThatEnds(t *testing.T) {
 	}
 }
 
+// What a run that was killed has left is nothing for Git.
+func TestWhatIsLeftIsIgnored(t *testing.T) {
+	path := t.TempDir()
+	opened, err := Open(path, 10, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Add("x", []byte("name: x\n")); err != nil {
+		t.Fatal(err)
+	}
+	if text := contents(t, filepath.Join(path, work))[".gitignore"]; text != "*\n" {
+		t.Errorf("Git ignores %q", text)
+	}
+	if _, err := opened.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Discard(); err != nil || len(contents(t, path)) != 2 {
+		t.Errorf("there is %v, %v", contents(t, path), err)
+	}
+}
+
 // Names that are no names of files, or that of the list, get others.
 func TestNamesOfFiles(t *testing.T) {
 	path, long := t.TempDir(), strings.Repeat("x", 253)

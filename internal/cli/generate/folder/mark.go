@@ -72,7 +72,7 @@ func look(path string) (earlier, error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return earlier{owner: foreign}, err
 	}
-	found, err := judge(bufio.NewReader(file))
+	found, err := judge(bufio.NewReader(asWritten{bufio.NewReader(file)}))
 	if err != nil {
 		return earlier{}, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -98,6 +98,29 @@ func judge(text *bufio.Reader) (earlier, error) {
 		found.owner = edited
 	}
 	return found, nil
+}
+
+// asWritten reads a text with line feeds where there are carriage returns and line feeds: Git for Windows checks text files out with both. What is
+// written here has no carriage returns.
+type asWritten struct{ in *bufio.Reader }
+
+// Read implements io.Reader.
+func (a asWritten) Read(buffer []byte) (int, error) {
+	length := 0
+	for length < len(buffer) {
+		char, err := a.in.ReadByte()
+		if err != nil {
+			return length, err
+		}
+		if char == '\r' {
+			if next, _ := a.in.Peek(1); string(next) == "\n" {
+				continue
+			}
+		}
+		buffer[length] = char
+		length++
+	}
+	return length, nil
 }
 
 // sumOf returns the hash of a text, and how many objects begin in it.

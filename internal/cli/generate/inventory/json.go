@@ -37,22 +37,24 @@ var envelopes = []string{"sync", "backups", "items"}
 var tolerant = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 // isLine reports whether a text begins with a line that is an object, and no body with rows in it.
-func isLine(text []byte) bool {
+func (r *reading) isLine(text []byte) bool {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	if !jsontext.Value(line).IsValid(tolerant...) {
 		return false
 	}
 	decoder := jsontext.NewDecoder(bytes.NewReader(line), tolerant...)
 	_, _ = decoder.ReadToken() // the brace
+	isRow, isBody := false, false
 	for decoder.PeekKind() == jsontext.KindString {
 		name, _ := decoder.ReadToken()
-		if isEnvelope(name.String(), decoder.PeekKind()) {
-			return false
-		}
+		isRow = isRow || r.isField(name.String())
+		isBody = isBody || isEnvelope(name.String(), decoder.PeekKind())
 		_ = decoder.SkipValue() // it is valid
 	}
-	return true
+	return isRow || !isBody
 }
+
+func (r *reading) isField(column string) bool { return r.field != nil && r.field(column) }
 
 func isEnvelope(name string, value jsontext.Kind) bool {
 	return value == jsontext.KindBeginArray && slices.Contains(envelopes, name)
@@ -141,22 +143,24 @@ type document struct {
 // top reads a value of the top level: an array of rows, a body, or a row.
 func (d *document) top() error {
 	if d.PeekKind() == jsontext.KindBeginArray {
-		return d.array()
+		_, err := d.array()
+		return err
 	}
 	return d.element()
 }
 
-func (d *document) array() error {
+// array reads rows, and returns how many elements there were.
+func (d *document) array() (count int, err error) {
 	if _, err := d.ReadToken(); err != nil {
-		return err
+		return 0, err
 	}
-	for d.PeekKind() != jsontext.KindEndArray {
+	for ; d.PeekKind() != jsontext.KindEndArray; count++ {
 		if err := d.element(); err != nil {
-			return err
+			return count, err
 		}
 	}
-	_, err := d.ReadToken()
-	return err
+	_, err = d.ReadToken()
+	return count, err
 }
 
 // element reads a row, or a body.
@@ -172,30 +176,53 @@ func (d *document) element() error {
 	return d.reading.hand(Row{Line: line, Raw: string(value), Err: errors.New("it is no JSON object with the fields of a backup")})
 }
 
+// object reads a row, or a body with a list of rows. A list behind a field of a backup is one more value of a row, and holds no rows.
 func (d *document) object() error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	row, body := Row{Line: d.lines.at(d.InputOffset() - 1)}, false
+	row, isRow := Row{Line: d.lines.at(d.InputOffset() - 1)}, false
+	var lists []Cell
+	held := 0
 	for d.PeekKind() == jsontext.KindString {
 		name, err := d.ReadToken()
 		if err != nil {
 			return err
 		}
 		column := name.String()
-		if isEnvelope(column, d.PeekKind()) {
-			body = true
-			err = d.array()
-		} else {
-			err = d.member(&row, column)
+		if isEnvelope(column, d.PeekKind()) && !isRow {
+			lists = append(lists, Cell{Column: strings.Clone(column), Value: []any{}, raw: []byte("[]")})
+			count, err := d.array()
+			if err != nil {
+				return err
+			}
+			held += count
+			continue
 		}
-		if err != nil {
+		isRow = isRow || d.reading.isField(column)
+		if err := d.member(&row, column); err != nil {
 			return err
 		}
 	}
-	if _, err := d.ReadToken(); err != nil || body {
+	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
+	return d.end(row, isRow || lists == nil, lists, held)
+}
+
+// end hands on a row, if an object was one. It may have had lists before its first field, which were taken for those of a body.
+func (d *document) end(row Row, isRow bool, lists []Cell, held int) error {
+	switch {
+	case !isRow && held == 0 && len(row.Cells) > 0:
+		d.reading.hollow(row.Line)
+		return nil
+	case !isRow:
+		return nil
+	case held > 0:
+		row.Line = d.lines.at(d.InputOffset()) // behind those
+		row.Err = fmt.Errorf("it has fields of a backup, and before them the list %s, which was read as rows: without that list it is a row", Show(lists[0].Column))
+	}
+	row.Cells = append(lists, row.Cells...)
 	d.lines.forget(d.InputOffset())
 	return d.reading.hand(row)
 }
@@ -208,7 +235,7 @@ func (d *document) member(row *Row, column string) error {
 	}
 	value, err := valueOf(raw)
 	if err != nil && row.Err == nil {
-		row.Err = fmt.Errorf("%s: %s: %w", column, Show(string(raw)), err)
+		row.Err = fmt.Errorf("%s: %s: %w", Show(column), Show(string(raw)), err)
 	}
 	row.Cells = append(row.Cells, Cell{Column: strings.Clone(column), Value: value, raw: bytes.Clone(raw)})
 	return nil

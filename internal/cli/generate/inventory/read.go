@@ -27,12 +27,18 @@ import (
 type Options struct {
 	Format   Format
 	Encoding Encoding
+	// Field reports whether a column holds a field of a backup. An object of JSON with such a member is a row, also if it has a list that a body
+	// may have.
+	Field func(column string) bool
 }
 
 // Info is what was found out about an inventory.
 type Info struct {
 	// Guessed is the encoding, if it is neither UTF-8 nor was it named.
 	Guessed Encoding
+	// Hollow is how many objects of JSON were taken for bodies, hold no row, and have other members: none is a field. HollowAt is where the first is.
+	Hollow   int
+	HollowAt string
 }
 
 // MaxRow is the longest row that is read, in bytes. What is longer is a quote that is never closed.
@@ -48,9 +54,10 @@ func Read(ctx context.Context, file string, in io.Reader, options Options, handl
 	if err != nil {
 		return Info{}, &Error{File: file, Err: err}
 	}
-	read := &reading{text: text, in: bufio.NewReaderSize(text, peeked), handler: handler, shape: &Shape{File: file}}
+	read := &reading{text: text, in: bufio.NewReaderSize(text, peeked), handler: handler, field: options.Field, shape: &Shape{File: file}}
 	err = read.rows(options.Format)
-	return Info{Guessed: text.guessed}, err
+	read.info.Guessed = text.guessed
+	return read.info, err
 }
 
 // reading is the reading of one inventory.
@@ -58,7 +65,9 @@ type reading struct {
 	text    *decoded
 	in      *bufio.Reader
 	handler Handler
+	field   func(column string) bool
 	shape   *Shape
+	info    Info
 }
 
 func (r *reading) rows(format Format) error {
@@ -84,7 +93,7 @@ func (r *reading) format() Format {
 		case unicode.IsSpace(char):
 		case char == '[':
 			return JSON
-		case char == '{' && isLine(ahead[index:]):
+		case char == '{' && r.isLine(ahead[index:]):
 			return JSONLines
 		case char == '{':
 			return JSON
@@ -93,6 +102,14 @@ func (r *reading) format() Format {
 		}
 	}
 	return CSV
+}
+
+// hollow notes an object of which no row was taken.
+func (r *reading) hollow(line int) {
+	r.info.Hollow++
+	if r.info.Hollow == 1 {
+		r.info.HollowAt = Row{Shape: r.shape, Line: line}.Where()
+	}
 }
 
 func (r *reading) fail(line int, err error) error {

@@ -64,6 +64,7 @@ func (k *taken) String() string {
 }
 
 func readAll(ctx context.Context, text string, options inventory.Options) (*taken, inventory.Info, error) {
+	options.Field = func(column string) bool { return column == "id" }
 	kept := &taken{}
 	info, err := inventory.Read(ctx, "inventory", strings.NewReader(text), options, kept)
 	return kept, info, err
@@ -122,11 +123,14 @@ func TestRead(t *testing.T) {
 		"lines of bodies":              {text: "{\"sync\": [{\"id\": \"a\"}]}\n{\"sync\": [{\"id\": \"b\"}]}\n", rows: "1: id=a\n2: id=b", options: inventory.Options{Format: inventory.JSONLines}},
 		"a member twice":               {text: `[{"id": "a", "id": "b"}]`, rows: "1: id=a id=b", format: inventory.JSON},
 		"JSON in UTF-16":               {text: utf16(unicode.LittleEndian, unicode.UseBOM, `[{"id": "备"}]`), rows: "1: id=备", format: inventory.JSON},
+		"a row with lists":             {text: "[{\"id\": \"a\", \"items\": [{\"n\": 1}], \"sync\": []},\n{\"backups\": [], \"x\": [1], \"id\": \"b\"}]", rows: "1: id=a items=[] sync=[]\n2: backups=[] x=[] id=b", format: inventory.JSON},
+		"lines with lists":             {text: "{\"id\": \"a\", \"items\": []}\n{\"items\": [\"x\"],\n\"id\": \"b\"}", rows: "1: id=a items=[]\n2: ERROR the line is no JSON object\n3: ERROR the line is no JSON object", format: inventory.JSONLines},
+		"rows before a row":            {text: "[{\"items\": [{\"id\": \"a\"},\n{\"id\": \"b\"}], \"id\": \"c\"}]", rows: "1: id=a\n2: id=b\n2: items=[] id=c ERROR it has fields of a backup, and before them the list \"items\", which was read as rows: without that list it is a row", format: inventory.JSON},
 		"a broken quote":               {text: "id,name\n1,a\"b\n2,b\n", rows: "2: ERROR column 4 of line 2: bare \" in non-quoted-field\n3: id=2 name=b"},
 		"text behind a quote":          {text: "id,name\n1,\"a\"b\n2,b\n", rows: "2: ERROR column 5 of line 2: extraneous or missing \" in quoted-field\n3: id=2 name=b"},
 		"too few cells":                {text: "id,name\n1\n", rows: "2: id=1 ERROR the row has 1 cells, the header 2: look for a separator or a quote too many or too few"},
 		"too many cells":               {text: "id,name\n1,2,3\n", rows: "2: id=1 name=2 =3 ERROR the row has 3 cells, the header 2: look for a separator or a quote too many or too few"},
-		"other bytes behind the start": {text: "id,name\n1," + strings.Repeat("备", 40000) + "\n2,\xff\xfe\n", options: inventory.Options{Encoding: inventory.UTF8}, rows: "2: id=1 name=" + strings.Repeat("备", 40000) + "\n3: id=2 name=\xff\xfe ERROR name: \"\\xff\\xfe\": it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding"},
+		"other bytes behind the start": {text: "id,name\n1," + strings.Repeat("备", 40000) + "\n2,\xff\xfe\n", options: inventory.Options{Encoding: inventory.UTF8}, rows: "2: id=1 name=" + strings.Repeat("备", 40000) + "\n3: id=2 name=\xff\xfe ERROR \"name\": \"\\xff\\xfe\": it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kept, info, err := readAll(t.Context(), c.text, c.options)
@@ -140,6 +144,17 @@ func TestRead(t *testing.T) {
 				t.Errorf("taken for %s", kept.shape.Format)
 			}
 		})
+	}
+}
+
+// An object that was taken for a body is told if it has no rows, but other members: it may have been meant as one.
+func TestHollow(t *testing.T) {
+	for text, at := range map[string]string{
+		`{"count": 0, "backups": []}`: "inventory:1", "[{\"items\": []},\n{\"items\": [], \"uuid\": \"a\"}]": "inventory:2", `{"backups": []}`: "", `{"n": 1, "sync": [{"id": "a"}]}`: "", `{"id": "a", "sync": []}`: "",
+	} {
+		if _, info, err := readAll(t.Context(), text, inventory.Options{}); err != nil || info.HollowAt != at || (info.Hollow == 1) != (at != "") {
+			t.Errorf("%s: %+v, %v", text, info, err)
+		}
 	}
 }
 
@@ -252,7 +267,7 @@ func values(row inventory.Row) string {
 
 // Whatever the bytes are, they are read or refused: rows come in their order, and rejected rows can be written.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{"id,name\n1,a\n", "sep=;\nid;name\n1;\"a\n\"\n", `{"sync": [{"id": "a"}]}`, "[1, {\"id\": 2}]", "{\"id\": 1}\n{", "\xff\xfei\x00d\x00", "id\n\xb1\xb8", "\ufeffid\n"} {
+	for _, seed := range []string{"id,name\n1,a\n", "sep=;\nid;name\n1;\"a\n\"\n", `{"sync": [{"id": "a"}]}`, "[1, {\"id\": 2}]", "{\"items\": [{}],\n\"id\": 1}", "{\"id\": 1}\n{", "\xff\xfei\x00d\x00", "id\n\xb1\xb8", "\ufeffid\n"} {
 		f.Add([]byte(seed), uint8(0))
 	}
 	formats := []inventory.Format{inventory.Auto, inventory.JSON, inventory.JSONLines, inventory.CSV}

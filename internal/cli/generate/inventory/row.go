@@ -120,9 +120,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (s *Shape) unreadable(column, text string, decoded bool) error {
 	switch {
 	case !utf8.ValidString(text):
-		return fmt.Errorf("%s: %s: it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding", column, Show(text))
+		return fmt.Errorf("%s: %s: it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding", Show(column), Show(text))
 	case decoded && containsReplacement(text):
-		return fmt.Errorf("%s: %s: it holds bytes that the encoding does not have: correct the row, or name the encoding by --encoding", column, Show(text))
+		return fmt.Errorf("%s: %s: it holds bytes that the encoding does not have: correct the row, or name the encoding by --encoding", Show(column), Show(text))
 	default:
 		return nil
 	}
