@@ -184,6 +184,8 @@ func TestValues(t *testing.T) {
 		{value: "\ufeff\u3000erp 01\t\u200b", want: "erp 01", remark: []Remark{Trimmed}},
 		{value: "=1+1", want: "=1+1", remark: []Remark{Formula}},
 		{value: " @erp", want: "@erp", remark: []Remark{Trimmed, Formula}},
+		{value: `="007"`, csv: true, want: "007", remark: []Remark{ForExcel}}, {value: `=" =a"`, csv: true, want: "=a", remark: []Remark{ForExcel, Trimmed, Formula}},
+		{value: `=""`, csv: true, want: nil}, {value: `="007"`, want: `="007"`, remark: []Remark{Formula}}, {value: `="a"&"b"`, csv: true, want: `="a"&"b"`, remark: []Remark{Formula}},
 		{value: "erp\u200b01", want: "erp\u200b01", remark: []Remark{Invisible}},
 		{value: "erp\u00a001", want: "erp\u00a001", remark: []Remark{Invisible}},
 		{value: "erp\n01", want: "erp\n01"}, // the rules refuse it

@@ -60,6 +60,7 @@ type Remark string
 
 // The remarks.
 const (
+	ForExcel  Remark = "the =\"...\" around it, by which spreadsheets take it for a text, was removed"
 	Trimmed   Remark = "white space at its ends, seen or not, was removed"
 	Formula   Remark = "it begins with =, +, - or @, which spreadsheets take for a formula: it was taken as it is"
 	Invisible Remark = "it holds characters inside that cannot be seen: it was taken as it is"
@@ -93,11 +94,11 @@ func (l *Layout) Item(row inventory.Row, zone *time.Location) Item {
 }
 
 // take adds a value. An empty cell of a CSV is none, as null is.
-func (i *Item) take(field *Field, value any, emptyIsNone bool, zone *time.Location) {
+func (i *Item) take(field *Field, value any, isCSV bool, zone *time.Location) {
 	if text, isText := value.(string); isText {
-		value = i.text(field, text)
+		value = i.text(field, text, isCSV)
 	}
-	if value == nil || value == "" && emptyIsNone {
+	if value == nil || value == "" && isCSV {
 		return
 	}
 	if field.Name == createdAt {
@@ -111,12 +112,18 @@ func (i *Item) take(field *Field, value any, emptyIsNone bool, zone *time.Locati
 	i.Spec[field.Spec] = plain(value)
 }
 
-// text returns a text without the white space around it, and tells what cannot be seen of it.
-func (i *Item) text(field *Field, text string) string {
-	trimmed := inventory.Trim(text)
+// text returns a text without the white space around it, and what a CSV has around texts for spreadsheets. It tells what cannot be seen of it.
+func (i *Item) text(field *Field, text string, isCSV bool) string {
 	note := func(remark Remark) {
 		i.Notes = append(i.Notes, Note{Field: field.Name, Value: text, Remark: remark})
 	}
+	if plain, is := inventory.Plain(text); is && isCSV {
+		if plain != "" {
+			note(ForExcel)
+		}
+		text = plain
+	}
+	trimmed := inventory.Trim(text)
 	if trimmed != text && trimmed != "" {
 		note(Trimmed)
 	}

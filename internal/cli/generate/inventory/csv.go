@@ -37,13 +37,16 @@ func (r *reading) csv() error {
 	if errors.Is(err, io.EOF) {
 		return r.fail(0, errors.New("it is empty: a CSV begins with a row of column names"))
 	}
+	text := source.cut(reader.InputOffset())
+	if cells, is := formulaRow(text, r.shape.Comma); err != nil && is {
+		header, err = cells, nil
+	}
 	if err != nil {
 		return r.broken(err, skipped)
 	}
 	if err := r.header(header, skipped+1); err != nil {
 		return err
 	}
-	source.forget(reader.InputOffset())
 	for {
 		err := r.csvRow(reader, source, skipped)
 		if errors.Is(err, io.EOF) {
@@ -60,6 +63,7 @@ func (r *reading) header(cells []string, line int) error {
 		if strings.Contains(Trim(cell), "\r") {
 			return r.fail(line, errors.New("its lines end with a carriage return alone: save it with line feeds, or with both"))
 		}
+		cell, _ = Plain(cell)
 		r.shape.Header = append(r.shape.Header, Trim(cell))
 	}
 	for len(r.shape.Header) > 1 && r.shape.Header[len(r.shape.Header)-1] == "" { // spreadsheets leave them
@@ -75,14 +79,22 @@ func (r *reading) csvRow(reader *csv.Reader, source *tape, skipped int) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &syntax) && !source.swallowed(syntax, reader.InputOffset()):
-		return r.hand(Row{Line: syntax.StartLine + skipped, Raw: source.cut(reader.InputOffset()),
-			Err: fmt.Errorf("column %d of line %d: %w", syntax.Column, syntax.Line+skipped, syntax.Err)})
+		return r.hand(r.odd(source.cut(reader.InputOffset()), syntax, skipped))
 	default:
 		return r.broken(err, skipped)
 	}
 	source.forget(reader.InputOffset())
 	line, _ := reader.FieldPos(0)
 	return r.hand(r.row(cells, line+skipped))
+}
+
+// odd returns a row that is no CSV: some cells are written for spreadsheets, or it cannot be read.
+func (r *reading) odd(text string, syntax *csv.ParseError, skipped int) Row {
+	if cells, is := formulaRow(text, r.shape.Comma); is {
+		return r.row(cells, syntax.StartLine+skipped)
+	}
+	return Row{Line: syntax.StartLine + skipped, Raw: text, Err: fmt.Errorf("column %d of line %d: %w: put the whole cell in quotes, and write each quote in it twice",
+		syntax.Column, syntax.Line+skipped, syntax.Err)}
 }
 
 // row puts cells under their columns.

@@ -126,8 +126,10 @@ func TestRead(t *testing.T) {
 		"a row with lists":             {text: "[{\"id\": \"a\", \"items\": [{\"n\": 1}], \"sync\": []},\n{\"backups\": [], \"x\": [1], \"id\": \"b\"}]", rows: "1: id=a items=[] sync=[]\n2: backups=[] x=[] id=b", format: inventory.JSON},
 		"lines with lists":             {text: "{\"id\": \"a\", \"items\": []}\n{\"items\": [\"x\"],\n\"id\": \"b\"}", rows: "1: id=a items=[]\n2: ERROR the line is no JSON object\n3: ERROR the line is no JSON object", format: inventory.JSONLines},
 		"rows before a row":            {text: "[{\"items\": [{\"id\": \"a\"},\n{\"id\": \"b\"}], \"id\": \"c\"}]", rows: "1: id=a\n2: id=b\n2: items=[] id=c ERROR it has fields of a backup, and before them the list \"items\", which was read as rows: without that list it is a row", format: inventory.JSON},
-		"a broken quote":               {text: "id,name\n1,a\"b\n2,b\n", rows: "2: ERROR column 4 of line 2: bare \" in non-quoted-field\n3: id=2 name=b"},
-		"text behind a quote":          {text: "id,name\n1,\"a\"b\n2,b\n", rows: "2: ERROR column 5 of line 2: extraneous or missing \" in quoted-field\n3: id=2 name=b"},
+		"a broken quote":               {text: "id,name\n1,a\"b\n2,b\n", rows: "2: ERROR column 4 of line 2: bare \" in non-quoted-field: put the whole cell in quotes, and write each quote in it twice\n3: id=2 name=b"},
+		"texts for Excel":              {text: "=\"id\",name\r\n=\"007\",\"a, b\"\r\n\r\n2,=\"b,c\"", rows: "2: id==\"007\" name=a, b\n4: id=2 name==\"b,c\""},
+		"a formula for Excel":          {text: "id,name\n1,=\"a\"&\"b\"\n2,b\n", rows: "2: ERROR column 4 of line 2: bare \" in non-quoted-field: put the whole cell in quotes, and write each quote in it twice\n3: id=2 name=b"},
+		"text behind a quote":          {text: "id,name\n1,\"a\"b\n2,b\n", rows: "2: ERROR column 5 of line 2: extraneous or missing \" in quoted-field: put the whole cell in quotes, and write each quote in it twice\n3: id=2 name=b"},
 		"too few cells":                {text: "id,name\n1\n", rows: "2: id=1 ERROR the row has 1 cells, the header 2: look for a separator or a quote too many or too few"},
 		"too many cells":               {text: "id,name\n1,2,3\n", rows: "2: id=1 name=2 =3 ERROR the row has 3 cells, the header 2: look for a separator or a quote too many or too few"},
 		"other bytes behind the start": {text: "id,name\n1," + strings.Repeat("备", 40000) + "\n2,\xff\xfe\n", options: inventory.Options{Encoding: inventory.UTF8}, rows: "2: id=1 name=" + strings.Repeat("备", 40000) + "\n3: id=2 name=\xff\xfe ERROR \"name\": \"\\xff\\xfe\": it holds bytes that are no UTF-8, as the inventory otherwise is: correct the row, or name the encoding by --encoding"},
@@ -197,6 +199,7 @@ func TestReadEnds(t *testing.T) {
 func TestRejectsAreReadAgain(t *testing.T) {
 	for name, text := range map[string]string{
 		"CSV":             "id;name\n1;\"a;\"\"b\"\n2;\"c\nd\"\n3;备\n",
+		"CSV for Excel":   "id,name\n=\"007\",\"a, b\"\n2,=\"c\"\n",
 		"CSV with a mark": "\ufeffid,name\n1,a\n",
 		"too few cells":   "id,name,more\n1\n1,2\n",
 		"too many cells":  "id,name\n1,2,3\n1,2,3,4\n",
