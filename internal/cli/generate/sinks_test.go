@@ -31,14 +31,14 @@ import (
 // What a run that breaks off has printed may be applied already: each object of it must be whole.
 func TestNothingHalfIsPrinted(t *testing.T) {
 	for length := 1; length < 4; length++ {
-		var text strings.Builder
-		text.WriteString(header)
-		for number := range 400 {
-			text.WriteString(row(fmt.Sprintf("a-%04d-%s", number, strings.Repeat("x", length)), "erp"))
-		}
-		text.WriteString("\"never closed\n\n")
-		for note := range 2 { // objects that are shorter than what is written at once, and longer
-			got := command(t, text.String(), "--project", "default", "--suspend", "--annotation", "note="+strings.Repeat("y", note<<17))
+		for _, objects := range []struct{ count, size int }{{400, 0}, {8, 1 << 17}} { // shorter than what is written at once, and longer
+			var text strings.Builder
+			text.WriteString(header)
+			for number := range objects.count {
+				text.WriteString(row(fmt.Sprintf("a-%04d-%s", number, strings.Repeat("x", length)), "erp"))
+			}
+			text.WriteString("\"never closed\n\n")
+			got := command(t, text.String(), "--project", "default", "--suspend", "--annotation", "note="+strings.Repeat("y", objects.size))
 			if got.status != cli.ExitError || !strings.HasPrefix(got.out, "---\n") {
 				t.Fatalf("it exits with %d, and has printed %d bytes", got.status, len(got.out))
 			}
