@@ -37,12 +37,12 @@ test: controlplane binaries ## The tests: units, the real API server, black box,
 	$(MAKE) --no-print-directory race
 	$(MAKE) --no-print-directory -j2 flow waiting
 
-# They begin first, so that the short ones run beside them.
+# They begin first: the short ones fill what is left.
 LONGEST := ./internal/controller ./internal/e2e
 
 .PHONY: race
 race: controlplane binaries ## What computes more than it waits: all tests but the flows and the waiting ones.
-	$(RACE) -p 3 -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $(LONGEST) $$(go list ./... | grep -v '/torture$$')
+	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $(LONGEST) $$(go list ./... | grep -v '/torture$$')
 
 .PHONY: check
 check: test check-more check-install image-test large ## Everything that gates a change.
