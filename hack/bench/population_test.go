@@ -97,24 +97,25 @@ func (p *population) changeProject(ctx context.Context, spec map[string]any) {
 	p.must(p.bed.Cluster.Client.Patch(ctx, project, client.RawPatch(types.MergePatchType, patch)))
 }
 
-// changeEndpoint patches the endpoint, which is locked while the journal holds calls.
+// changeEndpoint patches the endpoint, which is locked while calls are open or tasks run.
 func (p *population) changeEndpoint(ctx context.Context, endpoint string) {
 	p.awaitJournal(ctx)
 	p.changeProject(ctx, map[string]any{"endpoint": endpoint})
 }
 
-// retire stops an operator when it has closed its journal: nobody else would before the next one starts.
+// retire stops an operator when it has closed its journal and followed its tasks: nobody else would before the next one starts.
 func (p *population) retire(ctx context.Context, running *operator) {
 	p.awaitJournal(ctx)
 	p.must(running.stop(ctx))
 }
 
-// awaitJournal waits until the project's journal holds no calls.
+// awaitJournal waits until the project's journal holds no calls, and no task runs.
 func (p *population) awaitJournal(ctx context.Context) {
-	p.await(ctx, "the end of the calls in the project's journal", 100*time.Millisecond, func() bool {
+	p.await(ctx, "the end of the project's calls and tasks", 100*time.Millisecond, func() bool {
 		project := &v1alpha1.CBRProject{}
 		p.must(p.bed.Cluster.Client.Get(ctx, client.ObjectKey{Namespace: populationNamespace, Name: projectName}, project))
-		return len(project.Status.Journal.Submissions) == 0
+		counts := project.Status.Backups
+		return len(project.Status.Journal.Submissions) == 0 && (counts == nil || counts.Running == 0)
 	})
 }
 
