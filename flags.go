@@ -14,7 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// The manager of the BackupSync operator: it imports on-premises backups into Huawei Cloud CBR.
 package main
 
 import (

@@ -116,16 +116,20 @@ const maxQuoted = 120
 // Quote makes what a server says fit to be quoted in a message.
 func Quote(text string) string { return clean(text, maxQuoted) }
 
-func clean(text string, longest int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return -1
-		}
+// Printable returns what is shown in the place of a character: a space for any space, -1 for what drives a terminal or cannot be seen.
+func Printable(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case r == unicode.ReplacementChar || !unicode.IsPrint(r):
+		return -1
+	default:
 		return r
-	}, strings.ToValidUTF8(text, ""))
+	}
+}
+
+func clean(text string, longest int) string {
+	text = strings.Map(Printable, strings.ToValidUTF8(text, ""))
 	characters := []rune(strings.Join(strings.Fields(text), " "))
 	if len(characters) > longest {
 		return strings.TrimSpace(string(characters[:longest-1])) + "…"

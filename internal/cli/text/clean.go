@@ -18,7 +18,8 @@ package text
 
 import (
 	"strings"
-	"unicode"
+
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // Clean makes a text from anywhere fit for one line of any terminal: what cannot be printed is left out, such as the codes that drive a
@@ -28,15 +29,9 @@ func Clean(text string) string { return strings.Join(strings.Fields(CleanLines(t
 // CleanLines does the same with a text that may have several lines, and tabs.
 func CleanLines(text string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case unicode.IsSpace(r):
-			return ' '
-		case r == unicode.ReplacementChar || !unicode.IsPrint(r):
-			return -1
-		default:
+		if r == '\n' || r == '\t' {
 			return r
 		}
+		return backupsync.Printable(r)
 	}, strings.ToValidUTF8(text, ""))
 }

@@ -75,9 +75,10 @@ func (c *command) verify(ctx context.Context, reader client.Reader, project *v1a
 // readManifests reads the BackupSyncs of the project, and leaves out those that are not asked for.
 func (v *verification) readManifests(ctx context.Context) error {
 	begin := func() { v.manifests = newManifests() }
+	here := connection.CloudProjectOf(&v.project.Spec)
 	err := eachBackupSync(ctx, v.reader, client.ObjectKeyFromObject(v.project), begin, func(backup *v1alpha1.BackupSync) {
 		next := declaredOf(backup)
-		next.elsewhere = !backupsync.LiesIn(backup, connection.CloudProjectOf(&v.project.Spec))
+		next.elsewhere = !backupsync.LiesIn(backup, here)
 		next.left = next.elsewhere
 		v.manifests.add(next)
 		v.progress.show("Reading BackupSyncs: %d", len(v.manifests.all))
