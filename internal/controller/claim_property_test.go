@@ -57,7 +57,7 @@ func (w *world) meddle(m move) {
 
 // point edits the project id of a CBRProject. The CRD takes no such edit while calls are recorded or tasks run.
 func (w *world) point(name, projectID string) {
-	_, _ = w.server.change(kindProject, name, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kindProject, name, func(object client.Object) (client.Object, error) {
 		project := object.(*v1alpha1.CBRProject)
 		running := project.Status.Backups != nil && project.Status.Backups.Running > 0
 		if len(project.Status.Journal.Submissions) == 0 && !running && project.Spec.ProjectID != projectID {

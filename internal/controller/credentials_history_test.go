@@ -39,7 +39,7 @@ func (c *tenant) besides(projectID string) {
 	spec.ProjectID = projectID
 	c.server.remove(kindProject, secondProject)
 	c.createProject(secondProject)
-	_, _ = c.server.change(kindProject, secondProject, func(object client.Object) (client.Object, error) {
+	_ = c.server.change(kindProject, secondProject, func(object client.Object) (client.Object, error) {
 		object.(*v1alpha1.CBRProject).Spec = spec
 		return object, nil
 	})
@@ -265,7 +265,7 @@ func TestARequestThatIsRemovedAsksForNothing(t *testing.T) {
 		c.becomes(time.Minute, v1alpha1.ReasonCredentialsRejected)
 		c.goOn(time.Minute)
 		before := c.wrongSent()
-		_, _ = c.server.change(kindProject, firstProject, func(object client.Object) (client.Object, error) {
+		_ = c.server.change(kindProject, firstProject, func(object client.Object) (client.Object, error) {
 			object.SetAnnotations(nil)
 			return object, nil
 		})

@@ -98,7 +98,7 @@ func TestAWrongPasswordOfTwoProjectsIsSentOnce(t *testing.T) {
 		spec := c.project().Spec
 		spec.ProjectID = "another"
 		c.createProject(secondProject)
-		_, _ = c.server.change(kindProject, secondProject, func(object client.Object) (client.Object, error) {
+		_ = c.server.change(kindProject, secondProject, func(object client.Object) (client.Object, error) {
 			object.(*v1alpha1.CBRProject).Spec = spec
 			return object, nil
 		})

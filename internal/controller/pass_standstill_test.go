@@ -35,7 +35,7 @@ import (
 
 // suspend suspends a BackupSync, or lets it go on.
 func (w *world) suspend(name string, suspended bool) {
-	_, _ = w.server.change(kindBackup, name, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kindBackup, name, func(object client.Object) (client.Object, error) {
 		object.(*v1alpha1.BackupSync).Spec.Suspend = suspended
 		object.SetGeneration(object.GetGeneration() + 1)
 		return object, nil

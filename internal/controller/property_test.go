@@ -143,7 +143,7 @@ func (w *world) damage(m move) {
 	}[int(m.How)%5]
 	name := fmt.Sprintf("b%d", int(m.Which)%w.created)
 	w.note("the conditions of %s are damaged", name)
-	_, _ = w.server.change(kindBackup, name, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kindBackup, name, func(object client.Object) (client.Object, error) {
 		object.(*v1alpha1.BackupSync).Status.Conditions = conditions
 		return object, nil
 	})
@@ -173,7 +173,7 @@ func (w *world) edit(m move) {
 
 func (w *world) annotate(kind, name string) {
 	w.note("%s %s is annotated", kind, name)
-	_, _ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
 		object.SetAnnotations(map[string]string{"note": fmt.Sprint(len(w.trace))})
 		return object, nil
 	})

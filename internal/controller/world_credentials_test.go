@@ -272,7 +272,7 @@ func (c *tenant) wasNever(statuses ...string) {
 
 // editPart replaces the content of a key of the Secret as it stands, "" removes it.
 func (c *tenant) editPart(key, value string) {
-	_, _ = c.server.change(kindSecret, "cbr", func(object client.Object) (client.Object, error) {
+	_ = c.server.change(kindSecret, "cbr", func(object client.Object) (client.Object, error) {
 		secret := object.(*corev1.Secret)
 		if secret.Data[key] = []byte(value); value == "" {
 			delete(secret.Data, key)

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -114,50 +115,21 @@ func copyInto(target, source client.Object) {
 	}
 }
 
-func fieldsOf(object client.Object) map[string]any {
+func encoded(object client.Object) []byte {
 	encoded, err := json.Marshal(object)
 	if err != nil {
 		panic(err)
 	}
-	var fields map[string]any
-	if err := json.Unmarshal(encoded, &fields); err != nil {
-		panic(err)
-	}
-	return fields
+	return encoded
 }
 
-func objectOf(kind string, fields map[string]any) client.Object {
-	encoded, err := json.Marshal(fields)
-	if err != nil {
-		panic(err)
-	}
+// decoded is what an API server would store: times lose their fractions.
+func decoded(kind string, encoded []byte) client.Object {
 	object := blank(kind)
 	if err := json.Unmarshal(encoded, object); err != nil {
 		panic(err)
 	}
 	return object
-}
-
-// mergePatched is RFC 7386.
-func mergePatched(target, patch any) any {
-	changes, isObject := patch.(map[string]any)
-	if !isObject {
-		return patch
-	}
-	merged := map[string]any{}
-	if before, ok := target.(map[string]any); ok {
-		for name, value := range before {
-			merged[name] = value
-		}
-	}
-	for name, value := range changes {
-		if value == nil {
-			delete(merged, name)
-		} else {
-			merged[name] = mergePatched(merged[name], value)
-		}
-	}
-	return merged
 }
 
 func resourceOf(kind string) schema.GroupResource { return schema.GroupResource{Resource: kind} }
@@ -205,7 +177,7 @@ func (s *modelServer) create(object client.Object) {
 	object.SetUID(types.UID(fmt.Sprintf("uid-%d", s.uids)))
 	object.SetGeneration(1)
 	object.SetCreationTimestamp(metav1.NewTime(time.Now()))
-	s.store(object)
+	s.store(decoded(kindOf(object), encoded(object)))
 }
 
 // remove deletes an object without finalizers, if there is one of the name.
@@ -215,35 +187,38 @@ func (s *modelServer) remove(kind, name string) {
 	if object, found := s.objects[kind][name]; found {
 		object = copyOf(object)
 		object.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
-		s.store(object)
+		s.store(decoded(kind, encoded(object)))
 	}
 }
 
 // change replaces an object by what the function makes of a copy of it. A write that changes nothing makes no
 // new version.
-func (s *modelServer) change(kind, name string, change func(client.Object) (client.Object, error)) (client.Object, error) {
+func (s *modelServer) change(kind, name string, change func(client.Object) (client.Object, error)) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	current, found := s.objects[kind][name]
 	if !found {
-		return nil, apierrors.NewNotFound(resourceOf(kind), name)
+		return apierrors.NewNotFound(resourceOf(kind), name)
 	}
 	next, err := change(copyOf(current))
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.replace(current, decoded(kind, encoded(next)))
 	}
-	next = objectOf(kind, fieldsOf(next)) // as stored: times lose their fractions
-	if equality.Semantic.DeepEqual(current, next) {
-		return copyOf(current), nil
-	}
-	return s.store(next), nil
+	return err
 }
 
-// store makes an object the current version; the mutex is held.
+// replace makes another version of an object, if it is another; the mutex is held.
+func (s *modelServer) replace(current, next client.Object) client.Object {
+	if equality.Semantic.DeepEqual(current, next) {
+		return copyOf(current)
+	}
+	return s.store(next)
+}
+
+// store makes an object, which is not the caller's any more, the current version; the mutex is held.
 func (s *modelServer) store(object client.Object) client.Object {
 	s.revision++
 	kind, name := kindOf(object), object.GetName()
-	object = objectOf(kind, fieldsOf(object))
 	object.SetResourceVersion(strconv.FormatInt(s.revision, 10))
 	if s.watch != nil {
 		s.watch(object)
@@ -285,28 +260,56 @@ func (s *modelServer) patch(kind, name string, data []byte, status bool) (client
 			return nil, err
 		}
 	}
-	return s.change(kind, name, func(current client.Object) (client.Object, error) {
-		var changes map[string]any
-		if err := json.Unmarshal(data, &changes); err != nil {
-			return nil, apierrors.NewBadRequest(err.Error())
-		}
-		metadata, _ := changes["metadata"].(map[string]any)
-		uid, _ := metadata["uid"].(string)
-		version, _ := metadata["resourceVersion"].(string)
-		if err := checkVersion(current, types.UID(uid), version); err != nil {
-			return nil, err
-		}
-		before := fieldsOf(current)
-		after := mergePatched(before, changes).(map[string]any)
-		if status {
-			before["status"] = after["status"]
-			return objectOf(kind, before), nil
-		}
-		after["status"] = before["status"]
-		next := objectOf(kind, after)
-		if !equality.Semantic.DeepEqual(before["spec"], after["spec"]) {
-			next.SetGeneration(current.GetGeneration() + 1)
-		}
-		return next, nil
-	})
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	current, found := s.objects[kind][name]
+	if !found {
+		return nil, apierrors.NewNotFound(resourceOf(kind), name)
+	}
+	var precondition metav1.PartialObjectMetadata
+	if err := json.Unmarshal(data, &precondition); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	if err := checkVersion(current, precondition.UID, precondition.ResourceVersion); err != nil {
+		return nil, err
+	}
+	merged, err := jsonpatch.MergePatch(encoded(current), data)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return s.replace(current, patched(current, decoded(kind, merged), status)), nil
+}
+
+// patched returns what a patch makes of an object: another status, or everything else anew.
+func patched(current, merged client.Object, status bool) client.Object {
+	if status {
+		next := copyOf(current)
+		setStatus(next, merged)
+		return next
+	}
+	setStatus(merged, copyOf(current))
+	if !equality.Semantic.DeepEqual(specOf(current), specOf(merged)) {
+		merged.SetGeneration(current.GetGeneration() + 1)
+	}
+	return merged
+}
+
+func setStatus(target, source client.Object) {
+	switch target := target.(type) {
+	case *v1alpha1.CBRProject:
+		target.Status = source.(*v1alpha1.CBRProject).Status
+	case *v1alpha1.BackupSync:
+		target.Status = source.(*v1alpha1.BackupSync).Status
+	}
+}
+
+func specOf(object client.Object) any {
+	switch object := object.(type) {
+	case *v1alpha1.CBRProject:
+		return object.Spec
+	case *v1alpha1.BackupSync:
+		return object.Spec
+	default:
+		return nil
+	}
 }

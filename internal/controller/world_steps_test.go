@@ -278,7 +278,7 @@ func (w *world) projectReason() string { return readyOf(w.project().Status.Condi
 
 // editProject edits the spec of the project.
 func (w *world) editProject(change func(*v1alpha1.CBRProjectSpec)) {
-	_, _ = w.server.change(kindProject, firstProject, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kindProject, firstProject, func(object client.Object) (client.Object, error) {
 		change(&object.(*v1alpha1.CBRProject).Spec)
 		object.SetGeneration(object.GetGeneration() + 1)
 		return object, nil
@@ -302,7 +302,7 @@ func (w *world) request(kind, name string) {
 		}
 	}
 	w.audit.mutex.Unlock()
-	_, _ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
+	_ = w.server.change(kind, name, func(object client.Object) (client.Object, error) {
 		object.SetAnnotations(map[string]string{v1alpha1.RequestedAtAnnotation: time.Now().String()})
 		return object, nil
 	})
