@@ -158,8 +158,6 @@ func (p *population) store(ctx context.Context) {
 const (
 	kibi = 1 << 10
 	mebi = 1 << 20
-	// calmTime lets the operator's runtime hand back what its start took: it does so bit by bit, with a hundredth of a core.
-	calmTime = 10 * time.Second
 )
 
 // restingState is an operator that has nothing to do.
@@ -179,7 +177,7 @@ func (p *population) measureRest(ctx context.Context, running *operator) {
 	p.tell("B4: %s at rest for %s", grouped(state.count), p.sizes.rest)
 	p.pause(ctx, settleTime)
 	p.takeStock(ctx, running, &state)
-	p.pause(ctx, calmTime)
+	p.pause(ctx, p.sizes.calm)
 	p.watchRest(ctx, running, &state)
 	p.tell("B4: heap %.1f MiB, RSS %.1f MiB, %.3f %% of a core, %g writes, %g reads, %d calls of CBR; etcd %.0f MiB, kube-apiserver RSS %.0f MiB",
 		state.heap/mebi, state.resident/mebi, 100*state.cpu, state.writes, state.reads, state.calls, state.stored/mebi, state.serverIn/mebi)

@@ -32,8 +32,9 @@ type sizes struct {
 	// populations are the steps of B4 and B6, the first of which is 0. takeoverAt is the one of B5.
 	populations []int
 	takeoverAt  int
-	// rest is how long B4 watches an operator without work.
-	rest time.Duration
+	// rest is how long B4 watches an operator without work, calm how long it lets it come to rest before: the runtime hands back
+	// what a start took bit by bit, with a hundredth of a core.
+	rest, calm time.Duration
 	// added is the number of BackupSyncs that B5 and B6 add.
 	added int
 	// projects are the numbers of projects over which B6 spreads them.
@@ -58,13 +59,13 @@ func (s sizes) leaseArguments() []string {
 	return []string{"--leader-elect-lease-duration=" + s.lease.String(), "--leader-elect-renew-deadline=" + (s.lease * 2 / 3).String()}
 }
 
-// fullSizes are those of the published figures: 30 to 40 minutes on two cores, mostly as fast as the API server writes. The
+// fullSizes are those of the published figures: half an hour on two cores, mostly as fast as the API server writes. The
 // timeouts leave room for a machine a third as fast, whose figures are ratios all the same.
 func fullSizes() sizes {
 	return sizes{
 		fullLoad:    10_000,
 		limited:     1_000,
-		populations: []int{0, 10_000, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, added: 1_000,
+		populations: []int{0, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, calm: 10 * time.Second, added: 1_000,
 		projects: []int{1, 10, 100}, trials: 2, additions: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 15, tenantTrials: 4,
 		lease:   15 * time.Second, // the manager's default
@@ -77,7 +78,7 @@ func quickSizes() sizes {
 	return sizes{
 		fullLoad:    1_000,
 		limited:     600,
-		populations: []int{0, 4_000}, takeoverAt: 4_000, rest: 5 * time.Second, added: 200,
+		populations: []int{0, 2_000}, takeoverAt: 2_000, rest: 3 * time.Second, calm: time.Second, added: 200,
 		projects: []int{1, 10}, trials: 1, additions: 1, applied: 3,
 		tenants: 20, backupsPerTenant: 10, tenantTrials: 1,
 		lease:   4500 * time.Millisecond,

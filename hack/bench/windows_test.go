@@ -70,7 +70,7 @@ func (e *env) timeSingle(ctx context.Context, to *testbed.Generator) time.Durati
 	return took
 }
 
-// The account of B3. What cbr-api.md knows of limits was measured on a sister service: 10 calls in a minute, refused
+// The account of B3. What is known of such limits was measured on a sister service of CBR: 10 calls in a minute, refused
 // ones counted.
 const (
 	accountCalls   = 10
