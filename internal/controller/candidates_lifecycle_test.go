@@ -149,7 +149,7 @@ var _ = Describe("Two controllers at once", func() {
 		w.start(impatient)
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
 		w.applyBackups(ctx, 200)
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 200}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 200})
 		w.expectEachAcceptedOnce(ctx, 200)
 	})
 })

@@ -341,7 +341,7 @@ var _ = Describe("A project whose endpoint hangs", func() {
 
 		w.apply(ctx, w.project())
 		w.applyBackups(ctx, count)
-		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: count, v1alpha1.ReasonQueued: 1}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: count, v1alpha1.ReasonQueued: 1})
 		Expect(stuck.holding.Load()).To(BeEquivalentTo(1), "the first call of the other project still hangs")
 		Expect(stuck.answered()).To(Equal(1))
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())

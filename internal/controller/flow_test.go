@@ -87,7 +87,7 @@ var _ = Describe("A project with valid credentials", func() {
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(3*time.Second, 5*time.Minute))) // longer than any gap between the creations
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 		w.applyBackups(ctx, 1000)
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 1000})
 
 		Expect(w.cloud.SyncCalls()).To(Equal(20))
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())
@@ -152,7 +152,7 @@ var _ = Describe("A project with valid credentials", func() {
 		w.applyBackups(ctx, 100)
 		begin := time.Now()
 		w.start()
-		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 100}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 100})
 
 		var leads []time.Duration
 		for _, call := range w.cloud.Ledger() {
@@ -224,7 +224,7 @@ var _ = Describe("What is missing or refused", func() {
 		w.expectUntouched(ctx, 120)
 		Expect(w.cloud.Ledger()).To(HaveLen(1), "calls of any kind with the rejected token")
 		w.replaceToken(ctx, cbrtest.Token)
-		Eventually(w.reasons(ctx)).Should(Equal(map[string]int{v1alpha1.ReasonImported: 120}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 120})
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())
 	})
 

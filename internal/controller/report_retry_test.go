@@ -208,8 +208,7 @@ var _ = Describe("Poisoned backups", func() {
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(200*time.Millisecond, 6*time.Second))) // for what is about to be released
 		w.applyBackups(ctx, 500)
 		w.start()
-		Eventually(w.reasons(ctx), 4*time.Minute).Should(Equal(map[string]int{
-			v1alpha1.ReasonImported: 500 - culprits, v1alpha1.ReasonRejected: culprits}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 500 - culprits, v1alpha1.ReasonRejected: culprits})
 		for _, backup := range w.backups(ctx) {
 			if backupReason(&backup) == v1alpha1.ReasonRejected {
 				Expect(ready(backup.Status.Conditions).Message).To(ContainSubstring("BackupService.9900: the path of " + backup.Spec.BackupName + " is wrong"))
@@ -243,7 +242,7 @@ var _ = Describe("A token that expires", func() {
 		Expect(total(w.requests.matching("PATCH", "/cbrprojects/default/status"))-writes).To(Equal(1), "writes of the CBRProject")
 		Expect(len(w.cloud.Ledger())-calls).To(BeNumerically("<=", 3), "calls with the rejected token")
 		w.replaceToken(ctx, "renewed-token")
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 1000}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 1000})
 		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", 42))
 		w.expectEachAcceptedOnce(ctx, 1000)
 	})

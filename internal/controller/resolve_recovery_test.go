@@ -114,7 +114,7 @@ var _ = Describe("Backups that CBR has already", func() {
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
 		w.applyBackups(ctx, count)
 		w.start()
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonAlreadyImported: count}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonAlreadyImported: count})
 		Expect(w.cloud.SyncCalls()).To(BeZero())
 		AddReportEntry("calls of CBR for 2,000 backups", len(w.cloud.Ledger()))
 		Expect(len(w.cloud.Ledger())).To(BeNumerically("<=", 20))
@@ -174,7 +174,7 @@ var _ = Describe("Refused calls", func() {
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
 		w.applyBackups(ctx, 100)
 		w.start() // now, so that they make two calls
-		Eventually(w.reasons(ctx), 3*time.Minute).Should(Equal(map[string]int{v1alpha1.ReasonImported: 98, v1alpha1.ReasonRejected: 2}))
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 98, v1alpha1.ReasonRejected: 2})
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())
 		for _, backup := range w.backups(ctx) {
 			if condition := ready(backup.Status.Conditions); condition.Reason == v1alpha1.ReasonRejected {

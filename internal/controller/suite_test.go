@@ -262,6 +262,13 @@ func (w *world) reasons(ctx context.Context) func(Gomega) map[string]int {
 	}
 }
 
+// expectMany expects the reasons of many BackupSyncs in the end. It lists them rarely: to list a thousand takes a test, with the race
+// detector, as long as the controller needs for its work.
+func (w *world) expectMany(ctx context.Context, reasons map[string]int) {
+	GinkgoHelper()
+	Eventually(w.reasons(ctx), 4*time.Minute, time.Second).Should(Equal(reasons))
+}
+
 func (w *world) current(ctx context.Context) func(Gomega) *v1alpha1.CBRProject {
 	return func(g Gomega) *v1alpha1.CBRProject {
 		project := &v1alpha1.CBRProject{}
