@@ -206,45 +206,45 @@ var _ = Describe("Poisoned backups", func() {
 			return nil
 		}})
 		w.apply(ctx, w.secret(cbrtest.Token), w.project(batched(200*time.Millisecond, 6*time.Second))) // for what is about to be released
-		w.applyBackups(ctx, 500)
+		w.applyBackups(ctx, 150)
 		w.start()
-		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 500 - culprits, v1alpha1.ReasonRejected: culprits})
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 150 - culprits, v1alpha1.ReasonRejected: culprits})
 		for _, backup := range w.backups(ctx) {
 			if backupReason(&backup) == v1alpha1.ReasonRejected {
 				Expect(ready(backup.Status.Conditions).Message).To(ContainSubstring("BackupService.9900: the path of " + backup.Spec.BackupName + " is wrong"))
 			}
 		}
 		Expect(w.cloud.AcceptedTwice()).To(BeEmpty())
-		Expect(w.cloud.Accepted()).To(HaveLen(500 - culprits))
+		Expect(w.cloud.Accepted()).To(HaveLen(150 - culprits))
 		AddReportEntry("sync calls", w.cloud.SyncCalls())
-		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", halvings(10, 50, culprits)))
+		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", halvings(3, 50, culprits)))
 		Eventually(w.current(ctx)).Should(HaveField("Status.Journal.Submissions", BeEmpty()))
 	},
-		Entry("7 of 500", func(number int) bool { return number%71 == 3 }, 7),
-		Entry("one in every call", func(number int) bool { return number%50 == 17 }, 10),
+		Entry("3 of 150", func(number int) bool { return number%71 == 3 }, 3),
+		Entry("one in every call", func(number int) bool { return number%50 == 17 }, 3),
 	)
 })
 
 var _ = Describe("A token that expires", func() {
-	It("writes one status of the project and none of 1,000 backups, and a new one imports them all", func(ctx context.Context) {
+	It("writes one status of the project and none of 300 backups, and a new one imports them all", func(ctx context.Context) {
 		w := newWorld(ctx, cbrtest.Options{})
 		w.start()
 		w.apply(ctx, w.secret(cbrtest.Token), w.project())
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonUsable)))
 		w.cloud.SetTokens("renewed-token")
 		w.setProjectSuspended(ctx, true) // so that all are pending at once
-		w.applyBackups(ctx, 1000)
-		Eventually(w.current(ctx)).Should(HaveField("Status.Backups.Pending", BeEquivalentTo(1000)))
+		w.applyBackups(ctx, 300)
+		Eventually(w.current(ctx)).Should(HaveField("Status.Backups.Pending", BeEquivalentTo(300)))
 		writes, calls := total(w.requests.matching("PATCH", "/cbrprojects/default/status")), len(w.cloud.Ledger())
 		w.setProjectSuspended(ctx, false)
 		Eventually(w.current(ctx)).Should(WithTransform(projectReason, Equal(v1alpha1.ReasonCredentialsRejected)))
-		w.expectUntouched(ctx, 1000)
+		w.expectUntouched(ctx, 300)
 		Expect(total(w.requests.matching("PATCH", "/cbrprojects/default/status"))-writes).To(Equal(1), "writes of the CBRProject")
 		Expect(len(w.cloud.Ledger())-calls).To(BeNumerically("<=", 3), "calls with the rejected token")
 		w.replaceToken(ctx, "renewed-token")
-		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 1000})
+		w.expectMany(ctx, map[string]int{v1alpha1.ReasonImported: 300})
 		Expect(w.cloud.SyncCalls()).To(BeNumerically("<=", 42))
-		w.expectEachAcceptedOnce(ctx, 1000)
+		w.expectEachAcceptedOnce(ctx, 300)
 	})
 })
 

@@ -18,6 +18,8 @@ package controller
 
 import (
 	"fmt"
+	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -269,6 +271,45 @@ func TestAPoisonedBackupHoldsUpNoOther(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Among hundreds the poisoned ones are found with few calls: those that halve a call until each stands alone.
+func TestPoisonedBackupsAmongHundreds(t *testing.T) {
+	const count, size = 500, 50
+	for name, poisoned := range map[string]func(number int) bool{
+		"7 of 500":          func(number int) bool { return number%71 == 3 },
+		"one in every call": func(number int) bool { return number%size == 17 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, v1alpha1.LookupNever, 0, func(t *testing.T, w *world) {
+				w.batchesOf(size)
+				culprits := map[string]struct{}{}
+				for number := range count {
+					if poisoned(number) {
+						culprits[cbr.Fold(cbrtest.Backup(1000+number).ID)] = struct{}{}
+					}
+				}
+				w.configure(func(o *cbrtest.Options) {
+					o.Reject = func(backup cbr.Backup) *cbrtest.APIError {
+						if _, is := culprits[cbr.Fold(backup.ID)]; is {
+							return &cbrtest.APIError{Status: 400, Code: "BackupService.9900"}
+						}
+						return nil
+					}
+				})
+				w.declareMany(count)
+				w.live(w.actors[0], time.Hour)
+				want := map[string]int{v1alpha1.ReasonImported: count - len(culprits), v1alpha1.ReasonRejected: len(culprits)}
+				if got := w.reasons(); !maps.Equal(got, want) {
+					t.Errorf("an hour later: %v, not %v", got, want)
+				}
+				// Each culprit takes a call for each halving, one of its own, and one of those that were released by it.
+				if calls, most := len(w.posts()), count/size+len(culprits)*(bits.Len(size)+2); calls > most {
+					t.Errorf("%d sync calls, more than %d", calls, most)
+				}
+			})
+		})
 	}
 }
 

@@ -105,7 +105,7 @@ var _ = Describe("A call whose answer is lost", func() {
 
 var _ = Describe("Backups that CBR has already", func() {
 	It("are marked and never sent", func(ctx context.Context) {
-		const count = 2000
+		const count = 600
 		w := newWorld(ctx, cbrtest.Options{})
 		for number := range count {
 			spec := w.backup(number).Spec
@@ -116,7 +116,7 @@ var _ = Describe("Backups that CBR has already", func() {
 		w.start()
 		w.expectMany(ctx, map[string]int{v1alpha1.ReasonAlreadyImported: count})
 		Expect(w.cloud.SyncCalls()).To(BeZero())
-		AddReportEntry("calls of CBR for 2,000 backups", len(w.cloud.Ledger()))
+		AddReportEntry("calls of CBR for 600 backups", len(w.cloud.Ledger()))
 		Expect(len(w.cloud.Ledger())).To(BeNumerically("<=", 20))
 	})
 
