@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -122,6 +123,25 @@ func (f *flags) validate(arguments []string) error {
 
 // grace is how long a shutdown waits for what was begun.
 func (f *flags) grace() time.Duration { return f.callTimeout + writesGrace }
+
+// controllerOptions are those of the controller, as far as flags tell.
+func (f *flags) controllerOptions() (controller.Options, error) {
+	endpoints, err := connection.ParseEndpointPatterns(f.allowedEndpoints)
+	if err != nil {
+		return controller.Options{}, fmt.Errorf("--allowed-endpoints: %w", err)
+	}
+	return controller.Options{
+		AllowedEndpoints:      endpoints,
+		MaxConcurrentProjects: f.maxConcurrentProjects,
+		StatusWriters:         f.statusWriters,
+		CallTimeout:           f.callTimeout,
+		SettleTime:            f.settleTime,
+		DeletionGrace:         f.deletionGrace,
+		Namespaces:            namespacesIn(f.watchNamespaces),
+		PodIdentityNamespaces: sets.New(namespacesIn(f.podIdentityNamespaces)...),
+		UserAgent:             "backupsync-operator/" + version,
+	}, nil
+}
 
 // namespacesIn returns the namespaces of a list, each once.
 func namespacesIn(list string) []string {

@@ -33,7 +33,6 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // the image has no CA certificates: without any of the system, Go then trusts those of Mozilla
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -49,7 +48,6 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
-	"backupsync.dev/operator/internal/connection"
 	"backupsync.dev/operator/internal/controller"
 	"backupsync.dev/operator/internal/election"
 	"backupsync.dev/operator/internal/namespaces"
@@ -79,25 +77,24 @@ func run(ctx context.Context, f *flags) error {
 	if err := f.validate(flag.Args()); err != nil {
 		return err
 	}
-	endpoints, err := connection.ParseEndpointPatterns(f.allowedEndpoints)
+	options, err := f.controllerOptions()
 	if err != nil {
-		return fmt.Errorf("--allowed-endpoints: %w", err)
+		return err
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
 	askDirectly(config)
-	watched := namespacesIn(f.watchNamespaces)
 	lock, err := newLock(config, f)
 	if err != nil {
 		return fmt.Errorf("make the lock of the leader election: %w", err)
 	}
-	manager, err := newManager(config, f, watched, lock)
+	manager, err := newManager(config, f, options.Namespaces, lock)
 	if err != nil {
 		return err
 	}
-	reading, err := readingOf(manager, watched)
+	reading, err := readingOf(manager, options.Namespaces)
 	if err != nil {
 		return err
 	}
@@ -105,22 +102,8 @@ func run(ctx context.Context, f *flags) error {
 	if err != nil {
 		return err
 	}
-	identity := uuid.NewString()
-	reconciler, err := controller.NewReconciler(reading.client, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"),
-		controller.Options{
-			Identity:              identity,
-			AllowedEndpoints:      endpoints,
-			MaxConcurrentProjects: f.maxConcurrentProjects,
-			StatusWriters:         f.statusWriters,
-			CallTimeout:           f.callTimeout,
-			SettleTime:            f.settleTime,
-			DeletionGrace:         f.deletionGrace,
-			Namespaces:            watched,
-			Unreadable:            reading.unreadable,
-			PodIdentityNamespaces: sets.New(namespacesIn(f.podIdentityNamespaces)...),
-			Schema:                schema,
-			UserAgent:             "backupsync-operator/" + version,
-		})
+	options.Identity, options.Schema, options.Unreadable = uuid.NewString(), schema, reading.unreadable
+	reconciler, err := controller.NewReconciler(reading.client, manager.GetAPIReader(), manager.GetEventRecorder("backupsync"), options)
 	if err != nil {
 		return fmt.Errorf("make the controller: %w", err)
 	}
@@ -134,7 +117,7 @@ func run(ctx context.Context, f *flags) error {
 	if err := errors.Join(addProbes(manager, reading.ready, schema), metrics.Registry.Register(reconciler)); err != nil {
 		return fmt.Errorf("add the probes and the metrics: %w", err)
 	}
-	ctrl.Log.Info("Starting", "version", version, "identity", identity)
+	ctrl.Log.Info("Starting", "version", version, "identity", options.Identity)
 	_ = schema.Check(ctx, time.Now()) // it says so itself; what hangs on it asks again
 	return start(ctx, manager)
 }
