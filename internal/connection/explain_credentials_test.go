@@ -31,7 +31,7 @@ import (
 
 // Each message about refused credentials fits into a condition whatever CBR or IAM says.
 func TestMessagesAboutRefusedCredentials(t *testing.T) {
-	for _, kind := range append(slices.Clone(withSecret), v1alpha1.CredentialsPodIdentity, "OIDC") {
+	for _, kind := range append(slices.Collect(maps.Keys(partsOf)), "OIDC") {
 		for _, text := range []string{"", "it is so", strings.Repeat("very ", 2000), strings.Repeat("备份不存在", 1000), "<html>\r\n\x00"} {
 			for _, class := range cbr.Classes {
 				failed := &cbr.Error{Class: class, StatusCode: 401, Code: "APIGW.0301", Message: text, Skew: 17 * time.Minute}
@@ -43,7 +43,7 @@ func TestMessagesAboutRefusedCredentials(t *testing.T) {
 						t.Errorf("%s, %s: not whole: %q", kind, class, cleaned)
 					}
 				}
-				if slices.Contains(withSecret, kind) != (rejections[kind].Format != "") && kind != v1alpha1.CredentialsPodIdentity {
+				if NeedsSecret(kind) != (rejections[kind].Format != "") && kind != v1alpha1.CredentialsPodIdentity {
 					t.Errorf("%s has no words of its own", kind)
 				}
 			}
@@ -87,8 +87,6 @@ func rowsByReason(t *testing.T, text string) map[string][]string {
 	}
 	return rows
 }
-
-var withSecret = []v1alpha1.CredentialsType{v1alpha1.CredentialsToken, v1alpha1.CredentialsAccessKey, v1alpha1.CredentialsPassword}
 
 func credentialsPage(t *testing.T) string {
 	t.Helper()
