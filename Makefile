@@ -42,7 +42,7 @@ LONGEST := ./internal/controller ./internal/e2e
 
 .PHONY: race
 race: controlplane binaries ## What computes more than it waits: all tests but the flows and the waiting ones.
-	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $(LONGEST) $$(go list ./... | grep -v '/torture$$')
+	$(RACE) -skip '^($(WAITING)|TestController|TestTeethOf.*)$$' $(LONGEST) $$(go list ./... | grep -Ev '/(torture|wholetest)$$')
 
 .PHONY: check
 check: test check-more check-install image-test large ## Everything that gates a change.
@@ -113,14 +113,14 @@ alerts: alert-rules controlplane binaries ## Each alert fires at a real Promethe
 BENCH = mkdir -p bench && rm -f bench/*.pprof bench/*.csv && go test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 2h ./hack/bench -args
 
 .PHONY: bench
-bench: controlplane binaries ## All measures of speed and size, 30 to 40 minutes on two cores; ONLY=B1,B4 for some of them, SCALE=10 for ten times the objects. Results go to bench/.
+bench: controlplane binaries ## All measures of speed and size, half an hour on two cores; ONLY=B1,B4 for some of them, SCALE=10 for ten times the objects. Results go to bench/.
 	$(BENCH) $(if $(ONLY),-only $(ONLY)) $(if $(SCALE),-scale $(SCALE)) 2>&1 | tee -i bench/output.txt
 
 # Without B3, which has to wait until a minute has passed: a test on a fake clock holds the rate, too.
 QUICK := B1,B2,B4,B5,B6,B7,B8
 
 .PHONY: bench-quick
-bench-quick: controlplane binaries ## The same with small numbers, against wide ranges: three to four minutes, to see a collapse.
+bench-quick: controlplane binaries ## The same with small numbers, against wide ranges: two to three minutes, to see a collapse.
 	$(BENCH) -quick -only $(or $(ONLY),$(QUICK)) 2>&1 | tee -i bench/output.txt
 
 ##@ Build

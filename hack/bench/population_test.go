@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,9 +72,11 @@ func measurePopulation(ctx context.Context, e *env) {
 	p.reportAdditions()
 }
 
-// measureStep makes what was asked for at one size of the population, with an operator that is started for it.
+// measureStep makes what was asked for at one size of the population, with an operator that is started for it: B4 and B6 compare the
+// first size and the last.
 func (p *population) measureStep(ctx context.Context, size int) {
-	if p.wanted("B4") || p.wanted("B6") {
+	compared := size == p.sizes.populations[0] || size == slices.Max(p.sizes.populations)
+	if compared && (p.wanted("B4") || p.wanted("B6")) {
 		running := p.startOperator(ctx)
 		if p.wanted("B4") {
 			p.measureRest(ctx, running)

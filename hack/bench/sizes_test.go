@@ -29,7 +29,7 @@ type sizes struct {
 	fullLoad int
 	// limited is the number of backups of B3: more than go with the calls of the first minute.
 	limited int
-	// populations are the steps of B4 and B6, the first of which is 0. takeoverAt is the one of B5.
+	// populations are the steps of a population, the first of which is 0. B4 and B6 are made at the first and the last, B5 at takeoverAt.
 	populations []int
 	takeoverAt  int
 	// rest is how long B4 watches an operator without work, calm how long it lets it come to rest before: the runtime hands back
@@ -66,8 +66,8 @@ func fullSizes() sizes {
 		fullLoad:    10_000,
 		limited:     1_000,
 		populations: []int{0, 50_000, 100_000}, takeoverAt: 50_000, rest: time.Minute, calm: 10 * time.Second, added: 1_000,
-		projects: []int{1, 10, 100}, trials: 2, additions: 3, applied: 9,
-		tenants: 100, backupsPerTenant: 15, tenantTrials: 4,
+		projects: []int{1, 100}, trials: 2, additions: 3, applied: 9,
+		tenants: 100, backupsPerTenant: 10, tenantTrials: 4,
 		lease:   15 * time.Second, // the manager's default
 		timeout: 90 * time.Minute, measureTimeout: 45 * time.Minute,
 	}

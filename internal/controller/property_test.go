@@ -356,7 +356,7 @@ func scripts(t *testing.T, count int) {
 		return
 	}
 	if racedetector.Enabled {
-		count = max(count/5, 1)
+		count = max(count/10, 1)
 	}
 	ownChecks = strconv.Itoa(count)
 	if err := checks.Value.Set(ownChecks); err != nil {

@@ -261,6 +261,11 @@ func applyAnew(ctx context.Context, r *run) {
 func (r *run) expectDone(ctx context.Context) {
 	r.Helper()
 	r.await(ctx, "everything to be imported", func(g Gomega) {
+		project := r.project(ctx, g) // first: to list them all takes this process more than it takes the operator to import one
+		g.Expect(project.Status.Backups).NotTo(BeNil())
+		g.Expect(project.Status.Backups.Imported).To(BeNumerically(">=", population-len(r.scenario.doubtful)))
+		g.Expect(len(project.Status.Journal.Submissions)).To(BeNumerically("<=", len(r.scenario.doubtful)))
+		g.Expect(readyOf(project.Status.Conditions).Reason).To(Equal(v1alpha1.ReasonUsable))
 		missing := map[string]int{}
 		for _, each := range r.list(ctx, g) {
 			if ready := readyOf(each.Status.Conditions); ready.Status != metav1.ConditionTrue && !r.scenario.doubtful[r.numbers[each.Name]] {
@@ -268,11 +273,6 @@ func (r *run) expectDone(ctx context.Context) {
 			}
 		}
 		g.Expect(missing).To(BeEmpty(), "the reasons of those that are not imported")
-		project := r.project(ctx, g)
-		g.Expect(project.Status.Backups).NotTo(BeNil())
-		g.Expect(project.Status.Backups.Imported).To(BeNumerically(">=", population-len(r.scenario.doubtful)))
-		g.Expect(len(project.Status.Journal.Submissions)).To(BeNumerically("<=", len(r.scenario.doubtful)))
-		g.Expect(readyOf(project.Status.Conditions).Reason).To(Equal(v1alpha1.ReasonUsable))
 	})
 }
 
