@@ -75,7 +75,7 @@ func (e *env) newFloor(ctx context.Context, count int) *testbed.Generator {
 	const namespace = "floor"
 	e.createNamespace(ctx, namespace)
 	floor := e.newGenerator(namespace, projectName)
-	e.must(floor.AddImported(ctx, count))
+	e.must(floor.StoreImported(ctx, e.bed.Cluster.Etcd(), count))
 	config, err := e.bed.Cluster.ConfigOf(ctx, cluster.Namespace, cluster.ServiceAccount)
 	e.must(err)
 	floor.Server, err = testbed.NewServer(config)
@@ -96,7 +96,7 @@ func (e *env) importFullLoad(ctx context.Context, simulator *cluster.Simulator, 
 	e.createProject(ctx, loadNamespace, projectName, simulator.URL, cbrtest.ProjectID, func(spec *v1alpha1.CBRProjectSpec) {
 		spec.Limits, spec.Poll.Interval = unlimited, every(loadPoll)
 	})
-	e.must(e.newGenerator(loadNamespace, projectName).Add(ctx, seen.count))
+	e.must(e.newGenerator(loadNamespace, projectName).StorePending(ctx, e.bed.Cluster.Etcd(), seen.count))
 	before := e.readServer(ctx)
 	running := e.startOperator(ctx)
 	seen.took = e.awaitImported(ctx, running, ofNamespace(loadNamespace), seen.count).Sub(running.began)

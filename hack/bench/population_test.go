@@ -126,7 +126,7 @@ func (p *population) awaitJournal(ctx context.Context) {
 func (p *population) grow(ctx context.Context, size int) {
 	if missing := size - p.generator.Count; missing > 0 {
 		p.tell("B4-B6: growing the population to %s", grouped(size))
-		p.must(p.generator.AddImported(ctx, missing))
+		p.must(p.generator.StoreImported(ctx, p.bed.Cluster.Etcd(), missing))
 	}
 }
 

@@ -123,6 +123,9 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	return errors.Join(append(errs, os.RemoveAll(c.Dir))...)
 }
 
+// Etcd returns the URL of etcd, to which a test may write what would take the API server too long.
+func (c *Cluster) Etcd() string { return c.controlPlane.environment.ControlPlane.Etcd.URL.String() }
+
 // started returns the processes that were started, the latest last.
 func (c *Cluster) started() []*Process {
 	c.mutex.Lock()

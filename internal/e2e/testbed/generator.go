@@ -91,21 +91,9 @@ func (g *Generator) Manifest(number int) *v1alpha1.BackupSync {
 }
 
 // Add creates so many more, which are pending.
-func (g *Generator) Add(ctx context.Context, count int) error { return g.grow(ctx, count, g.create) }
-
-// AddImported creates so many more, and writes the status that the operator would have written in the end.
-func (g *Generator) AddImported(ctx context.Context, count int) error {
-	return g.grow(ctx, count, func(ctx context.Context, number int) error {
-		if err := g.create(ctx, number); err != nil {
-			return err
-		}
-		return g.patchStatus(ctx, number, g.ImportedStatus(number))
-	})
-}
-
-func (g *Generator) grow(ctx context.Context, count int, do func(context.Context, int) error) error {
+func (g *Generator) Add(ctx context.Context, count int) error {
 	next := g.First + g.Count
-	if err := inParallel(ctx, writers, next, next+count, do); err != nil {
+	if err := inParallel(ctx, writers, next, next+count, g.create); err != nil {
 		return fmt.Errorf("create %d BackupSyncs in the namespace %s: %w", count, g.Namespace, err)
 	}
 	g.Count += count
@@ -129,6 +117,20 @@ func (g *Generator) create(ctx context.Context, number int) error {
 		return err
 	}
 	return g.Server.Post().Namespace(g.Namespace).Resource(resource).Body(body).Do(ctx).Error()
+}
+
+// read reads one, live if no version is given, else from what the API server has taken in, which is to be no older than that.
+func (g *Generator) read(ctx context.Context, number int, version string) (*v1alpha1.BackupSync, error) {
+	request := g.Server.Get().Namespace(g.Namespace).Resource(resource).Name(g.Manifest(number).Name)
+	if version != "" {
+		request = request.Param("resourceVersion", version)
+	}
+	answer, err := request.Do(ctx).Raw()
+	if err != nil {
+		return nil, err
+	}
+	shown := &v1alpha1.BackupSync{}
+	return shown, json.Unmarshal(answer, shown)
 }
 
 // patchStatus writes a status by the barest patch there is.

@@ -23,8 +23,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
 )
@@ -58,6 +64,101 @@ func Store(ctx context.Context, etcd string, count int, of func(number int) *v1a
 		})
 	}
 	return group.Wait()
+}
+
+// StorePending makes so many more, which are pending, as Add does. It puts them into etcd: the first one is made by the API server, and is the
+// pattern of all others. It returns when the API server has taken them in.
+func (g *Generator) StorePending(ctx context.Context, etcd string, count int) error {
+	return g.store(ctx, etcd, count, false)
+}
+
+// StoreImported makes so many more, which are imported, in the same way: each as it is once it was created, and then as it is once the
+// operator has written its last status.
+func (g *Generator) StoreImported(ctx context.Context, etcd string, count int) error {
+	return g.store(ctx, etcd, count, true)
+}
+
+func (g *Generator) store(ctx context.Context, etcd string, count int, imported bool) error {
+	if count == 0 {
+		return nil
+	}
+	number := g.First + g.Count
+	versions, err := g.addPattern(ctx, number, imported)
+	if err != nil {
+		return fmt.Errorf("create the BackupSync that is the pattern of %d others: %w", count-1, err)
+	}
+	uids := make([]types.UID, count)
+	for i := range uids {
+		uids[i] = types.UID(uuid.NewString())
+	}
+	for _, version := range versions {
+		err := Store(ctx, etcd, count-1, func(i int) *v1alpha1.BackupSync { return g.like(version, number+1+i, uids[i]) })
+		if err != nil {
+			return fmt.Errorf("store %d BackupSyncs in the namespace %s: %w", count-1, g.Namespace, err)
+		}
+	}
+	g.Count += count
+	return g.expectLike(ctx, versions[len(versions)-1], number+count-1)
+}
+
+// addPattern creates a BackupSync, and returns it as it was before it had its status, and, if it is to be imported, as it was after.
+func (g *Generator) addPattern(ctx context.Context, number int, imported bool) ([]*v1alpha1.BackupSync, error) {
+	if err := g.create(ctx, number); err != nil {
+		return nil, err
+	}
+	created, err := g.read(ctx, number, "")
+	if err != nil || !imported {
+		return []*v1alpha1.BackupSync{created}, err
+	}
+	if err := g.patchStatus(ctx, number, g.ImportedStatus(number)); err != nil {
+		return nil, err
+	}
+	ended, err := g.read(ctx, number, "")
+	return []*v1alpha1.BackupSync{created, ended}, err
+}
+
+// like returns the BackupSync of a number with all that the API server has added to another one.
+func (g *Generator) like(pattern *v1alpha1.BackupSync, number int, uid types.UID) *v1alpha1.BackupSync {
+	made, stored := g.Manifest(number), pattern.DeepCopy()
+	made.Spec.ProjectRef.Kind = pattern.Spec.ProjectRef.Kind // a default
+	stored.Name, stored.UID, stored.ResourceVersion, stored.Spec = made.Name, uid, "", made.Spec
+	if stored.Status.Outcome != "" {
+		stored.Status = g.ImportedStatus(number)
+	}
+	return stored
+}
+
+// expectLike waits until the API server has taken in the last BackupSync that was stored, and returns an error if it does not show it as it
+// shows the pattern.
+func (g *Generator) expectLike(ctx context.Context, pattern *v1alpha1.BackupSync, number int) error {
+	shown, err := g.read(ctx, number, "")
+	if err != nil {
+		return fmt.Errorf("read a stored BackupSync: %w", err)
+	}
+	for { // until then it answers that the version is too large, or, of a transaction that it is about to take in, that there is none
+		_, err := g.read(ctx, number, shown.ResourceVersion)
+		if err == nil {
+			break
+		}
+		if !apierrors.IsTimeout(err) && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("read a stored BackupSync from what the API server has taken in: %w", err)
+		}
+		if err := Pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	want := g.like(pattern, number, shown.UID)
+	for _, each := range []*v1alpha1.BackupSync{shown, want} { // they differ by the moment
+		each.ResourceVersion = ""
+		each.Status.SubmittedTime, each.Status.FinishedTime = nil, nil
+		for i := range each.Status.Conditions {
+			each.Status.Conditions[i].LastTransitionTime = metav1.Time{}
+		}
+	}
+	if !equality.Semantic.DeepEqual(shown, want) {
+		return fmt.Errorf("the API server shows what was stored as %+v, and not as %+v", shown, want)
+	}
+	return nil
 }
 
 func transact(ctx context.Context, etcd string, puts []any) error {
