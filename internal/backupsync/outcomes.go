@@ -130,15 +130,19 @@ func unusableAs(held cbr.BackupStatus, before string) string {
 }
 
 // Refused is what the refusal of calls with this backup alone makes of it, where it is not CBR itself that blames it: it is
-// sent again, ever more rarely, and no more when the retries are used up. It is nil if the manifest declares another item by now.
+// sent again, ever more rarely, and no more when the retries are used up. What was imported, or a duplicate, waits for that like any
+// other. It is nil if the manifest declares another item by now.
 func Refused(backup *v1alpha1.BackupSync, hash, said string, refusals, retryLimit int32, now metav1.Time) *v1alpha1.BackupSync {
 	if refusals > retryLimit {
 		return Rejected(backup, hash, said, now)
 	}
-	if Hash(&backup.Spec) != hash || StateOf(backup) != Pending || isUnknown(backup) {
+	if Hash(&backup.Spec) != hash || !WantsCall(backup) {
 		return nil
 	}
 	next := *backup
+	if StateOf(backup) != Pending {
+		next = *begunAnew(backup)
+	}
 	due := metav1.NewTime(now.Add(Backoff(retryWait, retryMaxWait, int(refusals))))
 	next.Status.SentHash, next.Status.LastError, next.Status.NextAttemptTime = hash, CleanMessage(said), &due
 	return Present(&next, Circumstances{}, now)

@@ -253,6 +253,32 @@ func TestRejected(t *testing.T) {
 	g.Expect(Rejected(importedBackup(), itsHash, "no such image", noon)).To(BeNil(), "CBR has it")
 }
 
+// Whatever is sent, and refused by itself, waits for its retry: what was imported, or a duplicate, begins anew for that.
+func TestRefused(t *testing.T) {
+	waits := map[string]*v1alpha1.BackupSync{
+		"queued":           newBackup(),
+		"retried":          retriedBackup(),
+		"a duplicate":      lives[v1alpha1.ReasonDuplicate].backup(),
+		"imported again":   ask(importedBackup(), "now"),
+		"was there, again": ask(lives[v1alpha1.ReasonAlreadyImported].backup(), "now"),
+	}
+	for name, backup := range waits {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			next := Refused(backup, itsHash, "refused", 1, 3, noon)
+			g.Expect(conditionsOf(next)).To(Equal(progressRow.conditions(v1alpha1.ReasonRetryScheduled, false)))
+			g.Expect(StateOf(next)).To(Equal(Pending))
+			g.Expect(Renewed(next)).To(BeFalse(), "it waits")
+			g.Expect(next.Status.NextAttemptTime).To(HaveValue(Equal(afterNoon(1))))
+			g.Expect(Refused(next, itsHash, "refused", 4, 3, noon).Status.Outcome).To(Equal(v1alpha1.OutcomeRejected), "the retries are used up")
+			g.Expect(Refused(backup, editedHash, "refused", 1, 3, noon)).To(BeNil(), "the manifest declares another item")
+		})
+	}
+	for _, reason := range []string{v1alpha1.ReasonImported, v1alpha1.ReasonOperationRunning, v1alpha1.ReasonRejected, v1alpha1.ReasonUnknownOutcome} {
+		NewWithT(t).Expect(Refused(lives[reason].backup(), itsHash, "refused", 1, 3, noon)).To(BeNil(), reason)
+	}
+}
+
 func TestRequeued(t *testing.T) {
 	for reason, live := range lives {
 		t.Run(reason, func(t *testing.T) {

@@ -119,6 +119,12 @@ func Reimport(backup *v1alpha1.BackupSync) bool {
 	return StateOf(backup) == Imported && Requested(backup)
 }
 
+// WantsCall reports whether a backup is to be sent as far as its facts are concerned: it is pending, may be a duplicate whose turn
+// has come, or is to be imported again.
+func WantsCall(backup *v1alpha1.BackupSync) bool {
+	return StateOf(backup) == Pending || IsDuplicate(backup) || Reimport(backup)
+}
+
 // Accepted reports whether CBR has, or has had, the backup from this BackupSync, or may have: of an outcome that is not known
 // that cannot be excluded.
 func Accepted(backup *v1alpha1.BackupSync) bool {

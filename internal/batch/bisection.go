@@ -328,15 +328,12 @@ func (s *Bisection) Resolved(id string) {
 	}
 }
 
-// Prune forgets those that are not pending any more, and those that were edited.
-func (s *Bisection) Prune(pending []*v1alpha1.BackupSync) {
+// Prune forgets those that want no call any more, and those that were edited. Of several that declare the same backup, the owner counts.
+func (s *Bisection) Prune(present ...[]*v1alpha1.BackupSync) {
 	if !s.Active() && len(s.history) == 0 {
 		return
 	}
-	declared := make(map[string]*v1alpha1.BackupSync, len(pending))
-	for _, backup := range pending {
-		declared[cbr.Fold(backup.Spec.BackupID)] = backup
-	}
+	declared := owners(present)
 	for id, membership := range s.byID {
 		if backup := declared[id]; backup == nil || backupsync.Hash(&backup.Spec) != membership.hash {
 			s.remove(id)
@@ -354,6 +351,19 @@ func (s *Bisection) Prune(pending []*v1alpha1.BackupSync) {
 	if len(s.groups) == 0 { // those that were to tell of them are gone
 		s.unpark()
 	}
+}
+
+// owners returns which of the BackupSyncs that want a call own their backups, by folded id.
+func owners(present [][]*v1alpha1.BackupSync) map[string]*v1alpha1.BackupSync {
+	owners := map[string]*v1alpha1.BackupSync{}
+	for _, backups := range present {
+		for _, backup := range backups {
+			if id := cbr.Fold(backup.Spec.BackupID); backupsync.WantsCall(backup) {
+				owners[id] = backupsync.Owner([]*v1alpha1.BackupSync{owners[id], backup})
+			}
+		}
+	}
+	return owners
 }
 
 // Parked reports whether a backup is not sent before something goes through.

@@ -155,6 +155,55 @@ func TestAnEditEndsASuspicion(t *testing.T) {
 	g.Expect(groups).To(HaveExactElements(HaveLen(1)))
 }
 
+// What is imported again, or is a duplicate whose owner is gone, is under bisection like what is pending. Of several BackupSyncs that
+// declare a backup, the owner's item counts.
+func TestWhatIsUnderBisection(t *testing.T) {
+	imported := func(b *v1alpha1.BackupSync) {
+		b.Status.Outcome = v1alpha1.OutcomeAlreadyImported
+		b.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"}
+	}
+	duplicate := func(b *v1alpha1.BackupSync) { b.Status.Outcome = v1alpha1.OutcomeDuplicate }
+	younger := func(b *v1alpha1.BackupSync) {
+		duplicate(b)
+		b.CreationTimestamp, b.Spec.ImagePath = metav1.NewTime(seconds(60)), "another"
+	}
+	for name, c := range map[string]struct {
+		become func(*v1alpha1.BackupSync) // of the members of the call
+		others func(*v1alpha1.BackupSync) // younger ones of the same backups; nil for none
+		stays  bool
+	}{
+		"pending":                       {become: func(*v1alpha1.BackupSync) {}, stays: true},
+		"imported again":                {become: imported, stays: true},
+		"duplicates":                    {become: duplicate, stays: true},
+		"pending, with a duplicate":     {become: func(*v1alpha1.BackupSync) {}, others: younger, stays: true},
+		"duplicates of the same owner":  {become: duplicate, others: younger, stays: true},
+		"imported again, a duplicate":   {become: imported, others: younger, stays: true},
+		"imported, and nobody asks":     {become: func(b *v1alpha1.BackupSync) { b.Status.Outcome = v1alpha1.OutcomeImported }},
+		"imported, others are declared": {become: func(b *v1alpha1.BackupSync) { b.Status.Outcome = v1alpha1.OutcomeImported }, others: younger},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			known, candidates := NewBisection(), queued(4, 2)
+			var others []*v1alpha1.BackupSync
+			for _, member := range candidates {
+				member.Spec.BackupID = member.Name
+				c.become(member.BackupSync)
+				if c.others != nil {
+					others = append(others, member.DeepCopy())
+					c.others(others[len(others)-1])
+				}
+			}
+			known.CallRefused(sentOf(candidates), false, true, 0, "code")
+			known.Prune(others, backupsOf(candidates))
+			_, groups := known.Split(candidates, nil, 50)
+			g.Expect(len(groups) > 0).To(Equal(c.stays))
+			known.Prune(backupsOf(candidates), others)
+			_, groups = known.Split(candidates, nil, 50)
+			g.Expect(len(groups) > 0).To(Equal(c.stays), "in whatever order")
+		})
+	}
+}
+
 // What the other half waits for may be deleted, or suspended.
 func TestASuspectDoesNotWaitForNobody(t *testing.T) {
 	g := NewWithT(t)

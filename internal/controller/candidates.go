@@ -82,7 +82,7 @@ func (p *planner) planCalls(ctx context.Context) (plan, error) {
 	limit := int(max(p.project.Spec.Limits.SyncCallsPerMinute, 1))
 	window := p.rateWindow.Merge(&p.inheritedWindow)
 	rules := p.batchRules(window.Available(p.now, limit))
-	p.bisection.Prune(p.pending)
+	p.bisection.Prune(p.pending, p.rest)
 	p.evidence.pruneWaits(p.pending, p.rest)
 	eligible := p.eligibleBackups(present)
 	defer func() {
@@ -265,7 +265,7 @@ func (p *planner) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time)
 	_, recorded := p.recorded[id]
 	wait, retry := p.evidence.waits[id], backup.Status.NextAttemptTime
 	switch {
-	case !wantsCall(backup) || !backup.DeletionTimestamp.IsZero() || handled:
+	case !backupsync.WantsCall(backup) || !backup.DeletionTimestamp.IsZero() || handled:
 		return heldEnded, until
 	case backup.Spec.Suspend:
 		return heldSuspended, until
@@ -286,12 +286,6 @@ func (p *planner) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time)
 func (p *planner) eligible(backup *v1alpha1.BackupSync) bool {
 	why, _ := p.holds(backup)
 	return why == notHeld
-}
-
-// wantsCall reports whether a backup is to be sent as far as its facts are concerned: it is pending, may be a duplicate whose turn
-// has come, or is to be imported again.
-func wantsCall(backup *v1alpha1.BackupSync) bool {
-	return backupsync.StateOf(backup) == backupsync.Pending || backupsync.IsDuplicate(backup) || backupsync.Reimport(backup)
 }
 
 // ownerOf returns which of the BackupSyncs that declare a backup may have it: usually itself.

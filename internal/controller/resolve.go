@@ -343,6 +343,9 @@ func (r *resolver) rejects(only batch.Member, err error) change {
 	if cbr.ClassOf(err) == cbr.Transient {
 		limit = math.MaxInt32 // CBR says itself that it is to be tried again
 	}
+	if blamesItem(err) || refusals > limit { // it is over, whoever else declares the backup
+		r.bisection.Resolved(only.Spec.BackupID)
+	}
 	return change{backup: only.BackupSync, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		if blamesItem(err) {
 			return backupsync.Rejected(version, only.Hash, said, now)

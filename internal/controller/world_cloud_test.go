@@ -256,7 +256,8 @@ func (w *world) stuck() string {
 	excused := map[string]bool{}
 	for _, backup := range w.server.backups() {
 		excused[cbr.Fold(backup.Spec.BackupID)] = w.excused(backup) != ""
-		if backupsync.StateOf(backup) != backupsync.Imported && !excused[cbr.Fold(backup.Spec.BackupID)] {
+		ended := backupsync.StateOf(backup) == backupsync.Imported && !backupsync.Reimport(backup)
+		if !ended && !excused[cbr.Fold(backup.Spec.BackupID)] {
 			ready := readyOf(backup.Status.Conditions)
 			return fmt.Sprintf("%s is stuck: %s (%s); the project is %s", backup.Name, ready.Reason, ready.Message, w.projectReason())
 		}
