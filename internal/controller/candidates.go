@@ -203,8 +203,9 @@ func (p *planner) batchDue(eligible []batch.Candidate, rules batch.Rules) time.T
 // candidates returns the oldest of the backups that no other BackupSync owns, in order, and whether there are more than the limit.
 func (p *planner) candidates(ctx context.Context, eligible []batch.Candidate, limit int) ([]batch.Candidate, bool, error) {
 	var found []batch.Candidate
+	owners := owners{}
 	for next := range p.inOrder(eligible) {
-		owner, err := p.ownerOf(ctx, next.BackupSync)
+		owner, err := owners.of(ctx, p, next.BackupSync)
 		if err != nil {
 			return nil, false, err
 		}
@@ -286,6 +287,23 @@ func (p *planner) holds(backup *v1alpha1.BackupSync) (why hold, until time.Time)
 func (p *planner) eligible(backup *v1alpha1.BackupSync) bool {
 	why, _ := p.holds(backup)
 	return why == notHeld
+}
+
+// owners are the BackupSyncs that own the backups of a plan, by folded id. Each is looked for once, however many declare its backup: the
+// cache may show another one a moment later, and both would be sent.
+type owners map[string]*v1alpha1.BackupSync
+
+// of returns which of the BackupSyncs that declare a backup may have it.
+func (o owners) of(ctx context.Context, p *planner, backup *v1alpha1.BackupSync) (*v1alpha1.BackupSync, error) {
+	id := cbr.Fold(backup.Spec.BackupID)
+	if owner, known := o[id]; known {
+		return owner, nil
+	}
+	owner, err := p.ownerOf(ctx, backup)
+	if err == nil {
+		o[id] = owner
+	}
+	return owner, err
 }
 
 // ownerOf returns which of the BackupSyncs that declare a backup may have it: usually itself.
