@@ -93,6 +93,38 @@ func loseWhilePlanned(t *testing.T, w *world, gone string, looks int) {
 	}
 }
 
+// One whose owner goes takes its place, and CBR is asked first, whatever the policy: the owner may have been imported long ago. So a
+// manifest may get another name: the new one is applied, then the old one is pruned.
+func TestAFreedDuplicateIsLookedUp(t *testing.T) {
+	for _, backups := range []int{1, 12} {
+		t.Run(fmt.Sprint(backups), func(t *testing.T) {
+			scripted(t, v1alpha1.LookupNever, backups, func(t *testing.T, w *world) {
+				a := w.actors[0]
+				w.live(a, time.Hour)
+				for number := range backups {
+					w.declare(fmt.Sprintf("renamed-%d", number), itemOf(number).ID, itemOf(number).ResourceID)
+				}
+				w.live(a, time.Minute)
+				if got := w.reasons()[v1alpha1.ReasonDuplicate]; got != backups {
+					t.Errorf("%d are duplicates", got)
+				}
+				for number := range backups {
+					w.server.remove(kindBackup, fmt.Sprintf("b%d", number))
+				}
+				w.live(a, 10*time.Minute)
+				if got := w.reasons()[v1alpha1.ReasonAlreadyImported]; got != backups {
+					t.Errorf("they are %v", w.reasons())
+				}
+				for number := range backups {
+					if tries := w.audit.tries(itemOf(number).ID); tries != 1 {
+						t.Errorf("backup %d was taken %d times", number, tries)
+					}
+				}
+			})
+		})
+	}
+}
+
 // storedClient shows the same BackupSyncs to everybody.
 type storedClient struct {
 	Client

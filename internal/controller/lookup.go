@@ -59,9 +59,10 @@ func (p *preflighter) lookedUp() []*v1alpha1.BackupSync {
 	return wanted
 }
 
-// needsLook reports whether a backup is sent only if CBR is seen not to have it.
+// needsLook reports whether a backup is sent only if CBR is seen not to have it. A duplicate had an owner, which CBR may have taken it from.
 func (p *preflighter) needsLook(backup *v1alpha1.BackupSync) bool {
-	return p.looksUp() || p.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.evidence.leftBehind(backup) || outcomeLost(backup) || backupsync.Reimport(backup)
+	return p.looksUp() || p.isForeign(backup.Spec.BackupID) || !p.options.forgetsCalls && p.evidence.leftBehind(backup) ||
+		outcomeLost(backup) || backupsync.Reimport(backup) || backupsync.IsDuplicate(backup)
 }
 
 // looksUp reports whether backups are looked up before their first submission. After another CBRProject has used the cloud
