@@ -92,8 +92,10 @@ type Circuit struct {
 	Status
 	Class     cbr.Class
 	Failures  int       // since the last good answer
+	FailedAt  time.Time // when the latest was
 	OpenUntil time.Time // when the next may be made
 	Proven    bool      // the latest one went well
+	asked     bool      // the latest failure has named how long to wait
 	shared    bool      // it is the other kind that the credentials were refused for
 }
 
@@ -220,6 +222,16 @@ func (h *Health) Succeeded(kind RequestKind) {
 	}
 }
 
+// Taken notes that CBR has taken a sync call which began at a time, as is known only now. It ends no pause that a later refusal has begun;
+// but a failure that leaves open what became of its call tells nothing against it, and may be that of this one.
+func (h *Health) Taken(began time.Time) {
+	calls := &h.Calls
+	refused := calls.Failures > 0 && (calls.Class != cbr.Unknown || calls.asked)
+	if !refused || began.After(calls.FailedAt) {
+		h.Succeeded(SyncRequest)
+	}
+}
+
 // ListRead notes whether a look has shown all of CBR's tasks.
 func (h *Health) ListRead(whole bool, now time.Time) {
 	if whole {
@@ -262,7 +274,7 @@ func (h *Health) rest(err error, now time.Time) {
 		return
 	}
 	for _, each := range []*Circuit{&h.Reads, &h.Calls} {
-		each.OpenUntil = now.Add(failure.RetryAfter)
+		each.FailedAt, each.OpenUntil = now, now.Add(failure.RetryAfter)
 	}
 	h.RecheckAt = now.Add(ContentWait)
 }
@@ -333,6 +345,8 @@ func (h *Health) SetNotFetched(said Status, refused bool, now time.Time) {
 func (c *Circuit) fail(kind RequestKind, class cbr.Class, err error, now time.Time) {
 	c.Proven, c.shared, c.Class = false, false, class
 	c.Failures++
+	failure, answered := errors.AsType[*cbr.Error](err)
+	c.FailedAt, c.asked = now, answered && failure.RetryAfter > 0
 	c.OpenUntil = now.Add(backoff(class, err, c.Failures))
 	c.Status = Explain(kind, class, err)
 }

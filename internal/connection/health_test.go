@@ -365,3 +365,37 @@ func TestExplanationsAreStable(t *testing.T) {
 		}
 	}
 }
+
+// That CBR has taken a call ends the pause of calls, unless CBR has refused a later one.
+func TestTakenCalls(t *testing.T) {
+	noon := backupsynctest.Noon.Time
+	for _, class := range cbr.Classes {
+		for name, c := range map[string]struct {
+			began time.Time
+			ends  bool
+		}{
+			"before the failure":   {noon.Add(-time.Second), class == cbr.Unknown},
+			"with it":              {noon, class == cbr.Unknown},
+			"after it":             {noon.Add(time.Second), true},
+			"at a time of nowhere": {time.Time{}, class == cbr.Unknown},
+		} {
+			t.Run(string(class)+", "+name, func(t *testing.T) {
+				g := NewWithT(t)
+				var known Health
+				if !known.Failed(SyncRequest, failureOf(class), noon) {
+					known.RefuseAll(failureOf(class), noon)
+				}
+				known.Taken(c.began)
+				g.Expect(known.Calls.Open(noon)).To(Equal(!c.ends))
+				g.Expect(known.Calls.Proven).To(Equal(c.ends))
+			})
+		}
+	}
+	paused := Health{}
+	paused.Failed(SyncRequest, failureOf(cbr.Unknown, retryAfter(time.Minute)), noon)
+	paused.Taken(noon)
+	NewWithT(t).Expect(paused.Calls.Open(noon)).To(BeTrue(), "whatever became of the call, the answer has named a time")
+	var untried Health
+	untried.Taken(time.Time{})
+	NewWithT(t).Expect(untried.Calls.Proven).To(BeTrue())
+}

@@ -246,7 +246,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
-		r.health.Succeeded(connection.SyncRequest)
+		r.health.Taken(submission.StartTime.Time)
 	}
 	changes = append(changes, r.blameMembers(submission, absent)...)
 	if len(absent) > 0 {
