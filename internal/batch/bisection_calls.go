@@ -66,6 +66,22 @@ func (s *Bisection) Split(candidates []Candidate, recorded map[string]struct{}, 
 	return free, slices.AppendSeq(groups, slices.Chunk(frail, size))
 }
 
+// Recut cuts those members of planned calls anew of whom nothing is suspected, after others have left the calls: into full ones, and the
+// rest, which is less. Groups stay as they are.
+func (s *Bisection) Recut(calls [][]Candidate, size int) (full [][]Candidate, rest []Candidate, groups [][]Candidate) {
+	var free []Candidate
+	for _, call := range calls {
+		id := cbr.Fold(call[0].Spec.BackupID)
+		if _, suspected := s.byID[id]; suspected || s.Failing(id) {
+			groups = append(groups, call)
+		} else {
+			free = append(free, call...)
+		}
+	}
+	whole := len(free) / size * size
+	return slices.Collect(slices.Chunk(free[:whole], size)), free[whole:], groups
+}
+
 // unpark has those that were put aside go with all others again.
 func (s *Bisection) unpark() {
 	for id := range s.parked {

@@ -17,6 +17,7 @@ limitations under the License.
 package batch
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -200,6 +201,53 @@ func TestWhatIsUnderBisection(t *testing.T) {
 			known.Prune(backupsOf(candidates), others)
 			_, groups = known.Split(candidates, nil, 50)
 			g.Expect(len(groups) > 0).To(Equal(c.stays), "in whatever order")
+		})
+	}
+}
+
+// Calls whose members have become fewer are made full ones again, but for those under bisection, and those that have failed.
+func TestRecut(t *testing.T) {
+	for name, c := range map[string]struct {
+		calls         []int // of whom nothing is suspected
+		full          []int
+		rest, members int // of the group, which is as large as a call
+	}{
+		"nothing":               {full: []int{}},
+		"one that is less":      {calls: []int{3}, full: []int{}, rest: 3},
+		"full ones":             {calls: []int{5, 5}, full: []int{5, 5}},
+		"thinned ones":          {calls: []int{1, 2, 4, 5, 1}, full: []int{5, 5}, rest: 3},
+		"thinned, and a group":  {calls: []int{3, 3}, full: []int{5}, rest: 1, members: 4},
+		"a group alone":         {full: []int{}, members: 2},
+		"thinned to full calls": {calls: []int{2, 3, 1, 4}, full: []int{5, 5}, members: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			known, number := NewBisection(), 0
+			next := func(count int) []Candidate {
+				call := queued(count, 2)
+				for _, each := range call {
+					each.Spec.BackupID = fmt.Sprintf("id-%04d", number)
+					number++
+				}
+				return call
+			}
+			var calls, wanted [][]Candidate
+			for _, count := range c.calls {
+				calls = append(calls, next(count))
+			}
+			if c.members > 0 {
+				suspects, failing := next(c.members), next(c.members)
+				known.CallRefused(sentOf(slices.Concat(suspects, next(c.members))), false, true, 0, "code")
+				known.CallFailed(sentOf(failing), false, 0)
+				wanted = [][]Candidate{suspects, failing}
+				calls = append(calls, wanted...)
+			}
+			free := slices.Concat(calls[:len(c.calls)]...)
+			full, rest, groups := known.Recut(calls, 5)
+			g.Expect(sizes(Schedule{Calls: full})).To(Equal(c.full))
+			g.Expect(rest).To(HaveLen(c.rest))
+			g.Expect(slices.Concat(slices.Concat(full...), rest)).To(Equal(free), "in their order")
+			g.Expect(groups).To(Equal(wanted))
 		})
 	}
 }

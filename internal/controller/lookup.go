@@ -199,15 +199,16 @@ func (c *lookup) askMore(ctx context.Context, source evidence.Source) error {
 	return c.look.AskFor(ctx, source, ids...)
 }
 
-// concludeLookup writes what a look has found, and leaves in the plan only what CBR certainly does not have.
-func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) {
+// concludeLookup writes what a look has found, and leaves in the plan only what CBR certainly does not have. It reports whether it has found
+// backups, none of which is planned again by the next pass.
+func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) bool {
 	if checked.look == nil && checked.err == nil {
-		return
+		return false
 	}
 	if !p.noteRead(checked.err, "Backups could not be looked up before they are sent", len(checked.wanted)) {
 		p.drop(checked.wanted)
 		p.plan.More = false
-		return
+		return false
 	}
 	p.remember(checked.look)
 	judge := p.judge(checked.look, checked.query.Known)
@@ -237,10 +238,12 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) {
 	}
 	p.plan.proven = checked.look.Began
 	p.plan.Calls = p.withoutHandled(p.plan.Calls)
-	if len(changes) > 0 {
-		p.apply(ctx, changes) // what cannot be written stays pending, and is found again
-		p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
+	if len(changes) == 0 {
+		return len(waiting) > 0
 	}
+	written, _ := p.apply(ctx, changes) // what cannot be written stays pending, and is found again
+	p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
+	return written == len(changes)
 }
 
 // markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR. Those that wait

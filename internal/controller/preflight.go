@@ -66,9 +66,23 @@ func (p *preflighter) preflight(ctx context.Context) (plan, error) {
 	if ctx.Err() != nil {
 		return p.plan, ctx.Err()
 	}
-	p.concludeLookup(ctx, checked)
+	found := p.concludeLookup(ctx, checked)
 	p.deferForeign(wanted)
+	p.recut(found)
 	return p.plan, nil
+}
+
+// recut makes full calls of what is left of those that are planned. If backups were found, and others may take their places in the plan,
+// these fill up the last call, in a pass that comes at once; else it goes as it is.
+func (p *preflighter) recut(found bool) {
+	full, rest, groups := p.bisection.Recut(p.plan.Calls, int(max(p.project.Spec.Batch.MaxSize, 1)))
+	switch {
+	case found && (p.plan.More || p.plan.RateLimited):
+		p.requeueNow()
+	case len(rest) > 0:
+		full = append(full, rest)
+	}
+	p.plan.Calls = append(full, groups...)
 }
 
 // mayLook reports whether CBR may be looked at before backups are sent.
