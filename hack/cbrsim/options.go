@@ -33,6 +33,7 @@ type options struct {
 	TaskDuration   *duration         `json:"taskDuration"`
 	VisibleAfter   *duration         `json:"visibleAfter"`
 	ClockOffset    *duration         `json:"clockOffset"`
+	TimeOffset     *duration         `json:"timeOffset"`
 	Refusals       *[]refusal        `json:"refusals"`
 	TaskNotFound   *cbrtest.APIError `json:"taskNotFound"`
 	BackupNotFound *cbrtest.APIError `json:"backupNotFound"`
@@ -64,7 +65,7 @@ func change(target *cbrtest.Options, data []byte, now time.Time) error {
 		given *duration
 		to    *time.Duration
 	}{{content.Latency, &changed.Latency}, {content.TaskDuration, &changed.TaskDuration}, {content.VisibleAfter, &changed.VisibleAfter},
-		{content.ClockOffset, &changed.ClockOffset}} {
+		{content.ClockOffset, &changed.ClockOffset}, {content.TimeOffset, &changed.TimeOffset}} {
 		if each.given != nil {
 			*each.to = time.Duration(*each.given)
 		}
@@ -109,6 +110,7 @@ func addOptions(flags *flag.FlagSet, options *cbrtest.Options) {
 	flags.IntVar(&options.ReadsPerSecond, "reads-per-second", 0, "reads that are let through in a second; 0 for no limit")
 	flags.DurationVar(&options.VisibleAfter, "visible-after", 0, "least time from the acceptance of a backup until its task and the backup are to be seen")
 	flags.DurationVar(&options.ClockOffset, "clock-offset", 0, "time by which the clock that judges signatures, and is shown in Date headers, is ahead")
+	flags.DurationVar(&options.TimeOffset, "time-offset", 0, "time by which the times that tasks and backups tell are ahead")
 	for name, each := range map[string]struct {
 		value *bool
 		usage string

@@ -38,6 +38,7 @@ func TestFlagsOfOptions(t *testing.T) {
 		"--grant-default-only":                          {GrantDefaultOnly: true},
 		"--quota -1 --list-shift 2 --max-page 3":        {Quota: -1, ListShift: 2, MaxPage: 3},
 		"--clock-offset -20m":                           {ClockOffset: -20 * time.Minute},
+		"--time-offset 8h":                              {TimeOffset: 8 * time.Hour},
 		"--visible-after 4s --reads-per-second 5":       {VisibleAfter: 4 * time.Second, ReadsPerSecond: 5},
 		"--error-shape nested --count missing":          {ErrorShape: cbrtest.ShapeNested, Count: cbrtest.CountMissing},
 		`--task-not-found {"code":"x"}`:                 {TaskNotFound: &cbrtest.APIError{Code: "x"}},

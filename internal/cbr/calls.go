@@ -70,6 +70,8 @@ type Page[T any] struct {
 	Size int
 	// Count is the number of all items of the list as CBR counts them, 0 if it did not say.
 	Count int
+	// Date is when CBR answered, in whole seconds by its own clock: the zero time if it did not say.
+	Date time.Time
 }
 
 // Last reports whether no page follows this one, before which so many elements were read. A full page is never taken for the
@@ -108,7 +110,8 @@ func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery
 		values.Set("start_time", queryTime(query.StartTime))
 	}
 	var page Page[OperationLog]
-	err := c.do(ctx, request{operation: OperationListTasks, method: http.MethodGet, segments: []string{"operation-logs"}, query: values,
+	var date time.Time
+	err := c.do(ctx, request{operation: OperationListTasks, method: http.MethodGet, segments: []string{"operation-logs"}, query: values, date: &date,
 		read: func(s *stream) (err error) {
 			page, err = readPage(s, "operation_logs", limit, (*OperationLog).read)
 			return err
@@ -116,6 +119,7 @@ func (c *Client) ListOperationLogs(ctx context.Context, query OperationLogsQuery
 	if err != nil {
 		return Page[OperationLog]{}, err
 	}
+	page.Date = date
 	for i := range page.Items {
 		c.clean(&page.Items[i])
 	}

@@ -136,6 +136,7 @@ type request struct {
 	query     url.Values
 	body      []byte
 	read      func(*stream) error // reads the answer; what it read counts only if it returns no error
+	date      *time.Time          // if set, is given the Date of an answer, if that can be read
 }
 
 // ErrTooLate says that a call was not sent, as its time to begin was over.
@@ -219,6 +220,9 @@ func (c *Client) exchange(ctx context.Context, call request) (failure *Error) {
 		failure = c.refused(call.operation, response)
 		failure.Skew = skew
 		return failure
+	}
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil && call.date != nil {
+		*call.date = date
 	}
 	if err := readAnswer(response.Body, call.read); err != nil {
 		return &Error{Operation: call.operation, StatusCode: http.StatusOK, RequestID: c.secret.Hide(requestID(response, "")), Skew: skew,

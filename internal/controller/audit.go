@@ -55,6 +55,8 @@ type auditMemory struct {
 	asked bool
 	// last is how the latest complete one has ended.
 	last auditResult
+	// sightings is when the audits first saw tasks as they are; that of one under way is its own.
+	sightings sightings
 	// idle holds a token while no pass is under way. Between passes an audit may read.
 	idle chan struct{}
 }
@@ -103,7 +105,7 @@ func (a *auditor) conclude() {
 	select {
 	case ended := <-known.run.ended:
 		run := known.run
-		known.run = nil
+		known.run, known.sightings = nil, run.seen
 		a.takeIn(run, ended)
 	default: // it goes on
 	}

@@ -83,7 +83,11 @@ func (a *auditRun) look(ctx context.Context, backups []*v1alpha1.BackupSync) (*e
 	for _, backup := range backups {
 		questions = append(questions, auditQuestion(backup, a.settleTime()))
 	}
-	return evidence.Collect(ctx, a.source, evidence.Query{Questions: questions, Known: a.knownNow(), Few: len(questions)})
+	look, err := evidence.Collect(ctx, a.source, evidence.Query{Questions: questions, Known: a.knownNow(), Few: len(questions)})
+	if err == nil {
+		a.seen = a.seen.after(look.Tasks.Watched(), a.options.Clock.Now())
+	}
+	return look, err
 }
 
 // settleTime is how long after an import CBR may take to show its backup, whichever clock tells when that was.

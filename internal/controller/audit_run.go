@@ -121,6 +121,7 @@ type auditRun struct {
 	content    string // identifies the credentials
 	source     evidence.Source
 	known      evidence.Known
+	seen       sightings // of audits
 	limiter    connection.ReadLimiter
 	writer     *writer
 	cancel     context.CancelFunc
@@ -142,12 +143,13 @@ const auditStopped = "it was stopped"
 
 // newRun prepares an audit of the project as the pass knows it.
 func (a *auditor) newRun(source evidence.Source) *auditRun {
-	known, undated := a.known(), a.evidence.undated // which is replaced, and never changed
-	known.FirstSeen = func(key string) time.Time { return undated[key].at }
 	own := step{a.Reconciler, &scope{key: a.key, log: a.log, now: a.now}, &nextPass{}}
-	return &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, where: a.claim.cloudProject,
-		content: a.health.ContentFingerprint, source: source, known: known, limiter: a.readLimiter,
+	run := &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, where: a.claim.cloudProject,
+		content: a.health.ContentFingerprint, source: source, known: a.known(), seen: a.memory.auditMemory.sightings, limiter: a.readLimiter,
 		writer: &writer{step: own, versionMemory: &a.memory.versionMemory}, ended: make(chan auditResult, 1)}
+	ofPasses := a.evidence.seen
+	run.known.FirstSeen = func(key string) time.Time { return earliest(ofPasses[key].at, run.seen[key].at) }
+	return run
 }
 
 // make makes the audit. Nothing is written before all has been asked for: a list that hides some backups is found out by then.

@@ -50,8 +50,8 @@ type knowledge struct {
 	askedAt time.Time
 	// tasks are those that answers have named, by id.
 	tasks map[string]namedTask
-	// undated is when tasks were first seen of which CBR leaves out when they were created or ended, by their keys.
-	undated map[string]firstSight
+	// seen is when tasks were first seen as they are.
+	seen sightings
 }
 
 // overriddenBy reports whether a person asks for a backup for which CBR was not asked since.
@@ -59,10 +59,26 @@ func (w pause) overriddenBy(backup *v1alpha1.BackupSync) bool {
 	return backupsync.Requested(backup) && backupsync.RequestOf(backup) != w.request
 }
 
+// sightings is when tasks were first seen as they are, by their keys (evidence.TaskList.Watched). It is replaced, and never changed.
+type sightings map[string]firstSight
+
 // firstSight is when so many tasks of a key were first seen.
 type firstSight struct {
 	at    time.Time
 	count int
+}
+
+// after returns what is known after a look. Of several tasks that cannot be told apart, one more may be a new one.
+func (s sightings) after(watched map[string]int, now time.Time) sightings {
+	seen := make(sightings, len(watched))
+	for key, count := range watched {
+		before := s[key]
+		if before.at.IsZero() || count > before.count {
+			before.at = now
+		}
+		seen[key] = firstSight{at: before.at, count: count}
+	}
+	return seen
 }
 
 // pause is why a backup is not sent before CBR is asked again.
@@ -86,7 +102,7 @@ type namedTask struct {
 const namedTaskLife = 15 * time.Minute
 
 func newKnowledge() knowledge {
-	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}, undated: map[string]firstSight{}}
+	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}}
 }
 
 // carried notes that a call with backups was made, and when it has settled.
@@ -139,20 +155,7 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 		k.pages = look.Backups.Pages
 	}
 	k.narrowed, k.slow = k.narrowed || look.Backups.Narrowed, look.Reads().Singles > manySingles
-	k.see(look.Tasks.Undated(), now)
-}
-
-// see notes since when undated tasks are there. Of several that cannot be told apart, one more may be a new one.
-func (k *knowledge) see(undated map[string]int, now time.Time) {
-	seen := make(map[string]firstSight, len(undated))
-	for key, count := range undated {
-		before := k.undated[key]
-		if before.at.IsZero() || count > before.count {
-			before.at = now
-		}
-		seen[key] = firstSight{at: before.at, count: count}
-	}
-	k.undated = seen
+	k.seen = k.seen.after(look.Tasks.Watched(), now)
 }
 
 // fresh returns the latest look if its absences are still believed, else nil.
@@ -173,8 +176,9 @@ type cloudView struct {
 
 // remember takes in a look that was just taken, or has served.
 func (v *cloudView) remember(look *evidence.Look) {
-	v.evidence.remember(look, v.now)
-	v.health.ListRead(look.Tasks.Complete, v.options.Clock.Now())
+	now := v.options.Clock.Now() // a task that was seen to have ended may have done so while the look was taken
+	v.evidence.remember(look, now)
+	v.health.ListRead(look.Tasks.Complete, now)
 }
 
 // known returns what is known besides what CBR shows.
@@ -185,7 +189,7 @@ func (v *cloudView) known() evidence.Known {
 		Scope:        evidence.TaskScope(v.learntScope()),
 		Owners:       v.owners(),
 		OverdueAfter: v.overdueAfter(),
-		FirstSeen:    func(key string) time.Time { return learnt.undated[key].at },
+		FirstSeen:    func(key string) time.Time { return learnt.seen[key].at },
 		SettleTime:   v.options.endSettles(),
 	}
 }
@@ -297,7 +301,7 @@ func (v *cloudView) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict
 	case verdict.Task == "":
 		next.heldAs = string(verdict.Status)
 	default:
-		if began := judge.WaitsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= v.overdueAfter() {
+		if began := judge.RunsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= v.overdueAfter() {
 			next.overdue = verdict.Task
 		}
 	}
@@ -358,5 +362,5 @@ func foldedIDs(backups []*v1alpha1.BackupSync) map[string]struct{} {
 // runsElsewhere reports whether a verdict is that a task which is certainly the backup's is under way, other than one that it
 // is known to have had: that of the import before is not followed again.
 func runsElsewhere(verdict evidence.Verdict, before string) bool {
-	return verdict.Kind == evidence.InProgress && verdict.Own && verdict.Task != "" && verdict.Task != before
+	return verdict.Kind == evidence.InProgress && verdict.Own && !verdict.Ended && verdict.Task != "" && verdict.Task != before
 }

@@ -268,7 +268,10 @@ func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Ver
 		return verdict
 	}
 	task, named := look.Tasks.Naming(item.BackupID)
-	if !named || task.ID == "" || task.ID == item.PreviousOperationLogID || !task.Status.Final() || task.CreatedAt.Before(sent.Add(-clockSkew)) {
+	if !named || task.ID == "" || task.ID == item.PreviousOperationLogID || !task.Status.Final() {
+		return verdict
+	}
+	if created, told := look.When(task.CreatedAt); !told || created.Before(sent.Add(-clockSkew)) {
 		return verdict
 	}
 	return evidence.Verdict{Kind: evidence.InProgress, Task: task.ID, Own: true}

@@ -133,7 +133,7 @@ func (a *audit) accepted(backup cbr.Backup) cbrtest.Outcome {
 		a.wrong = append(a.wrong, fmt.Sprintf("%s was accepted %s", backup.ID, why))
 	}
 	next := acceptance{at: now, ends: now.Add(a.options.TaskDuration), leaves: a.leaves(outcome)}
-	next.shown = now.Add(max(a.options.TaskDuration, a.options.VisibleAfter))
+	next.shown = now.Add(max(a.options.TaskDuration+outcome.BackupAfter, a.options.VisibleAfter))
 	a.taken[id] = append(a.taken[id], next)
 	return outcome
 }

@@ -76,7 +76,7 @@ func (b *storedBackup) view(x *exchange) backupView {
 		ID: b.ID, Name: b.name, Status: b.Status, ProjectID: x.route.project, ProviderID: b.ProviderID,
 		ResourceID: b.ResourceID, ResourceName: b.resourceName, ResourceType: b.ResourceType,
 		ImageType: imageType, Children: []string{},
-		CreatedAt: formatted(b.since, b.number), UpdatedAt: formatted(b.since, b.number+1),
+		CreatedAt: x.options.told(b.since, b.number), UpdatedAt: x.options.told(b.since, b.number+1),
 	}
 }
 
@@ -141,11 +141,11 @@ func (x *exchange) readBackupFilter() (backupFilter, *APIError) {
 	if filter.page, refused = readPage(query); refused != nil {
 		return filter, refused
 	}
-	start, refused := readTime(query, "start_time")
+	start, refused := x.readTime(query, "start_time")
 	if refused != nil {
 		return filter, refused
 	}
-	end, refused := readTime(query, "end_time")
+	end, refused := x.readTime(query, "end_time")
 	if !start.IsZero() {
 		filter.conditions = append(filter.conditions, func(b *storedBackup) bool { return !b.since.Before(start) })
 	}

@@ -56,6 +56,8 @@ type Options struct {
 	Clock clock.PassiveClock `json:"-"`
 	// ClockOffset is how far the gateway's clock, which judges signatures and stands in the Date headers, is ahead of Clock.
 	ClockOffset time.Duration `json:"-"`
+	// TimeOffset is how far the times that tasks and backups tell, and that lists select by, are ahead of Clock.
+	TimeOffset time.Duration `json:"-"`
 	// Latency is how long every call takes. It passes in full even if the client leaves meanwhile.
 	Latency time.Duration `json:"-"`
 	// TaskDuration is the time from the acceptance of a backup to the final state of its task: a quarter of it
@@ -159,6 +161,8 @@ type Outcome struct {
 	// BackupStatus is the status of the backup that is there when the task has ended, however it ended; if empty, that is
 	// available after a success, and see Options.FailedInError.
 	BackupStatus string `json:"backupStatus,omitempty"`
+	// BackupAfter is how much later than the end of the task that backup is to be seen.
+	BackupAfter time.Duration `json:"-"`
 	// Duration takes the place of Options.TaskDuration if it is not 0.
 	Duration time.Duration `json:"-"`
 }

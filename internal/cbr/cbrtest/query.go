@@ -75,7 +75,8 @@ func readInteger(query url.Values, name string, otherwise int) (int, error) {
 	return strconv.Atoi(query.Get(name))
 }
 
-func readTime(query url.Values, name string) (time.Time, *APIError) {
+// readTime reads a time, which is one of those that lists tell.
+func (x *exchange) readTime(query url.Values, name string) (time.Time, *APIError) {
 	if !query.Has(name) {
 		return time.Time{}, nil
 	}
@@ -83,5 +84,5 @@ func readTime(query url.Values, name string) (time.Time, *APIError) {
 	if err != nil {
 		return time.Time{}, invalid("%s: %q is not like 2018-02-01T12:00:00Z", name, query.Get(name))
 	}
-	return at, nil
+	return at.Add(-x.options.TimeOffset), nil
 }

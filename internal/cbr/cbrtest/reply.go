@@ -84,12 +84,12 @@ func identifier(kind string, number int) string {
 // timeFormats are those that CBR's answers are known to use.
 var timeFormats = []string{"2006-01-02T15:04:05.000000", "2006-01-02T15:04:05.000+00:00", "2006-01-02T15:04:05Z"}
 
-// formatted is a time in one of CBR's formats, null if it is zero.
-func formatted(at time.Time, number int) *string {
+// told is a time as answers tell it, in one of CBR's formats; null if it is zero.
+func (o Options) told(at time.Time, number int) *string {
 	if at.IsZero() {
 		return nil
 	}
-	text := at.UTC().Format(timeFormats[number%len(timeFormats)])
+	text := at.Add(o.TimeOffset).UTC().Format(timeFormats[number%len(timeFormats)])
 	return &text
 }
 

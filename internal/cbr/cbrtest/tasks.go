@@ -51,7 +51,7 @@ func (c *Cloud) startTask(x *exchange, items []cbr.Backup, outcomes []Outcome) *
 	project.tasks = slices.Insert(project.tasks, at, added)
 	for i, item := range items {
 		if status := x.options.left(outcomes[i]); status != "" {
-			project.store(imported(item, status), latest(added.ended, added.shown))
+			project.store(imported(item, status), latest(added.ended.Add(outcomes[i].BackupAfter), added.shown))
 		}
 	}
 	return added
@@ -134,10 +134,10 @@ func (x *exchange) readTaskFilter() (taskFilter, *APIError) {
 	if filter.page, refused = readPage(query); refused != nil {
 		return filter, refused
 	}
-	if filter.start, refused = readTime(query, "start_time"); refused != nil {
+	if filter.start, refused = x.readTime(query, "start_time"); refused != nil {
 		return filter, refused
 	}
-	filter.end, refused = readTime(query, "end_time")
+	filter.end, refused = x.readTime(query, "end_time")
 	return filter, refused
 }
 

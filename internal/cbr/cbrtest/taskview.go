@@ -81,14 +81,14 @@ func (t *task) view(x *exchange, now time.Time) taskView {
 	view := taskView{
 		ID: t.id, OperationType: cbr.OperationSync, Status: t.status(now),
 		ProjectID: x.route.project, ProviderID: ImportedProviderID,
-		CreatedAt: formatted(t.created, t.number), UpdatedAt: formatted(t.updated(now), t.number),
+		CreatedAt: x.options.told(t.created, t.number), UpdatedAt: x.options.told(t.updated(now), t.number),
 		ExtraInfo: extraInfo{Common: commonInfo{Progress: t.progress(now), RequestID: t.requestID}},
 	}
 	if view.Status != cbr.TaskWaiting {
-		view.StartedAt = formatted(t.started, t.number+1)
+		view.StartedAt = x.options.told(t.started, t.number+1)
 	}
 	if view.Status.Final() {
-		view.EndedAt = formatted(t.ended, t.number+2)
+		view.EndedAt = x.options.told(t.ended, t.number+2)
 		t.showOutcome(&view)
 	}
 	if len(t.items) == 1 || x.options.NameFirst {

@@ -59,7 +59,7 @@ func (s *still) ListOperationLogs(_ context.Context, query cbr.OperationLogsQuer
 	s.queries = append(s.queries, query)
 	from := min(query.Offset, len(s.tasks))
 	to := min(from+query.Limit, len(s.tasks))
-	return cbr.Page[cbr.OperationLog]{Items: s.tasks[from:to], Size: to - from, Count: s.count(len(s.tasks))}, s.listErr
+	return cbr.Page[cbr.OperationLog]{Items: s.tasks[from:to], Size: to - from, Count: s.count(len(s.tasks)), Date: now}, s.listErr
 }
 
 func (s *still) GetOperationLog(_ context.Context, id string) (cbr.OperationLog, error) {

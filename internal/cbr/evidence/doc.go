@@ -22,8 +22,9 @@ limitations under the License.
 // absent backup may be sent, and a second import cannot be taken back.
 //
 // The assumptions, apart from what the API documents:
-//   - CBR shows what it took within the settling time, and the backup of a task that has ended within the same time; or at
-//     once, if the task does not tell when it ended.
+//   - CBR shows what it took within the settling time, and the backup of a task that has ended within Known.SettleTime.
+//   - The clock by which CBR dates tasks is not behind that of its Date headers by ten times Known.SettleTime. It matters for tasks that have
+//     ended when they are first seen, and for how long others run. CBR's times are compared with no other clock.
 //   - Elements of a list keep their order while it is read, whatever order it is, and pages are all of the longest length that
 //     CBR gives; or CBR counts the elements right.
 //   - A list that is narrowed, by enterprise projects or permissions, hides so many of the backups that are asked about that

@@ -37,6 +37,8 @@ const (
 	usableOnly       rule = "only a usable backup is stored"
 	unknownIsRunning rule = "a task in an unknown status is under way"
 	successSettles   rule = "a task that has just succeeded has a backup to show"
+	cloudsClock      rule = "the times of tasks are compared with no clock but CBR's"
+	endInSight       rule = "a task that was seen under way has ended when that is first seen"
 )
 
 // Judge turns a look into verdicts. It keeps an index of the tasks under way, and changes nothing.
@@ -73,21 +75,18 @@ func (k Known) settleTime() time.Duration {
 	return k.SettleTime
 }
 
-// succeededSince reports whether a task that has succeeded did so after a time. Where CBR does not say when, it is when that was first seen.
-func (k Known) succeededSince(task *cbr.OperationLog, since time.Time) bool {
-	if end := endOf(task); !end.IsZero() || k.off == successSettles || k.SettleTime == 0 {
-		return end.After(since)
-	}
-	seen := k.firstSeen(task)
-	return seen.IsZero() || seen.After(since)
+// seenEndedBefore reports whether a task had ended at a time, as it was seen then.
+func (k Known) seenEndedBefore(task *cbr.OperationLog, at time.Time) bool {
+	seen := k.firstSeen(keyOf(task, true))
+	return !seen.IsZero() && !seen.After(at)
 }
 
-// firstSeen returns when an undated task was first seen as it is, the zero time if that is not known.
-func (k Known) firstSeen(task *cbr.OperationLog) time.Time {
+// firstSeen returns when a task was first seen, by its key, the zero time if that is not known.
+func (k Known) firstSeen(key string) time.Time {
 	if k.FirstSeen == nil {
 		return time.Time{}
 	}
-	return k.FirstSeen(keyOf(task))
+	return k.FirstSeen(key)
 }
 
 // index takes in a task that is under way. Of several the first is named, which is the oldest.
@@ -158,11 +157,18 @@ func (j *Judge) isOverdue(task *cbr.OperationLog) bool {
 	if task.Status.Final() {
 		return false
 	}
-	since := task.CreatedAt.Time
-	if since.IsZero() {
-		since = j.known.firstSeen(task)
-	}
+	since := j.runsSince(task)
 	return j.known.OverdueAfter > 0 && !since.IsZero() && j.known.Now.Sub(since) >= j.known.OverdueAfter
+}
+
+// runsSince returns since when a task runs by the clock of this process, the zero time if that is not known: since it was first seen, or
+// for as long as CBR says by its own clock.
+func (j *Judge) runsSince(task *cbr.OperationLog) time.Time {
+	since := j.known.firstSeen(keyOf(task, false))
+	if created, told := j.look.When(task.CreatedAt); told && (since.IsZero() || created.Before(since)) {
+		return created
+	}
+	return since
 }
 
 // Verdict says what the look tells of a backup. It reads nothing, and has an answer for every question.
@@ -176,14 +182,15 @@ func (j *Judge) Verdict(question Question) Verdict {
 	case seen.sight == there && seen.status == cbr.BackupError && (running == nil || running.Status.Final()):
 		return j.shown(Broken, question, seen)
 	case running != nil:
-		return Verdict{Kind: InProgress, Task: running.ID, Own: j.own[id] == running || running.ID == question.TaskID, Status: seen.status}
+		return Verdict{Kind: InProgress, Task: running.ID, Own: j.own[id] == running || running.ID == question.TaskID,
+			Ended: running.Status.Final(), Status: seen.status}
 	case seen.sight == there:
 		return Verdict{Kind: InProgress, Status: seen.status}
 	}
 	claim := j.claimOn(question)
 	switch {
 	case claim.young != nil:
-		return Verdict{Kind: InProgress, Task: claim.young.ID}
+		return Verdict{Kind: InProgress, Task: claim.young.ID, Ended: claim.young.Status.Final()}
 	case claim.overdue == nil:
 		return j.absent(question, seen, "")
 	case seen.sight != notThere: // only what was asked for singly may be sent in spite of a task
@@ -273,11 +280,12 @@ func (j *Judge) overdue(questions []Question) []string {
 	return ids
 }
 
-// WaitsSince returns since when a task that is waited for runs, the zero time if that is not known.
-func (j *Judge) WaitsSince(taskID string) time.Time {
+// RunsSince returns since when a task that is waited for runs, the zero time if that is not known, or if it has just ended.
+func (j *Judge) RunsSince(taskID string) time.Time {
 	task, shown := j.look.Tasks.Task(taskID)
-	if !shown || task.CreatedAt.IsZero() {
-		return j.known.firstSeen(&cbr.OperationLog{ID: taskID})
+	if shown && task.Status.Final() {
+		return time.Time{}
 	}
-	return task.CreatedAt.Time
+	task.ID = taskID
+	return j.runsSince(&task)
 }

@@ -69,7 +69,8 @@ type judged struct {
 	listed   bool             // it was looked for in a list only
 	unasked  bool
 	failed   error
-	partial  bool // the list of tasks was not read as a whole
+	partial  bool          // the list of tasks was not read as a whole
+	ahead    time.Duration // of CBR's clock, by which tasks are dated
 	question func(*Question)
 	known    func(*Known)
 	want     Verdict
@@ -77,7 +78,7 @@ type judged struct {
 
 func (c judged) verdict() Verdict {
 	look := &Look{Began: now, Tasks: newTaskList(), Backups: NewInventory(0)}
-	look.Tasks.Complete = !c.partial
+	look.Tasks.Complete, look.Tasks.date = !c.partial, now.Add(c.ahead)
 	for i := range c.tasks {
 		look.Tasks.keep(&c.tasks[i], true)
 	}
@@ -209,8 +210,8 @@ func TestEndedTasksClaimNothing(t *testing.T) {
 		return []cbr.OperationLog{task("t", append(changes, inStatus(cbr.TaskSuccess), endedFor(30*time.Second))...)}
 	}
 	run(t, append(cases, []judged{
-		{name: "a success that has just been reported", tasks: success(naming("b")), want: Verdict{Kind: InProgress, Task: "t", Own: true}},
-		{name: "the same of somebody", tasks: success(), want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "a success that has just been reported", tasks: success(naming("b")), want: Verdict{Kind: InProgress, Task: "t", Own: true, Ended: true}},
+		{name: "the same of somebody", tasks: success(), want: Verdict{Kind: InProgress, Task: "t", Ended: true}},
 		{name: "a failure that has just been reported", tasks: []cbr.OperationLog{task("t", naming("b"), inStatus(cbr.TaskFailed), endedFor(time.Second))},
 			want: Verdict{Kind: Absent}},
 		{name: "the resource's", tasks: []cbr.OperationLog{task("t", ofResource("r"), inStatus(cbr.TaskSuccess), endedFor(time.Hour))},
@@ -268,24 +269,59 @@ func TestTasksWithoutAnIDOrAnEnd(t *testing.T) {
 	run(t, []judged{
 		{name: "nameless and young", tasks: nameless, known: firstSeen(time.Minute), want: Verdict{Kind: InProgress}},
 		{name: "nameless and overdue", tasks: nameless, known: firstSeen(time.Hour), want: Verdict{Kind: Absent}},
-		{name: "success, seen for the first time", tasks: endless, known: unseen, want: Verdict{Kind: InProgress, Task: "t"}},
-		{name: "success, seen a moment ago", tasks: endless, known: firstSeen(29 * time.Second), want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "success, seen for the first time", tasks: endless, known: unseen, want: Verdict{Kind: InProgress, Task: "t", Ended: true}},
+		{name: "success, seen a moment ago", tasks: endless, known: firstSeen(29 * time.Second), want: Verdict{Kind: InProgress, Task: "t", Ended: true}},
 		{name: "success, seen long ago", tasks: endless, known: firstSeen(31 * time.Second), want: Verdict{Kind: Absent}},
 		{name: "failure", tasks: []cbr.OperationLog{task("t", inStatus(cbr.TaskFailed))}, known: unseen, want: Verdict{Kind: Absent}},
 	})
 }
 
 // Tasks that cannot be told apart count together, and one that has ended is not the one that ran.
-func TestUndatedTasks(t *testing.T) {
+func TestWatchedTasks(t *testing.T) {
 	tasks := newTaskList()
-	for _, each := range []cbr.OperationLog{task("a", uncreated), task("b"), task("c", inStatus(cbr.TaskSuccess)),
-		task("", uncreated, naming("x")), task("", uncreated, naming("X")), task("d", inStatus(cbr.TaskSuccess), endedFor(time.Hour))} {
-		tasks.keep(&each, true)
+	tasks.date = now
+	ended := func(ago time.Duration) func(*cbr.OperationLog) {
+		return func(log *cbr.OperationLog) { inStatus(cbr.TaskSuccess)(log); endedFor(ago)(log) }
 	}
-	want := map[string]int{"a": 1, "c ended": 1, keyOf(&cbr.OperationLog{ExtraInfo: cbr.ExtraInfo{Backup: cbr.TaskBackup{ID: "x"}}}): 2}
-	if got := tasks.Undated(); !maps.Equal(got, want) {
+	for _, each := range []cbr.OperationLog{task("a", uncreated), task("b"), task("b"), task("c", inStatus(cbr.TaskSuccess)),
+		task("", uncreated, naming("x")), task("", uncreated, naming("X")), task("long ago", ended(time.Hour)), task("lately", ended(time.Minute)),
+		task("to come", ended(-time.Hour)), task("in sight", ended(time.Hour)), task("f", inStatus(cbr.TaskFailed), endedFor(0))} {
+		tasks.watch(&each, Known{Now: now, SettleTime: 30 * time.Second, FirstSeen: func(key string) time.Time {
+			return map[string]time.Time{"in sight": now.Add(-2 * time.Hour)}[key]
+		}})
+	}
+	want := map[string]int{"a": 1, "b": 1, "c ended": 1, "lately ended": 1, "to come ended": 1, "in sight ended": 1,
+		keyOf(&cbr.OperationLog{ExtraInfo: cbr.ExtraInfo{Backup: cbr.TaskBackup{ID: "x"}}}, false): 2}
+	if got := tasks.Watched(); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+// Whatever CBR's clock says, and however it differs from ours: only what it says of itself tells that a task ended long ago, or began so.
+func TestClocksThatDiffer(t *testing.T) {
+	success := func(ago time.Duration) []cbr.OperationLog {
+		return []cbr.OperationLog{task("t", inStatus(cbr.TaskSuccess), endedFor(ago))}
+	}
+	firstSeen := func(key string, ago time.Duration) func(*Known) {
+		return func(k *Known) {
+			k.FirstSeen = func(of string) time.Time { return map[string]time.Time{key: k.Now.Add(-ago)}[of] }
+		}
+	}
+	waits, absent := Verdict{Kind: InProgress, Task: "t", Ended: true}, Verdict{Kind: Absent}
+	run(t, []judged{
+		{name: "ended just now by a clock that is behind", ahead: -time.Hour, tasks: success(time.Hour + 5*time.Second), want: waits},
+		{name: "ended long ago by a clock that is ahead", ahead: 8 * time.Hour, tasks: success(-7 * time.Hour), want: absent},
+		{name: "ended a little too long ago for clocks of one cloud", tasks: success(10 * time.Minute), want: absent},
+		{name: "ended in what clocks of one cloud may differ", tasks: success(10*time.Minute - 1), want: waits},
+		{name: "ended in the future", tasks: success(-24 * time.Hour), want: waits},
+		{name: "ended in the future, and was seen so", tasks: success(-24 * time.Hour), known: firstSeen("t ended", time.Minute+time.Second), want: absent},
+		{name: "ended in sight, long ago by CBR", tasks: success(time.Hour), known: firstSeen("t", 2*time.Minute), want: waits},
+		{name: "ended in sight a moment ago, long ago by CBR", tasks: success(time.Hour), known: firstSeen("t ended", 10*time.Second), want: waits},
+		{name: "runs for long by a clock that is behind", ahead: -8 * time.Hour, tasks: []cbr.OperationLog{task("t", createdFor(8*time.Hour+time.Minute))},
+			want: Verdict{Kind: InProgress, Task: "t"}},
+		{name: "created in the future, and seen for long", tasks: []cbr.OperationLog{task("t", createdFor(-8*time.Hour))}, known: firstSeen("t", time.Hour),
+			want: Verdict{Kind: Absent, Task: "t"}},
+	})
 }
 
 // What is waited for does not change from one look to the next.

@@ -62,6 +62,12 @@ func (l *Look) Fresh(now time.Time) bool {
 	return age >= 0 && age < FreshFor // a clock that was set back tells nothing
 }
 
+// When returns when a time that CBR tells of a task was by the clock of this process, if CBR's own clock says how long ago that is.
+func (l *Look) When(at cbr.Time) (when time.Time, told bool) {
+	age, told := l.Tasks.age(at.Time)
+	return l.Began.Add(-age), told
+}
+
 // Reads returns how many calls the look has made.
 func (l *Look) Reads() Reads { return l.Tasks.Reads.plus(l.Backups.Reads) }
 

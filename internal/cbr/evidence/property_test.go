@@ -81,6 +81,7 @@ func (w *world) known(off rule) Known {
 func (w *world) firstSeen(key string) time.Time {
 	for _, task := range w.tasks {
 		switch {
+		case !w.watched:
 		case task.id == key:
 			return task.accepted
 		case task.id+" ended" == key && task.ended.Before(worldBegan):
@@ -121,7 +122,8 @@ func (w *world) lie(item int, verdict Verdict, now time.Time) string {
 // plain returns what the verdict on an item must be in a world in which nothing happens and nothing is wrong, "" in others.
 func (w *world) plain(item int) Kind {
 	if len(w.accepted) > 0 || w.items[item].Call != nil || w.items[item].SettledAt.After(worldBegan) ||
-		w.inserts || w.deletes || w.swaps || w.cuts || w.flaky || w.late || w.count == countTooHigh {
+		w.inserts || w.deletes || w.swaps || w.cuts || w.flaky || w.late || w.count == countTooHigh ||
+		!w.watched && (w.dates == undated || w.dates == byOurClock && w.ahead > time.Hour) {
 		return ""
 	}
 	switch backup := w.backup(item); {
@@ -138,9 +140,9 @@ func (w *world) plain(item int) Kind {
 
 func (w *world) describe() string {
 	text := fmt.Sprintf("per call %t (known as %q), named %t, resource %t, pages of %d, count %d, cuts %t, inserts %t, deletes %t, swaps %t, "+
-		"as sent %t, exact %t, narrowed %t, flaky %t, late %t, asked %d, at %s\n",
+		"as sent %t, exact %t, narrowed %t, flaky %t, late %t, asked %d, at %s, clock ahead %s, dates %d, watched %t\n",
 		w.perCall, w.scope, w.named, w.showsResource, w.longest, w.count, w.cuts, w.inserts, w.deletes, w.swaps,
-		w.storesAsSent, w.exactGet, w.narrowed, w.flaky, w.late, w.asked, w.now.Sub(worldBegan))
+		w.storesAsSent, w.exactGet, w.narrowed, w.flaky, w.late, w.asked, w.now.Sub(worldBegan), w.ahead, w.dates, w.watched)
 	for _, item := range w.items {
 		text += fmt.Sprintf("  %s of %s, task %q, settled at %s, call %+v\n",
 			item.BackupID, item.ResourceID, item.TaskID, item.SettledAt.Sub(worldBegan), item.Call)
@@ -209,7 +211,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 	inOrder(t)
 	for _, off := range []rule{tasksFirst, countsCompared, anchorsCompared, emptyPageNeeded, listProbed, failuresUnknown, foldedIDs,
 		completeNeeded, settledNeeded, freshNeeded, namelessHold, resourcePerItem, matesShare, othersOfTheTask, usableOnly,
-		unknownIsRunning, successSettles} {
+		unknownIsRunning, successSettles, cloudsClock, endInSight} {
 		t.Run(string(off), func(t *testing.T) {
 			for number := range maxWorlds {
 				script := randomScript(number)

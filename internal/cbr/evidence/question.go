@@ -74,11 +74,11 @@ type Known struct {
 	Owners map[string]Owner
 	// OverdueAfter is how long a task that nobody is known to own is waited for; 0 for as long as it runs.
 	OverdueAfter time.Duration
-	// FirstSeen tells when a task was first seen as it is, by a key of TaskList.Undated, for those of which CBR does not say when they
-	// were created or ended. It returns the zero time if it does not know. It may be nil.
+	// FirstSeen tells when a task was first seen as it is, by a key of TaskList.Watched. It returns the zero time if it does not
+	// know. It may be nil.
 	FirstSeen func(key string) time.Time
 	// SettleTime is how long CBR may take to show the backup of a task that has succeeded: so long, up to ten minutes, such a
-	// task counts as under way if it has no backup to show.
+	// task counts as under way if it has no backup to show. 0 if it shows it at once.
 	SettleTime time.Duration
 
 	off rule // tests switch rules off

@@ -104,7 +104,9 @@ func (w *world) ListOperationLogs(_ context.Context, query cbr.OperationLogsQuer
 			list = append(list, task.view(w.now))
 		}
 	}
-	return pageOf(w, list, query.Limit, query.Offset), nil
+	page := pageOf(w, list, query.Limit, query.Offset)
+	page.Date = w.date()
+	return page, nil
 }
 
 func (w *world) GetOperationLog(_ context.Context, id string) (cbr.OperationLog, error) {

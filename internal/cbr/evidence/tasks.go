@@ -28,8 +28,13 @@ import (
 	"backupsync.dev/operator/internal/cbr"
 )
 
-// recentEnd is how old the end of a task may be that is kept whatever backup it names; Known.SettleTime is less.
-const recentEnd = 10 * time.Minute
+const (
+	// watchedFor is how long the end of a task is watched after it was first seen; Known.SettleTime is less.
+	watchedFor = 10 * time.Minute
+	// doubtfulFor is how long ago a task must have ended that is seen for the first time, in settling times: CBR's clocks, of which one
+	// dates tasks and another one answers, may be that far apart.
+	doubtfulFor = 10
+)
 
 // maxSingleTasks is how many tasks a poll asks for one by one; the others wait for the next.
 const maxSingleTasks = 50
@@ -53,13 +58,14 @@ type TaskList struct {
 	anonymous []cbr.OperationLog          // without an id
 	named     map[string]cbr.OperationLog // the youngest that names a backup, by its folded id
 	forgotten map[string]struct{}         // ids that CBR does not know
-	undated   map[string]int              // see Undated
+	watched   map[string]int              // see Watched
+	date      time.Time                   // when CBR began to show it, by its own clock; zero if it did not say
 	off       rule
 }
 
 func newTaskList() *TaskList {
 	return &TaskList{tasks: map[string]cbr.OperationLog{}, named: map[string]cbr.OperationLog{},
-		forgotten: map[string]struct{}{}, undated: map[string]int{}}
+		forgotten: map[string]struct{}{}, watched: map[string]int{}}
 }
 
 // Task returns a task by its id, and whether CBR has shown it.
@@ -81,35 +87,57 @@ func (l *TaskList) Forgotten(id string) bool {
 	return forgotten
 }
 
-// Undated counts, by their keys, the tasks of which CBR leaves out the time that matters: when one under way was created, or when one
-// that has succeeded ended.
-func (l *TaskList) Undated() map[string]int { return l.undated }
+// Watched counts, by their keys, the tasks of which it matters since when they are seen as they are: those under way, and those that may
+// have succeeded just now.
+func (l *TaskList) Watched() map[string]int { return l.watched }
 
-func (l *TaskList) countUndated(task *cbr.OperationLog) {
-	switch key := keyOf(task); {
-	case !isUndated(task):
-	case task.ID == "":
-		l.undated[key]++
-	default:
-		l.undated[key] = 1 // pages overlap
+// watch counts a task, and reports whether it is watched.
+func (l *TaskList) watch(task *cbr.OperationLog, known Known) bool {
+	if task.Status.Final() && !l.mayHaveJustSucceeded(task, known) {
+		return false
 	}
+	if key := keyOf(task, task.Status.Final()); task.ID == "" {
+		l.watched[key]++
+	} else {
+		l.watched[key] = 1 // pages overlap
+	}
+	return true
 }
 
-func isUndated(task *cbr.OperationLog) bool {
-	if task.Status.Final() {
-		return task.Status == cbr.TaskSuccess && endOf(task).IsZero()
+// mayHaveJustSucceeded reports whether it takes the first sight of a task to tell that its success is not of this moment. When it ended
+// is never compared with the clock of this process: it was seen under way before, or CBR's own clock does not say that it was long ago.
+func (l *TaskList) mayHaveJustSucceeded(task *cbr.OperationLog, known Known) bool {
+	settle := known.settleTime()
+	if task.Status != cbr.TaskSuccess || settle == 0 {
+		return false
 	}
-	return task.CreatedAt.IsZero()
+	if age, told := l.age(endOf(task)); !told || age < doubtfulFor*settle {
+		return true
+	}
+	ran, ended := known.firstSeen(keyOf(task, false)), known.firstSeen(keyOf(task, true))
+	inSight := !ran.IsZero() || !ended.IsZero() && known.Now.Sub(ended) < watchedFor
+	return inSight && known.off != endInSight
 }
 
-// keyOf tells an undated task from others. Without an id what else CBR shows of it has to do.
-func keyOf(task *cbr.OperationLog) string {
+// age returns how long ago a time of CBR's was, by its own clock. One that is still to come tells nothing.
+func (l *TaskList) age(at time.Time) (age time.Duration, told bool) {
+	if at.IsZero() || at.After(l.date) {
+		return 0, false
+	}
+	return l.date.Sub(at), true
+}
+
+// keyOf tells a task under way, or one that has ended, from others. Without an id what else CBR shows of it has to do.
+func keyOf(task *cbr.OperationLog, ended bool) string {
 	key := task.ID
 	if key == "" {
 		extra := &task.ExtraInfo
 		key = fmt.Sprintf("%q %q %s", cbr.Fold(extra.Backup.ID), cbr.Fold(extra.Resource.ID), task.StartedAt.Time)
+		if ended {
+			key += fmt.Sprintf(" to %s", task.EndedAt.Time)
+		}
 	}
-	if task.Status.Final() {
+	if ended {
 		return key + " ended"
 	}
 	return key
@@ -131,13 +159,13 @@ func (l *TaskList) all() iter.Seq[cbr.OperationLog] {
 	}
 }
 
-// underWay returns the tasks that have not ended, or have succeeded since a time, the oldest first: what a task that has just
+// underWay returns the tasks that have not ended, or may have succeeded since a time, the oldest first: what a task that has just
 // succeeded has imported may not be shown yet.
 func (l *TaskList) underWay(since time.Time, known Known) []*cbr.OperationLog {
 	var tasks []*cbr.OperationLog
 	for task := range l.all() {
 		ended := task.Status.Final() || known.off == unknownIsRunning && task.Status != cbr.TaskWaiting && task.Status != cbr.TaskRunning
-		if !ended || task.Status == cbr.TaskSuccess && known.succeededSince(&task, since) {
+		if !ended || l.mayHaveJustSucceeded(&task, known) && !known.seenEndedBefore(&task, since) {
 			tasks = append(tasks, &task)
 		}
 	}
@@ -159,21 +187,35 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 		id:  func(task *cbr.OperationLog) string { return task.ID },
 		begin: func() { // the others stay: whatever was seen under way is waited for
 			l.anonymous = nil
-			clear(l.undated)
+			clear(l.watched)
 		},
 		fetch: func(ctx context.Context, offset int) (cbr.Page[cbr.OperationLog], error) {
-			return source.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize, Offset: offset})
+			page, err := l.page(ctx, source, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: cbr.MaxPageSize, Offset: offset})
+			if l.off == cloudsClock {
+				l.date = query.Known.Now
+			}
+			return page, err
 		},
 		see: func(task *cbr.OperationLog) {
 			_, wanted := ids[task.ID]
 			_, about := backups[cbr.Fold(task.ExtraInfo.Backup.ID)]
-			l.keep(task, wanted || about || query.endedLately(task))
+			watched := l.watch(task, query.Known)
+			l.keep(task, wanted || about || watched)
 		},
 	}
 	how, err := list.read(ctx)
 	l.Complete = how == complete
 	l.Reads.Lists += list.pages
 	return err
+}
+
+// page reads a page of the list, and notes when CBR began to show it.
+func (l *TaskList) page(ctx context.Context, source Source, query cbr.OperationLogsQuery) (cbr.Page[cbr.OperationLog], error) {
+	page, err := source.ListOperationLogs(ctx, query)
+	if l.date.IsZero() {
+		l.date = page.Date
+	}
+	return page, err
 }
 
 // endOf is when a task ended, as far as it tells.
@@ -184,20 +226,8 @@ func endOf(task *cbr.OperationLog) time.Time {
 	return task.EndedAt.Time
 }
 
-// endedLately reports whether a task may have ended a short time ago.
-func (q *TaskQuery) endedLately(task *cbr.OperationLog) bool {
-	end := endOf(task)
-	if isUndated(task) {
-		if end = q.Known.firstSeen(task); end.IsZero() {
-			return true
-		}
-	}
-	return q.Known.Now.Sub(end) < recentEnd
-}
-
 // keep takes in a task as it is now; one that has ended only if it is wanted.
 func (l *TaskList) keep(task *cbr.OperationLog, wanted bool) {
-	l.countUndated(task)
 	switch {
 	case task.ID == "" && (wanted || !task.Status.Final()):
 		l.anonymous = append(l.anonymous, *task)
@@ -228,7 +258,7 @@ func PollTasks(ctx context.Context, source Source, ids []string, since time.Time
 		id:    func(task *cbr.OperationLog) string { return task.ID },
 		begin: func() {},
 		fetch: func(ctx context.Context, offset int) (cbr.Page[cbr.OperationLog], error) {
-			return source.ListOperationLogs(ctx, cbr.OperationLogsQuery{
+			return tasks.page(ctx, source, cbr.OperationLogsQuery{
 				OperationType: cbr.OperationSync, StartTime: since, Limit: cbr.MaxPageSize, Offset: offset})
 		},
 		see: func(task *cbr.OperationLog) {

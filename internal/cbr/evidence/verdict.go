@@ -45,6 +45,9 @@ type Verdict struct {
 	Task string
 	// Own reports whether Task is certainly the backup's: it names it, or was known to be its. Otherwise it may be.
 	Own bool
+	// Ended reports, of an InProgress backup, that Task has succeeded: whether CBR does not show what it has imported, or not yet, is not
+	// known for a moment.
+	Ended bool
 	// Status is the status in which CBR shows the backup, "" if it does not.
 	Status cbr.BackupStatus
 	// Why says, for people, why the verdict is Unknown.

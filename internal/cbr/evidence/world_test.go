@@ -61,18 +61,19 @@ type worldTask struct {
 	untimed             bool           // it does not tell when
 	failed              int            // err_sync_backup_num
 	filler              bool
+	ahead               time.Duration // of the clock by which it is dated
 }
 
 func (t *worldTask) view(now time.Time) cbr.OperationLog {
 	log := cbr.OperationLog{ID: t.id, OperationType: cbr.OperationSync, Status: t.label}
 	log.ExtraInfo.Backup.ID, log.ExtraInfo.Resource.ID = t.names, t.resource
 	if t.created {
-		log.CreatedAt.Time = t.accepted
+		log.CreatedAt.Time = t.accepted.Add(t.ahead)
 	}
 	if !now.Before(t.ended) {
 		log.Status, log.ExtraInfo.Sync.FailedBackups = t.status, t.failed
 		if !t.untimed {
-			log.EndedAt.Time = t.ended
+			log.EndedAt.Time = t.ended.Add(t.ahead)
 		}
 	}
 	return log
@@ -117,6 +118,9 @@ type world struct {
 	storesAsSent, exactGet        bool
 	narrowed                      bool // lists do not show the items' backups, all of which are there
 	flaky                         bool
+	ahead                         time.Duration // of the clock by which tasks are dated
+	dates                         dating
+	watched                       bool // earlier looks have seen its tasks, whenever they have changed
 
 	items    []Question // about which backups it is; those from asked on are nobody's question
 	asked    int
@@ -128,6 +132,31 @@ type world struct {
 	number   int
 	late     bool // the judge is asked late, when others have imported meanwhile
 }
+
+// dating is what CBR tells as the date of an answer.
+type dating int
+
+const (
+	byTasksClock dating = iota
+	byOurClock
+	undated
+	datings
+)
+
+// date is when CBR answers, as it says.
+func (w *world) date() time.Time {
+	switch w.dates {
+	case byTasksClock:
+		return w.now.Add(w.ahead).Truncate(time.Second)
+	case byOurClock:
+		return w.now.Truncate(time.Second)
+	default:
+		return time.Time{}
+	}
+}
+
+// misdated reports whether CBR dates tasks far earlier than its answers. As is assumed, all that have ended were seen under way then.
+func (w *world) misdated() bool { return w.dates == byOurClock && w.ahead < -doubtfulFor*worldSettle }
 
 // countMode is what CBR tells as the count of a list.
 type countMode int
@@ -153,6 +182,9 @@ func newWorld(d *dice) *world {
 	w.storesAsSent, w.exactGet = d.is(), d.is()
 	w.narrowed, w.flaky = d.roll(4) == 1, d.roll(4) == 1
 	w.late = d.roll(5) == 1
+	w.ahead = pick(d, 0, -2*time.Minute, 2*time.Minute, -8*time.Hour, 8*time.Hour, 80*365*24*time.Hour)
+	w.dates = dating(d.roll(int(datings)))
+	w.watched = d.is() || w.misdated()
 	if d.is() && w.perCall {
 		w.scope = PerCall
 	} else if d.is() && !w.perCall {
@@ -209,6 +241,8 @@ func (w *world) add(backup *worldBackup) {
 }
 
 func (w *world) addTask(task *worldTask) {
+	task.ahead = w.ahead
+	task.created = task.created && !w.misdated()
 	at := w.roll(len(w.tasks) + 1)
 	w.tasks = append(w.tasks[:at:at], append([]*worldTask{task}, w.tasks[at:]...)...)
 }
