@@ -39,10 +39,10 @@ type BackupList struct {
 
 // ListBackups reads the list of all backups. An error is one of the list, or of the context.
 func ListBackups(ctx context.Context, source Source, began time.Time) (*BackupList, error) {
-	found := &BackupList{Began: began, others: map[string]cbr.BackupStatus{}}
+	found, texts := &BackupList{Began: began}, 0
 	list := listing[cbr.ListedBackup]{
 		id:    func(backup *cbr.ListedBackup) string { return backup.ID },
-		begin: func() { clear(found.others) },
+		begin: func() { found.others, texts = map[string]cbr.BackupStatus{}, 0 },
 		fetch: func(ctx context.Context, offset int) (cbr.Page[cbr.ListedBackup], error) {
 			return source.ListBackups(ctx, cbr.BackupsQuery{Limit: cbr.MaxPageSize, Offset: offset})
 		},
@@ -51,10 +51,15 @@ func ListBackups(ctx context.Context, source Source, began time.Time) (*BackupLi
 				delete(found.others, id)
 			} else {
 				found.others[id] = backup.Status
+				texts += len(id) + len(backup.Status)
 			}
 		},
+		enough: func(int) bool { return len(found.others) > maxKept || texts > maxKeptBytes },
 	}
 	how, err := list.read(ctx)
+	if how == stopped {
+		found.others = nil
+	}
 	found.Complete, found.listed, found.Reads.Lists = how == complete, list.seen, list.pages
 	return found, err
 }

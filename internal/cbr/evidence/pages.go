@@ -36,6 +36,13 @@ const (
 	maxOverlap = 20
 )
 
+// Bounds of what is kept of a list, for a server that shows without end what must be kept. A list that holds more is not seen as a whole.
+const (
+	maxKept      = 100_000  // elements, of some 400 bytes
+	maxKeptBytes = 16 << 20 // of their texts
+	maxWatched   = 200_000  // elements of which the first sight is kept, of some 50 bytes
+)
+
 var seed = maphash.MakeSeed()
 
 // hashOf is what is kept of an id of a long list. Two ids of the same hash cost a question, not a mistake.

@@ -54,30 +54,44 @@ type TaskList struct {
 	// Reads counts the calls that were made.
 	Reads Reads
 
-	tasks     map[string]cbr.OperationLog // by id
-	anonymous []cbr.OperationLog          // without an id
-	named     map[string]cbr.OperationLog // the youngest that names a backup, by its folded id
-	forgotten map[string]struct{}         // ids that CBR does not know
-	watched   map[string]int              // see Watched
-	date      time.Time                   // when CBR began to show it, by its own clock; zero if it did not say
+	tasks     map[string]*cbr.OperationLog // by id
+	anonymous []*cbr.OperationLog          // without an id
+	named     map[string]*cbr.OperationLog // the youngest that names a backup, by its folded id
+	texts     int                          // bytes that their texts take, about
+	overfull  bool                         // more was to be kept than may be
+	forgotten map[string]struct{}          // ids that CBR does not know
+	watched   map[string]int               // see Watched
+	date      time.Time                    // when CBR began to show it, by its own clock; zero if it did not say
 	off       rule
 }
 
 func newTaskList() *TaskList {
-	return &TaskList{tasks: map[string]cbr.OperationLog{}, named: map[string]cbr.OperationLog{},
-		forgotten: map[string]struct{}{}, watched: map[string]int{}}
+	tasks := &TaskList{forgotten: map[string]struct{}{}}
+	tasks.clear()
+	return tasks
+}
+
+// clear lets go of all tasks.
+func (l *TaskList) clear() {
+	l.tasks, l.anonymous, l.named = map[string]*cbr.OperationLog{}, nil, map[string]*cbr.OperationLog{}
+	l.watched = map[string]int{}
 }
 
 // Task returns a task by its id, and whether CBR has shown it.
 func (l *TaskList) Task(id string) (cbr.OperationLog, bool) {
-	task, shown := l.tasks[id]
-	return task, shown
+	return orNone(l.tasks[id])
+}
+
+func orNone(task *cbr.OperationLog) (cbr.OperationLog, bool) {
+	if task == nil {
+		return cbr.OperationLog{}, false
+	}
+	return *task, true
 }
 
 // Naming returns the youngest task that names a backup, and whether there is one.
 func (l *TaskList) Naming(backupID string) (cbr.OperationLog, bool) {
-	task, shown := l.named[cbr.Fold(backupID)]
-	return task, shown
+	return orNone(l.named[cbr.Fold(backupID)])
 }
 
 // Forgotten reports whether CBR, when asked for a task, did not know it: it keeps tasks for about 30 days. That says
@@ -95,6 +109,12 @@ func (l *TaskList) Watched() map[string]int { return l.watched }
 func (l *TaskList) watch(task *cbr.OperationLog, known Known) bool {
 	if task.Status.Final() && !l.mayHaveJustSucceeded(task, known) {
 		return false
+	}
+	if len(l.watched) >= maxWatched {
+		l.overfull = true
+	}
+	if l.overfull {
+		return true
 	}
 	if key := keyOf(task, task.Status.Final()); task.ID == "" {
 		l.watched[key]++
@@ -144,8 +164,8 @@ func keyOf(task *cbr.OperationLog, ended bool) string {
 }
 
 // all goes through the tasks that were kept.
-func (l *TaskList) all() iter.Seq[cbr.OperationLog] {
-	return func(yield func(cbr.OperationLog) bool) {
+func (l *TaskList) all() iter.Seq[*cbr.OperationLog] {
+	return func(yield func(*cbr.OperationLog) bool) {
 		for _, task := range l.tasks {
 			if !yield(task) {
 				return
@@ -165,8 +185,8 @@ func (l *TaskList) underWay(since time.Time, known Known) []*cbr.OperationLog {
 	var tasks []*cbr.OperationLog
 	for task := range l.all() {
 		ended := task.Status.Final() || known.off == unknownIsRunning && task.Status != cbr.TaskWaiting && task.Status != cbr.TaskRunning
-		if !ended || l.mayHaveJustSucceeded(&task, known) && !known.seenEndedBefore(&task, since) {
-			tasks = append(tasks, &task)
+		if !ended || l.mayHaveJustSucceeded(task, known) && !known.seenEndedBefore(task, since) {
+			tasks = append(tasks, task)
 		}
 	}
 	slices.SortFunc(tasks, func(a, b *cbr.OperationLog) int {
@@ -182,6 +202,7 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 	for _, question := range query.Questions {
 		ids[question.TaskID], backups[cbr.Fold(question.BackupID)] = struct{}{}, struct{}{}
 	}
+	delete(ids, "")
 	list := listing[cbr.OperationLog]{
 		off: l.off,
 		id:  func(task *cbr.OperationLog) string { return task.ID },
@@ -199,12 +220,16 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 		see: func(task *cbr.OperationLog) {
 			_, wanted := ids[task.ID]
 			_, about := backups[cbr.Fold(task.ExtraInfo.Backup.ID)]
-			watched := l.watch(task, query.Known)
-			l.keep(task, wanted || about || watched)
+			doubtful := l.watch(task, query.Known) && !query.Known.seenEndedBefore(task, query.Known.Now.Add(-watchedFor))
+			l.keep(task, wanted || about || doubtful)
 		},
+		enough: func(int) bool { return l.overfull },
 	}
 	how, err := list.read(ctx)
-	l.Complete = how == complete
+	l.Complete = how == complete && !l.overfull
+	if l.overfull { // what is kept of it proves nothing
+		l.clear()
+	}
 	l.Reads.Lists += list.pages
 	return err
 }
@@ -229,18 +254,35 @@ func endOf(task *cbr.OperationLog) time.Time {
 // keep takes in a task as it is now; one that has ended only if it is wanted.
 func (l *TaskList) keep(task *cbr.OperationLog, wanted bool) {
 	switch {
-	case task.ID == "" && (wanted || !task.Status.Final()):
-		l.anonymous = append(l.anonymous, *task)
-	case wanted || !task.Status.Final():
-		l.tasks[task.ID] = *task
-	default:
+	case !wanted && task.Status.Final():
 		delete(l.tasks, task.ID) // it was under way when it was last seen
+		return
+	case l.overfull, len(l.tasks)+len(l.anonymous) >= maxKept, l.texts >= maxKeptBytes:
+		l.overfull = true
+		return
 	}
-	if name := cbr.Fold(task.ExtraInfo.Backup.ID); name != "" && wanted {
-		if other, has := l.named[name]; !has || other.ID == task.ID || task.CreatedAt.After(other.CreatedAt.Time) {
-			l.named[name] = *task
+	kept := l.take(task)
+	if name := cbr.Fold(kept.ExtraInfo.Backup.ID); name != "" && wanted {
+		if other, has := l.named[name]; !has || other.ID == kept.ID || kept.CreatedAt.After(other.CreatedAt.Time) {
+			l.named[name] = kept
 		}
 	}
+}
+
+// take keeps what matters of a task, and counts what it takes: of one that is seen again only once.
+func (l *TaskList) take(task *cbr.OperationLog) *cbr.OperationLog {
+	kept := *task
+	extra := &kept.ExtraInfo
+	kept.OperationType, extra.Backup.Name, extra.Resource.Name, extra.Resource.Type = "", "", "", ""
+	if _, again := l.tasks[kept.ID]; !again {
+		l.texts += len(kept.ID) + len(kept.Status) + len(kept.ErrorInfo.Code) + len(kept.ErrorInfo.Message) + len(extra.Backup.ID) + len(extra.Resource.ID)
+	}
+	if kept.ID == "" {
+		l.anonymous = append(l.anonymous, &kept)
+	} else {
+		l.tasks[kept.ID] = &kept
+	}
+	return &kept
 }
 
 // PollTasks finds tasks by their ids: in pages of the tasks since a time, as long as a page is likely to show more of them
