@@ -169,7 +169,8 @@ func (p *poller) endings(looked *pollResult) []change {
 	var ended []change
 	for i, backup := range p.running {
 		verdict := judge.Verdict(looked.questions[i])
-		if next, over := p.followed(backup, looked.seen, verdict, len(byTask[backup.Status.OperationLogID]) > 1); over {
+		id := backup.Status.OperationLogID
+		if next, over := p.followed(backup, looked.seen, verdict, p.mayBeShared(id, len(byTask[id]))); over {
 			ended = append(ended, next)
 			// What became of its call is known; what was seen of CBR before that is not believed of this backup any more.
 			p.evidence.settled[cbr.Fold(backup.Spec.BackupID)] = looked.at
@@ -177,6 +178,20 @@ func (p *poller) endings(looked *pollResult) []change {
 	}
 	p.forgetEnded(byTask)
 	return ended
+}
+
+// mayBeShared reports whether a task may be that of several backups, of which so many run: what has become of the others does not make
+// it that of one. Of a call that another process has made it is not known how many it had.
+func (p *poller) mayBeShared(id string, running int) bool {
+	task, known := p.evidence.tasks[id]
+	switch {
+	case running > 1:
+		return true
+	case known && task.owner.Whole:
+		return len(task.owner.Backups) > 1
+	default:
+		return p.learntScope() != v1alpha1.TaskPerBackup
+	}
 }
 
 // followed is the change to a running BackupSync by what a look shows of its task and its backup; false if there is none.

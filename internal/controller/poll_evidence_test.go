@@ -112,6 +112,56 @@ func TestAnUnreadableIDOfATaskThatEndedHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// A task that fails as that of several leaves open what has become of each, whatever is known of the others: CBR may show one of them a
+// moment later. So it is for a process that has not made the call.
+func TestAFailedTaskStaysThatOfSeveral(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		for _, others := range []int{1, 2} {
+			t.Run(fmt.Sprintf("another process %t, %d others", restarted, others), func(t *testing.T) {
+				scripted(t, v1alpha1.LookupNever, 1+others, func(t *testing.T, w *world) {
+					w.batchesOf(50)
+					w.configure(func(o *cbrtest.Options) { o.SharedTaskIDs, o.TaskDuration = true, 10*time.Second })
+					late := itemOf(others)
+					w.endsAs(func(item cbr.Backup) cbrtest.Outcome {
+						if item.ID == late.ID {
+							return cbrtest.Outcome{Status: cbr.TaskFailed, Code: "BackupService.1006"}
+						}
+						return cbrtest.Outcome{Status: cbr.TaskFailed, Code: "BackupService.1006", BackupStatus: string(cbr.BackupAvailable)}
+					})
+					w.reach(w.actors[0], goesWell)
+					if restarted {
+						w.restart(0)
+					}
+					known := func() bool { return w.reasons()[v1alpha1.ReasonImported] == others }
+					if !w.liveUntil(w.actors[0], time.Minute, known) {
+						t.Fatalf("they are %v", w.reasons())
+					}
+					w.live(w.actors[0], propertySettle/2)
+					w.hold(late.ID, string(cbr.BackupAvailable))
+					w.live(w.actors[0], 10*time.Minute)
+					if !w.allImported() || len(w.posts()) != 1 {
+						t.Errorf("they are %v, after %d sync calls", w.reasons(), len(w.posts()))
+					}
+				})
+			})
+		}
+	}
+}
+
+// A task that fails as that of one backup is told at once.
+func TestAFailedTaskOfOneIsToldAtOnce(t *testing.T) {
+	scripted(t, v1alpha1.LookupNever, 1, func(t *testing.T, w *world) {
+		w.endsAs(func(cbr.Backup) cbrtest.Outcome {
+			return cbrtest.Outcome{Status: cbr.TaskFailed, Code: "BackupService.1006"}
+		})
+		w.reach(w.actors[0], goesWell)
+		w.live(w.actors[0], 5*time.Second) // its task takes 3 s, and CBR may take 6 s to show what one of several has left
+		if reason := w.reason("b0"); reason != v1alpha1.ReasonOperationFailed {
+			t.Errorf("it is %s", reason)
+		}
+	})
+}
+
 // A task that cannot be asked for holds up no other, and is followed when it can be.
 func TestAnUnreadableTaskHoldsUpNoOther(t *testing.T) {
 	for _, refusal := range unreadableAnswers {
