@@ -66,6 +66,10 @@ func (c *connector) reach(ctx context.Context) (bool, error) {
 		*c.evidence = newKnowledge()
 		c.evidence.keepCalls(&before) // it may turn back
 	}
+	if shown := connection.ClientConfig(&c.project.Spec).EnterpriseProjectID; c.shown != shown {
+		c.shown = shown
+		c.evidence.forgetLists()
+	}
 	known := &c.health
 	if known.Fingerprint != c.fingerprint {
 		*known = connection.Health{Fingerprint: c.fingerprint}

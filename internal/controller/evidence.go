@@ -34,8 +34,8 @@ type knowledge struct {
 	look *evidence.Look
 	// pages is how many pages the list of CBR's backups had when it was last read, 0 before.
 	pages int
-	// narrowed says that the list of CBR's backups has been seen to hide some.
-	narrowed bool
+	// narrowed says that the list of CBR's backups has been seen to hide some, hides that the list of its tasks has.
+	narrowed, hides bool
 	// slow says that the latest look took many single questions.
 	slow bool
 	// settled is when the latest calls that carried backups have settled, by folded id.
@@ -105,6 +105,9 @@ func newKnowledge() knowledge {
 	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}}
 }
 
+// forgetLists forgets what lists have shown and lacked, when they come to show something else.
+func (k *knowledge) forgetLists() { k.look, k.pages, k.narrowed, k.hides = nil, 0, false, false }
+
 // carried notes that a call with backups was made, and when it has settled.
 func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 	for _, item := range items {
@@ -154,7 +157,8 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 	if look.Backups.Pages > 0 {
 		k.pages = look.Backups.Pages
 	}
-	k.narrowed, k.slow = k.narrowed || look.Backups.Narrowed, look.Reads().Singles > manySingles
+	k.narrowed, k.hides = k.narrowed || look.Backups.Narrowed, k.hides || look.Tasks.Hides
+	k.slow = look.Reads().Singles > manySingles
 	k.seen = k.seen.after(look.Tasks.Watched(), now)
 }
 
@@ -248,7 +252,8 @@ func (v *cloudView) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
 // query says what a look is for.
 func (v *cloudView) query(questions []evidence.Question, probes []string) evidence.Query {
 	learnt := v.evidence
-	return evidence.Query{Questions: questions, Known: v.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Few: fewAsked}
+	return evidence.Query{Questions: questions, Known: v.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Hides: learnt.hides,
+		Few: fewAsked}
 }
 
 // judge judges a look by what was known when it was taken.

@@ -104,6 +104,8 @@ type pollMemory struct {
 type connectionMemory struct {
 	// target is the endpoint and the cloud project that knowledge speaks of.
 	target string
+	// shown is the enterprise project that lists show.
+	shown string
 	// credential authorizes the calls. It is kept from pass to pass: it has fetched something, or must not be used for a while.
 	credential heldCredential
 	// former are the credentials before it.

@@ -75,6 +75,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 		}
 	}
 	query := r.query(questions, nil)
+	query.Running = r.listedTasks()
 	look, err := evidence.Collect(ctx, r.cloud, query)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -89,6 +90,21 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	}
 	return nil
 }
+
+// listedTasks returns the tasks that CBR's list must show: they run, and have been known for long enough.
+func (r *resolver) listedTasks() []string {
+	var tasks []string
+	for _, backup := range r.running {
+		at := backup.Status.SubmittedTime
+		if at != nil && r.now.Sub(at.Time) >= r.options.settlesWithin() && r.now.Sub(at.Time) < shownFor {
+			tasks = append(tasks, backup.Status.OperationLogID)
+		}
+	}
+	return tasks
+}
+
+// shownFor is how long CBR shows a task for certain: it keeps them for about 30 days.
+const shownFor = 24 * time.Hour
 
 // settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now; and asks for a pass
 // when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later than it was

@@ -254,8 +254,20 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 		return unknown("calls that may have carried it are still settling")
 	case !j.look.Fresh(j.known.Now) && j.known.off != freshNeeded:
 		return unknown("CBR was asked too long ago")
+	case j.mayBeHidden(question) && (seen.sight != notThere || !j.settledLongAgo(question)):
+		return unknown("CBR's lists hide some of what it holds, and may hide the task of its call")
 	}
 	return Verdict{Kind: Absent, Task: overdue}
+}
+
+// mayBeHidden reports whether the backup's call may have a task that is not shown: its outcome is not known, and lists hide some.
+func (j *Judge) mayBeHidden(question Question) bool {
+	return question.Call != nil && j.look.hides()
+}
+
+// settledLongAgo reports whether a task of the backup's call would be overdue by now.
+func (j *Judge) settledLongAgo(question Question) bool {
+	return j.known.OverdueAfter > 0 && j.known.Now.Sub(question.SettledAt) >= j.known.OverdueAfter
 }
 
 // undecided returns the ids of those that are to be asked for: no task works on them.
@@ -269,11 +281,12 @@ func (j *Judge) undecided(questions []Question) []string {
 	return ids
 }
 
-// overdue returns the ids of those that only an overdue task holds up: they are to be asked for singly.
+// overdue returns the ids of those that only an overdue task holds up, or one that may be hidden: they are to be asked for singly.
 func (j *Judge) overdue(questions []Question) []string {
 	var ids []string
 	for _, question := range questions {
-		if claim := j.claimOn(question); claim.young == nil && claim.overdue != nil && j.workingOn(question) == nil {
+		claim := j.claimOn(question)
+		if claim.young == nil && (claim.overdue != nil || j.mayBeHidden(question)) && j.workingOn(question) == nil {
 			ids = append(ids, question.BackupID)
 		}
 	}

@@ -62,6 +62,9 @@ func (l *Look) Fresh(now time.Time) bool {
 	return age >= 0 && age < FreshFor // a clock that was set back tells nothing
 }
 
+// hides reports whether the lists have been seen to hide what CBR holds: then a task that they do not show may be under way.
+func (l *Look) hides() bool { return l.Backups.Narrowed || l.Tasks.Hides }
+
 // When returns when a time that CBR tells of a task was by the clock of this process, if CBR's own clock says how long ago that is.
 func (l *Look) When(at cbr.Time) (when time.Time, told bool) {
 	age, told := l.Tasks.age(at.Time)
@@ -108,6 +111,10 @@ type Query struct {
 	Singly int
 	// Few is how many backups are asked for without a look at the list; FewBackups if 0.
 	Few int
+	// Running are tasks that are known to be under way, for long enough to be in the list of tasks.
+	Running []string
+	// Hides says that the list of tasks is known to hide some.
+	Hides bool
 }
 
 // Collect looks: at all tasks, then at the backups that are asked about, as far as no task is known to work on them. An error
@@ -115,6 +122,7 @@ type Query struct {
 func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	look := &Look{Began: query.Known.Now, Tasks: newTaskList(), Backups: NewInventory(query.Pages)}
 	look.Tasks.off, look.Backups.off = query.Known.off, query.Known.off
+	look.Tasks.Hides = query.Hides
 	look.Backups.few = cmp.Or(query.Few, FewBackups)
 	look.Backups.probes, look.Backups.Narrowed = query.Probes, query.Narrowed
 	ids := make([]string, 0, len(query.Questions))
@@ -126,7 +134,7 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 			return nil, err
 		}
 	}
-	if err := look.Tasks.readAll(ctx, source, TaskQuery{Known: query.Known, Questions: query.Questions}); err != nil {
+	if err := look.Tasks.readAll(ctx, source, TaskQuery{Known: query.Known, Questions: query.Questions, Running: query.Running}); err != nil {
 		return nil, err
 	}
 	if query.Known.off == tasksFirst {

@@ -45,12 +45,16 @@ type TaskQuery struct {
 	Known Known
 	// Questions: tasks that name one of these backups, or are known as one's, are kept.
 	Questions []Question
+	// Running are tasks that the list must show.
+	Running []string
 }
 
 // TaskList is what CBR has shown of its sync tasks. Only those are kept that can matter.
 type TaskList struct {
 	// Complete reports whether all tasks were seen, so that what is not in it is not under way.
 	Complete bool
+	// Hides reports whether the list is known to hide some: it was read as a whole, and lacked a task of TaskQuery.Running.
+	Hides bool
 	// Reads counts the calls that were made.
 	Reads Reads
 
@@ -230,6 +234,7 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 	if l.overfull { // what is kept of it proves nothing
 		l.clear()
 	}
+	l.Hides = l.Hides || l.Complete && slices.ContainsFunc(query.Running, func(id string) bool { _, listed := list.seen[hashOf(id)]; return !listed })
 	l.Reads.Lists += list.pages
 	return err
 }

@@ -1,0 +1,111 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
+)
+
+// Lists of CBR hide what lies in other enterprise projects, tasks too. In the cloud of these tests that is every other task, the first
+// one among them.
+
+// hiding has a cloud hide some in its lists, and its tasks take ten minutes. Of tasks that nobody knows half an hour is waited for.
+func (w *world) hiding() {
+	w.configure(func(o *cbrtest.Options) { o.GrantDefaultOnly, o.TaskDuration = true, 10*time.Minute })
+	w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter.Duration = 30 * time.Minute })
+}
+
+// The list is known to hide some for the backups that it has hidden.
+func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
+	for name, lost := range lostCalls {
+		if lost.outcome == crashBefore || lost.outcome == crashAfter {
+			continue // what was seen is forgotten
+		}
+		t.Run(name, func(t *testing.T) {
+			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
+				w.hiding()
+				for number := range 12 {
+					w.hold(itemOf(number).ID, "available")
+				}
+				if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+					t.Fatalf("they are %v", w.reasons())
+				}
+				if !w.actors[0].reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence.narrowed {
+					t.Fatal("the list is not known to hide some")
+				}
+				w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+				w.loseTheNext(lost.outcome)
+				if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
+					t.Errorf("two hours later it is %s", w.reason("new"))
+				}
+				w.wantTries(t, 1, itemOf(20).ID)
+			})
+		})
+	}
+}
+
+// It is known to hide some for a task that runs.
+func TestALostCallWhoseTaskIsHiddenLikeAnotherIsNotSentAgain(t *testing.T) {
+	for name, lost := range lostCalls {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, v1alpha1.LookupNever, 1, func(t *testing.T, w *world) {
+				w.hiding()
+				w.reach(w.actors[0], goesWell) // its task is hidden
+				w.configure(func(o *cbrtest.Options) { o.TaskDuration = time.Second })
+				w.importElsewhere(t, itemOf(10)) // its task is not
+				w.configure(func(o *cbrtest.Options) { o.TaskDuration = 10 * time.Minute })
+				w.live(w.actors[0], time.Minute)
+				w.declare("new", itemOf(1).ID, itemOf(1).ResourceID)
+				w.loseTheNext(lost.outcome)
+				if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
+					t.Errorf("two hours later they are %v", w.reasons())
+				}
+				w.wantTries(t, 1, itemOf(0).ID, itemOf(1).ID)
+			})
+		})
+	}
+}
+
+// What lists have lacked of one enterprise project says nothing of another one.
+func TestALookFromBeforeAnEditOfTheEnterpriseProjectIsNotBelieved(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
+		own, all := cbrtest.DefaultEnterpriseProject, cbr.AllEnterpriseProjects
+		w.configure(func(o *cbrtest.Options) { o.NarrowLists = true })
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &own })
+		for number := range 8 { // the list shows the second of each two
+			w.hold(itemOf(100+number).ID, "available")
+			w.hold(itemOf(200+number).ID, "available")
+		}
+		w.live(w.actors[0], 10*time.Second)
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &all })
+		for number := range 8 {
+			w.declare(fmt.Sprintf("hidden-%d", number), itemOf(100+number).ID, "vm-1")
+			w.declare(fmt.Sprintf("new-%d", number), itemOf(300+number).ID, "vm-2")
+		}
+		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+			t.Errorf("ten minutes later they are %v", w.reasons())
+		}
+	})
+}
