@@ -36,6 +36,8 @@ type knowledge struct {
 	pages int
 	// narrowed says that the list of CBR's backups has been seen to hide some, hides that the list of its tasks has.
 	narrowed, hides bool
+	// capitals says that CBR has shown ids with capitals.
+	capitals bool
 	// slow says that the latest look took many single questions.
 	slow bool
 	// settled is when the latest calls that carried backups have settled, by folded id.
@@ -158,7 +160,7 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 		k.pages = look.Backups.Pages
 	}
 	k.narrowed, k.hides = k.narrowed || look.Backups.Narrowed, k.hides || look.Tasks.Hides
-	k.slow = look.Reads().Singles > manySingles
+	k.slow, k.capitals = look.Reads().Singles > manySingles, k.capitals || look.Backups.Capitals
 	k.seen = k.seen.after(look.Tasks.Watched(), now)
 }
 
@@ -253,7 +255,7 @@ func (v *cloudView) questionOf(backup *v1alpha1.BackupSync) evidence.Question {
 func (v *cloudView) query(questions []evidence.Question, probes []string) evidence.Query {
 	learnt := v.evidence
 	return evidence.Query{Questions: questions, Known: v.known(), Pages: learnt.pages, Probes: probes, Narrowed: learnt.narrowed, Hides: learnt.hides,
-		Few: fewAsked}
+		Capitals: learnt.capitals, Few: fewAsked}
 }
 
 // judge judges a look by what was known when it was taken.

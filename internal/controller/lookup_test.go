@@ -174,6 +174,22 @@ func TestIdsInCapitalsAreThoseInLowerCase(t *testing.T) {
 				}
 			})
 		})
+		t.Run(name+", declared again by another process", func(t *testing.T) {
+			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+				w.configure(keep)
+				w.declare("up", upper, "vm-1")
+				if !w.liveUntil(w.actors[0], time.Minute, w.allImported) {
+					t.Fatalf("it is %s", w.reason("up"))
+				}
+				w.server.remove(kindBackup, "up")
+				time.Sleep(time.Hour)
+				w.restart(0)
+				w.declare("low", lower, "vm-1")
+				if !w.liveUntil(w.actors[0], time.Minute, w.allImported) || w.reason("low") != v1alpha1.ReasonAlreadyImported {
+					t.Errorf("it is %s", w.reason("low"))
+				}
+			})
+		})
 		t.Run(name+", the answer is lost", func(t *testing.T) {
 			scripted(t, v1alpha1.LookupNever, 1, func(t *testing.T, w *world) {
 				w.configure(keep)

@@ -206,6 +206,33 @@ func TestOnlyTheUndecidedAreAskedFor(t *testing.T) {
 	}
 }
 
+// Where CBR shows ids with capitals, a backup is asked for in capitals, too; elsewhere that costs no question.
+func TestBackupsAreAskedForInCapitalsWhereCBRShowsSome(t *testing.T) {
+	for name, each := range map[string]struct {
+		tasks    []cbr.OperationLog
+		capitals bool
+		asked    []string
+		want     Kind
+	}{
+		"no ids with capitals":           {nil, false, []string{"b-0"}, Absent},
+		"a task names one":               {[]cbr.OperationLog{task("t", naming("B-7"), inStatus(cbr.TaskFailed))}, false, []string{"b-0", "B-0"}, Stored},
+		"one was shown before":           {nil, true, []string{"b-0", "B-0"}, Stored},
+		"a task names one in lower case": {[]cbr.OperationLog{task("t", naming("b-7"), inStatus(cbr.TaskFailed))}, false, []string{"b-0"}, Absent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := &still{tasks: each.tasks, backups: []cbr.ListedBackup{{ID: "B-0", Status: "available"}}}
+			look, judge := collect(t, source, Query{Questions: []Question{{BackupID: "b-0"}}, Capitals: each.capitals, Known: Known{Scope: PerBackup}})
+			expect(t, judge, each.want, Question{BackupID: "b-0"})
+			if !slices.Equal(source.asked, each.asked) {
+				t.Errorf("asked for %v, want %v", source.asked, each.asked)
+			}
+			if look.Backups.Capitals != (each.want == Stored) {
+				t.Errorf("capitals %t", look.Backups.Capitals)
+			}
+		})
+	}
+}
+
 // A read that fails for one id concerns that id. Where CBR does not answer at all, it is left in peace.
 func TestSingleReadsThatFail(t *testing.T) {
 	source := holding(0)

@@ -30,6 +30,6 @@ limitations under the License.
 //   - A list that is narrowed, by enterprise projects or permissions, hides so many of the backups that are asked about that
 //     asking for three of those that it lacks finds one (see Look.AskFor for those who want to be certain).
 //   - An id that is no UUID, and that CBR takes in no question for that, is not hidden by a list that is read as a whole.
-//   - CBR keeps an id as it was sent, or in lower case, or finds it in any case.
+//   - CBR keeps an id as it was sent, or in lower case, or finds it in any case; or it shows ids with capitals, and keeps them all so.
 //   - A task that may be a backup's, but is not known to be, and runs for longer than Known.OverdueAfter, never ends.
 package evidence

@@ -22,8 +22,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -64,6 +64,8 @@ type Inventory struct {
 	Narrowed bool
 	// Complete says that the list was read to its end: of Audit alone.
 	Complete bool
+	// Capitals says that CBR has shown ids with capitals: then it may keep any id so, whoever has spelled it how.
+	Capitals bool
 
 	probes []string // by which the list is checked
 	mutex  sync.Mutex
@@ -150,6 +152,7 @@ func (v *Inventory) readList(ctx context.Context, source Source, wanted []string
 			return page, err
 		},
 		see: func(backup *cbr.ListedBackup) {
+			v.Capitals = v.Capitals || hasCapitals(backup.ID)
 			id := v.fold(backup.ID)
 			_, again := v.shown[id]
 			if _, is := left[id]; is || again {
@@ -173,6 +176,8 @@ func (v *Inventory) fold(id string) string {
 }
 
 const foldedIDs rule = "ids are compared folded"
+
+func hasCapitals(id string) bool { return cbr.Fold(id) != id }
 
 // pagesOf returns how many pages a number of elements takes.
 func pagesOf(elements int) int { return (elements + cbr.MaxPageSize - 1) / cbr.MaxPageSize }
@@ -273,42 +278,6 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 	}
 }
 
-// answers are those to single questions, of which several are asked at the same time.
-type answers struct {
-	failures atomic.Int32          // in a row
-	answered atomic.Int32          // in all
-	failure  atomic.Pointer[error] // that concerns all, if no other was answered or by what it says
-}
-
-func (a *answers) note(err error) {
-	switch {
-	case err == nil:
-		a.answered.Add(1)
-		a.failures.Store(0)
-	case cbr.ClassOf(err) == cbr.Rejected: // it is for this id that CBR refuses it
-		a.answered.Add(1)
-	case ofAll(err):
-		a.failures.Store(maxFailures)
-		a.failure.Store(&err)
-	case a.failures.Add(1) >= maxFailures:
-		a.failure.CompareAndSwap(nil, &err)
-	}
-}
-
-// enough reports whether the others need not be asked.
-func (a *answers) enough() bool { return a.failures.Load() >= maxFailures }
-
-// ofAll returns the failure that concerns all, nil if there is none.
-func (a *answers) ofAll() error {
-	if err := a.failure.Load(); err != nil && (ofAll(*err) || a.answered.Load() == 0) {
-		return *err
-	}
-	return nil
-}
-
-// unclear reports whether too few questions have failed, and none was answered, to tell whether it is for what they ask.
-func (a *answers) unclear() bool { return a.failures.Load() > 0 && a.answered.Load() == 0 }
-
 // askForNothing asks for a backup that does not exist, and returns why that is not answered: then it is for no id that others are not.
 func (v *Inventory) askForNothing(ctx context.Context, source Source) error {
 	v.Reads.Singles++
@@ -330,9 +299,21 @@ func (v *Inventory) note(id string, how func()) {
 	how()
 }
 
+// spellings returns how CBR may spell an id.
+func (v *Inventory) spellings(id string) []string {
+	all := []string{id}
+	if lower := v.fold(id); lower != id {
+		all = append(all, lower)
+	}
+	if upper := strings.ToUpper(id); v.Capitals && upper != id {
+		all = append(all, upper)
+	}
+	return all
+}
+
 // ask asks for a backup as its id is spelled, and as CBR may spell it. It returns the failure, if it could not be asked for.
 func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
-	for _, spelled := range slices.Compact([]string{id, v.fold(id)}) {
+	for _, spelled := range v.spellings(id) {
 		v.mutex.Lock()
 		v.Reads.Singles++
 		v.mutex.Unlock()

@@ -115,6 +115,8 @@ type Query struct {
 	Running []string
 	// Hides says that the list of tasks is known to hide some.
 	Hides bool
+	// Capitals says that CBR is known to show ids with capitals (Inventory.Capitals).
+	Capitals bool
 }
 
 // Collect looks: at all tasks, then at the backups that are asked about, as far as no task is known to work on them. An error
@@ -140,6 +142,7 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	if query.Known.off == tasksFirst {
 		return look, nil
 	}
+	look.Backups.Capitals = query.Capitals || look.Tasks.capitals
 	judge := NewJudge(look, query.Known)
 	if err := look.Backups.Read(ctx, source, judge.undecided(query.Questions)); err != nil {
 		return nil, err

@@ -63,6 +63,7 @@ type TaskList struct {
 	named     map[string]*cbr.OperationLog // the youngest that names a backup, by its folded id
 	texts     int                          // bytes that their texts take, about
 	overfull  bool                         // more was to be kept than may be
+	capitals  bool                         // some name a backup by an id with capitals
 	forgotten map[string]struct{}          // ids that CBR does not know
 	watched   map[string]int               // see Watched
 	date      time.Time                    // when CBR began to show it, by its own clock; zero if it did not say
@@ -224,6 +225,7 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 		see: func(task *cbr.OperationLog) {
 			_, wanted := ids[task.ID]
 			_, about := backups[cbr.Fold(task.ExtraInfo.Backup.ID)]
+			l.capitals = l.capitals || hasCapitals(task.ExtraInfo.Backup.ID)
 			doubtful := l.watch(task, query.Known) && !query.Known.seenEndedBefore(task, query.Known.Now.Add(-watchedFor))
 			l.keep(task, wanted || about || doubtful)
 		},
