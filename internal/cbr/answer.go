@@ -28,7 +28,7 @@ func ReadError(operation Operation, response *http.Response, secret *Redactor) (
 	return &Error{
 		Operation:  operation,
 		StatusCode: response.StatusCode,
-		Code:       secret.Hide(said.Code),
+		Code:       secret.hideCode(said.Code),
 		Message:    secret.Hide(said.Message),
 		RequestID:  secret.Hide(requestID(response, said.RequestID)),
 		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),

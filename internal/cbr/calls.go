@@ -142,10 +142,9 @@ func (c *Client) GetOperationLog(ctx context.Context, id string) (OperationLog, 
 
 // clean makes the texts of a task fit to be kept, and drops an id that is none.
 func (c *Client) clean(task *OperationLog) {
-	for _, text := range []*string{&task.ErrorInfo.Code, &task.ErrorInfo.Message, (*string)(&task.Status)} {
-		if *text != "" {
-			*text = c.secret.Hide(*text)
-		}
+	task.ErrorInfo.Code, task.ErrorInfo.Message = c.secret.hideCode(task.ErrorInfo.Code), c.secret.Hide(task.ErrorInfo.Message)
+	if !task.Status.documented() {
+		task.Status = TaskStatus(c.secret.Hide(string(task.Status)))
 	}
 	if c.secret.betrays(task.ID) {
 		task.ID = ""

@@ -301,7 +301,7 @@ func (c *Client) refused(operation Operation, response *http.Response) *Error {
 	return &Error{
 		Operation:  operation,
 		StatusCode: response.StatusCode,
-		Code:       c.secret.Hide(said.Code),
+		Code:       c.secret.hideCode(said.Code),
 		Message:    c.secret.Hide(said.Message),
 		RequestID:  c.secret.Hide(requestID(response, said.RequestID)),
 		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),

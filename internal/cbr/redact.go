@@ -19,6 +19,7 @@ package cbr
 import (
 	"errors"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -48,17 +49,63 @@ func NewRedactor(secrets func() []string) *Redactor { return &Redactor{secrets: 
 
 // Hide returns the beginning of a text without the secrets, and without pieces of them.
 func (r *Redactor) Hide(text string) string {
-	text = beginning(text)
-	return r.cut().hide(text)
+	if text == "" {
+		return ""
+	}
+	return r.cut().hide(beginning(text))
 }
 
-// HideError returns an error of the same text without the secrets: itself, if it holds none.
-func (r *Redactor) HideError(err error) error {
-	if text := err.Error(); r.Hide(text) != text {
-		return errors.New(r.Hide(text))
+// service finds the name of a service that error codes begin with, documentedCode those codes that the vendor documents: a number, of a
+// service or alone.
+var (
+	service        = regexp.MustCompile(`^(BackupService|CBR|APIGW|APIG|IAM)\.`)
+	documentedCode = regexp.MustCompile(`^[0-9]{1,4}$|` + service.String() + `[0-9]{1,4}$`)
+)
+
+// hideCode is Hide for an error code, by which is decided what a failure means. Documented codes, and the names of services, are words
+// that everybody knows: to hide one would tell no less than to show it, namely that a user or a password is called so.
+func (r *Redactor) hideCode(code string) string {
+	if documentedCode.MatchString(code) {
+		return code
 	}
-	return err
+	code = beginning(code)
+	safe := r.Hide(code)
+	if known := service.FindString(code); known != "" && safe != code {
+		return known + hidden
+	}
+	return safe
 }
+
+// HideError returns an error of the same text without the secrets: itself, if it holds none. What it is stays known by errors.Is, and by
+// errors.As so far as its causes tell no secret.
+func (r *Redactor) HideError(err error) error {
+	text := err.Error()
+	safe := r.Hide(text)
+	if safe == text {
+		return err
+	}
+	told := err
+	for told != nil && r.Hide(told.Error()) != told.Error() {
+		told = errors.Unwrap(told)
+	}
+	return &hiddenError{text: safe, hidden: err, told: told}
+}
+
+// hiddenError is an error whose text holds a secret. It is a pointer, so that formatting never shows what is hidden.
+type hiddenError struct {
+	text   string // without the secret
+	hidden error
+	told   error // the first of its causes that tells none, nil if all do
+}
+
+// Error is the text without the secret.
+func (e *hiddenError) Error() string { return e.text }
+
+// Unwrap returns what may be told of the cause.
+func (e *hiddenError) Unwrap() error { return e.told }
+
+// Is reports what is known of the whole error: who names one tells nothing that is not known.
+func (e *hiddenError) Is(target error) bool { return errors.Is(e.hidden, target) }
 
 // note takes note of the secrets as they are now, which an answer may repeat when they have changed.
 func (r *Redactor) note() {

@@ -78,6 +78,8 @@ const (
 	TaskTimeout TaskStatus = "timeout"
 )
 
+func (s TaskStatus) documented() bool { return s == TaskWaiting || s == TaskRunning || s.Final() }
+
 // Final reports whether a task in this state is over.
 func (s TaskStatus) Final() bool {
 	switch s {
