@@ -48,7 +48,7 @@ type Config struct {
 	// Credential authenticates every call.
 	Credential Credential
 	// Hidden, if set, returns texts that must not be seen besides the secrets of the credential: of those before it, or the name of a
-	// user. It must not block.
+	// user. It must not block. Beyond maxCut in all, nothing is told of what CBR says but documented codes.
 	Hidden func() []string
 	// Transport carries the calls: see Transports. It must not follow redirects or repeat requests.
 	Transport http.RoundTripper

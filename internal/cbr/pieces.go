@@ -39,9 +39,32 @@ type pieces struct {
 	ids    pieceSet // likewise, of long secrets
 	digits pieceSet // of hexadecimal forms, in lower case
 	whole  []string // forms of secrets that are too short to be told by pieces
+	beyond bool     // there are more secrets than were cut: any text may hold one
+}
+
+// maxCut bounds, in bytes, how much of secrets is cut into pieces, which take more than a hundred times as much memory. Real credentials
+// have some KB, with those that they have replaced.
+const maxCut = 128 << 10
+
+// cuttable returns secrets once each, without those that go beyond the bound, and whether there are such.
+func cuttable(secrets []string) (chosen []string, beyond bool) {
+	left, known := maxCut, map[string]bool{}
+	for _, secret := range secrets {
+		switch {
+		case known[secret]:
+		case len(secret) > left:
+			beyond = true
+		default:
+			known[secret] = true
+			chosen = append(chosen, secret)
+			left -= len(secret)
+		}
+	}
+	return chosen, beyond
 }
 
 func cutUp(secrets []string) *pieces {
+	secrets, beyond := cuttable(secrets)
 	var long, short int
 	for _, secret := range secrets {
 		if len(secret) >= longSecret {
@@ -51,7 +74,7 @@ func cutUp(secrets []string) *pieces {
 		}
 	}
 	const encoded = 6 // times as long as a secret are it and its base64
-	p := &pieces{texts: newPieceSet(encoded * short), ids: newPieceSet(encoded * long), digits: newPieceSet(2 * (long + short))}
+	p := &pieces{texts: newPieceSet(encoded * short), ids: newPieceSet(encoded * long), digits: newPieceSet(2 * (long + short)), beyond: beyond}
 	for _, secret := range secrets {
 		switch length := len(secret); {
 		case length >= longSecret:
@@ -133,8 +156,11 @@ func (p *pieces) identify(id string) bool {
 // maxEscapes bounds how often a text is taken to be escaped.
 const maxEscapes = 4
 
-// hide returns a text with what is secret replaced.
+// hide returns a text with what is secret replaced: all of it, if that cannot be told.
 func (p *pieces) hide(text string) string {
+	if p.beyond {
+		return hidden
+	}
 	var secret []bool // by byte of the text; nil while nothing was found
 	mark := func(from, to int) {
 		if secret == nil {

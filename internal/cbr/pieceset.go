@@ -45,7 +45,7 @@ type pieceSet struct {
 
 // newPieceSet makes a set that takes so many pieces.
 func newPieceSet(size int) pieceSet {
-	length := bits.Len(uint(2 * size))
+	length := bits.Len(uint(max(2*size-1, 0)))
 	return pieceSet{slots: make([]piece, 1<<length), factor: rand.Uint64() | 1, shift: 64 - length}
 }
 

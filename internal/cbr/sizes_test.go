@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,7 +97,7 @@ func zip(body []byte) []byte {
 }
 
 // expectModest makes a call of a server that answers with a body, and measures what that takes.
-func expectModest(t *testing.T, name string, operation cbr.Operation, status int, header http.Header, body []byte) *cbr.Error {
+func expectModest(t *testing.T, name string, operation cbr.Operation, status int, header http.Header, body []byte, beside ...string) *cbr.Error {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) {
 		for name, values := range header {
@@ -106,7 +107,9 @@ func expectModest(t *testing.T, name string, operation cbr.Operation, status int
 		_, _ = writer.Write(body)
 	}))
 	defer server.Close()
-	client := newClient(t, configFor(t, server.URL, strings.Repeat("MIIFs3cr3tT0ken+", 4<<10), "")) // the longest token there is
+	config := configFor(t, server.URL, strings.Repeat("MIIFs3cr3tT0ken+", 4<<10), "") // the longest token there is
+	config.Hidden = func() []string { return beside }
+	client := newClient(t, config)
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -167,6 +170,29 @@ func TestMemoryOfAnyRefusalIsBounded(t *testing.T) {
 						t.Errorf("%s: an error of %d bytes", name, len(got.Error()))
 					}
 				}
+			}
+		}
+	}
+}
+
+// Who writes a Secret says how much there is to hide, and may replace it all day. What cannot be searched for all of it is not told.
+func TestMemoryOfWhatIsHiddenIsBounded(t *testing.T) {
+	if racedetector.Enabled {
+		t.Skip("memory is measured without the race detector")
+	}
+	var texts []string
+	for i := range 32 * 3 {
+		texts = append(texts, strings.Repeat(fmt.Sprintf("the secret text of number %04d, ", i), 2<<10))
+	}
+	for _, beside := range [][]string{texts, texts[:2], texts[:1], {texts[0], texts[0], texts[0]}} {
+		for _, echoed := range []string{beside[0], beside[len(beside)-1]} {
+			body := fmt.Appendf(nil, `{"error_code":"APIGW.0301","error_msg":"it is not %s","request_id":"r"}`, echoed[:50])
+			got := expectModest(t, fmt.Sprintf("%d texts", len(beside)), cbr.OperationImport, http.StatusUnauthorized, nil, body, beside...)
+			if got.Class != cbr.Credentials || got.Code != "APIGW.0301" || strings.Contains(got.Error(), "secret") {
+				t.Fatalf("%d texts: got %v", len(beside), got)
+			}
+			if within := len(beside[0])*len(slices.Compact(slices.Clone(beside))) <= 64<<10; within != (got.RequestID == "r") {
+				t.Errorf("%d texts: got %v", len(beside), got)
 			}
 		}
 	}

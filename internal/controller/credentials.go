@@ -62,8 +62,9 @@ type heldCredential struct {
 
 // Credentials that were replaced are remembered for a while, and some of them: servers may repeat their secrets, which may be valid still.
 const (
-	formerFor = 25 * time.Hour // longer than tokens live
-	maxFormer = 32
+	formerFor      = 25 * time.Hour // longer than tokens live
+	maxFormer      = 32
+	maxFormerBytes = 64 << 10 // of the secrets of all: what is hidden takes memory in each pass
 )
 
 // formerCredentials are those of a project that were replaced.
@@ -83,13 +84,30 @@ func (f *formerCredentials) add(replaced heldCredential, now time.Time) {
 	defer f.mutex.Unlock()
 	f.held = slices.DeleteFunc(f.held, func(each formerCredential) bool { return each.hash == replaced.hash || each.until.Before(now) })
 	f.held = append(f.held, formerCredential{replaced.Credential, replaced.hash, now.Add(formerFor)})
-	f.held = f.held[max(0, len(f.held)-maxFormer):]
+	f.held = slices.Delete(f.held, 0, f.tooMany())
 }
 
+// tooMany returns how many of the oldest are forgotten, so that the others are few and short enough; the newest is kept however long it
+// is. The mutex is held.
+func (f *formerCredentials) tooMany() int {
+	kept, length := 0, 0
+	for _, each := range slices.Backward(f.held) {
+		for _, secret := range each.Secrets() {
+			length += len(secret)
+		}
+		if kept > 0 && (kept == maxFormer || length > maxFormerBytes) {
+			break
+		}
+		kept++
+	}
+	return len(f.held) - kept
+}
+
+// secrets are those of all, of the newest first: they matter most if there are too many to hide.
 func (f *formerCredentials) secrets() (all []string) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	for _, each := range f.held {
+	for _, each := range slices.Backward(f.held) {
 		all = append(all, each.Secrets()...)
 	}
 	return all
