@@ -31,7 +31,7 @@ func ReadError(operation Operation, response *http.Response, secret *Redactor) (
 		Code:       secret.hideCode(said.Code),
 		Message:    secret.Hide(said.Message),
 		RequestID:  secret.Hide(requestID(response, said.RequestID)),
-		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: retryAfter(response.Header, time.Now()),
 		Skew:       skewOf(response.Header.Get("Date"), time.Now()),
 	}, said.isObject
 }

@@ -304,7 +304,7 @@ func (c *Client) refused(operation Operation, response *http.Response) *Error {
 		Code:       c.secret.hideCode(said.Code),
 		Message:    c.secret.Hide(said.Message),
 		RequestID:  c.secret.Hide(requestID(response, said.RequestID)),
-		RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
+		RetryAfter: retryAfter(response.Header, time.Now()),
 		Class:      class,
 		Untouched:  untouched(class, response.StatusCode, said.Code),
 	}
@@ -332,13 +332,18 @@ func requestID(response *http.Response, inBody string) string {
 // maxRetryAfter keeps an absurd Retry-After from stopping a project for good.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads a Retry-After header: seconds or an HTTP date. It returns 0 for none or an unreadable one.
-func retryAfter(header string, now time.Time) time.Duration {
+// retryAfter reads a Retry-After header: seconds or an HTTP date. That is one of the server's clock, which the answer's own Date header
+// shows. It returns 0 for none or an unreadable one.
+func retryAfter(header http.Header, now time.Time) time.Duration {
 	var wait time.Duration
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 64); err == nil {
+	text := strings.TrimSpace(header.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
 		wait = time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	} else if date, err := http.ParseTime(header); err == nil {
-		wait = date.Sub(now)
+	} else if until, err := http.ParseTime(text); err == nil {
+		if date, err := http.ParseTime(header.Get("Date")); err == nil {
+			now = date
+		}
+		wait = until.Sub(now)
 	}
 	return min(max(wait, 0), maxRetryAfter)
 }

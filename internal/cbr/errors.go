@@ -81,7 +81,7 @@ type Error struct {
 	Code       string    // error code of the answer, in whichever shape it came, "" without one
 	Message    string    // error message of the answer, without secrets; not cleaned otherwise
 	RequestID  string
-	RetryAfter time.Duration // what the answer asked for, 0 without
+	RetryAfter time.Duration // what the answer asked for, an hour at most; 0 without
 	// Skew is how far the server's clock was ahead of ours when it answered; 0 for less than
 	// some seconds, and if it did not say.
 	Skew  time.Duration

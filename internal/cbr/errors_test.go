@@ -354,6 +354,23 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A pause until a time is one by the server's clock, however far that is from ours.
+func TestRetryAfterIsByTheServersClock(t *testing.T) {
+	for _, offset := range []time.Duration{0, time.Hour, -time.Hour, 8 * time.Hour} {
+		for wait, want := range map[time.Duration]time.Duration{10 * time.Second: 10 * time.Second, -time.Minute: 0, 5 * time.Hour: time.Hour} {
+			client := clientOf(t, func(writer http.ResponseWriter, _ *http.Request) {
+				date := time.Now().UTC().Add(offset)
+				writer.Header().Set("Date", date.Format(http.TimeFormat))
+				writer.Header().Set("Retry-After", date.Add(wait).Format(http.TimeFormat))
+				writer.WriteHeader(http.StatusServiceUnavailable)
+			})
+			if got := failure(t, operations[cbr.OperationImport](t.Context(), client)); got.RetryAfter != want {
+				t.Errorf("%s by a clock that is off by %s: got %s, want %s", wait, offset, got.RetryAfter, want)
+			}
+		}
+	}
+}
+
 func TestLongErrorBodiesAreNotRead(t *testing.T) {
 	complete := make(chan bool, 1)
 	client := clientOf(t, func(writer http.ResponseWriter, _ *http.Request) {

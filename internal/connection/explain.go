@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -52,6 +53,12 @@ func Fitting(message, more string) string {
 // tryAtOnce says how to end a pause.
 const tryAtOnce = " To try at once, set the annotation " + v1alpha1.RequestedAtAnnotation + "."
 
+// soon is when calls go on at the latest, and askedFor when they do if an answer asks for a longer pause.
+const (
+	soon     = "within 15 minutes"
+	askedFor = "within 75 minutes" // an hour is believed
+)
+
 // unavailable is that of classes that are not among the explanations.
 var unavailable = Explanation{Reason: v1alpha1.ReasonEndpointUnavailable,
 	Format: "CBR cannot be reached or fails (%s). Calls go on after a pause; if this lasts, check spec.endpoint or spec.region, spec.caBundleRef and the network."}
@@ -76,7 +83,7 @@ var lookUpsRefused = Explanation{v1alpha1.ReasonRequestsRefused,
 	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has.", tryAtOnce}
 
 var callsRefused = Explanation{v1alpha1.ReasonRequestsRefused,
-	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again within 15 minutes.", tryAtOnce}
+	"Every sync call is refused, whatever is in it (%s). Check spec.projectID, spec.endpoint or spec.region, and the vault in CBR. It is tried again " + soon + ".", tryAtOnce}
 
 // explanations are those of failures by their class, readExplanations those of look-ups where they differ.
 var (
@@ -85,9 +92,9 @@ var (
 		cbr.Permission: {v1alpha1.ReasonPermissionDenied,
 			"The user lacks a permission (%s). It needs cbr:backups:sync, :get, :list and cbr:tasks:get, :list. A grant takes 15 to 30 minutes; tried every 15.", tryAtOnce},
 		cbr.Throttled: {v1alpha1.ReasonThrottled,
-			"CBR refuses calls because there are too many (%s). They resume automatically, usually within 15 minutes. If this comes back, lower spec.limits.syncCallsPerMinute.", ""},
+			"CBR refuses calls because there are too many (%s). They resume automatically, usually " + soon + ". If this comes back, lower spec.limits.syncCallsPerMinute.", ""},
 		cbr.Quota: {v1alpha1.ReasonQuotaExceeded,
-			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, within 15 minutes.", tryAtOnce},
+			"A vault or a quota of the cloud project is full (%s). Raise it, or make room: imports then resume automatically, " + soon + ".", tryAtOnce},
 		cbr.Misdirected: {v1alpha1.ReasonNotCBR,
 			"What answers at the endpoint does not offer the call ImportBackup (%s). Check spec.endpoint or spec.region: not every cloud offers it.", tryAtOnce},
 		cbr.Foreign: {v1alpha1.ReasonEndpointUnavailable,
@@ -125,6 +132,9 @@ func Explain(kind RequestKind, class cbr.Class, err error) Status {
 	}
 	if errors.Is(err, auth.ErrKeyRests) {
 		return keyRests.About(auth.ErrKeyRests.Error())
+	}
+	if askedWait(err) > refusedMaxWait {
+		said.Format = strings.Replace(said.Format, soon, askedFor, 1)
 	}
 	return said.About(Describe(err))
 }

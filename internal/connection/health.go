@@ -359,28 +359,49 @@ func (h *Health) RefuseAll(err error, now time.Time) {
 // backoff is how long requests of a kind wait after a failure. Refused credentials wait for other content of the Secret; as
 // they are, they are tried again rarely: CBR may have been wrong.
 func backoff(class cbr.Class, err error, failures int) time.Duration {
-	var wait time.Duration
+	asked := askedWait(err)
 	switch {
+	case errors.Is(err, auth.ErrKeyRests): // it is the operator itself that asks for it, and knows when it ends
+		return asked
 	case LeadsToRefused(err):
-		wait = notAllowedWait
+		return jittered(notAllowedWait)
 	case class == cbr.Credentials:
 		return credentialsWait
 	case class == cbr.Permission:
-		wait = permissionWait
-	case class == cbr.Throttled:
-		wait = backupsync.Backoff(throttledWait, throttledMaxWait, failures)
-	case class == cbr.Quota, class == cbr.Refused, class == cbr.Rejected:
-		wait = backupsync.Backoff(refusedWait, refusedMaxWait, failures)
-	case class == cbr.Misdirected:
-		wait = backupsync.Backoff(misdirectedWait, FailureMaxWait, failures)
+		return jittered(permissionWait)
+	case class == cbr.Throttled && asked > 0 && failures <= askedOften:
+		return jittered(asked)
+	case class == cbr.Throttled && asked > 0:
+		failures -= askedOften
+	}
+	return jittered(max(growingWait(class, failures), asked))
+}
+
+// askedOften is how many times in a row CBR is believed that refuses calls for their rate and asks for a shorter pause than that of
+// the back-off. Any other failure knows nothing of when it is over.
+const askedOften = 3
+
+// askedWait is the pause that an answer asks for, 0 for none.
+func askedWait(err error) time.Duration {
+	failure, answered := errors.AsType[*cbr.Error](err)
+	if !answered {
+		return 0
+	}
+	return failure.RetryAfter
+}
+
+// growingWait is how long requests wait after so many failures of a class in a row.
+func growingWait(class cbr.Class, failures int) time.Duration {
+	switch class {
+	case cbr.Throttled:
+		return backupsync.Backoff(throttledWait, throttledMaxWait, failures)
+	case cbr.Quota, cbr.Refused, cbr.Rejected:
+		return backupsync.Backoff(refusedWait, refusedMaxWait, failures)
+	case cbr.Misdirected:
+		return backupsync.Backoff(misdirectedWait, FailureMaxWait, failures)
 	default:
-		wait = backupsync.Backoff(FailureWait, FailureMaxWait, failures)
+		return backupsync.Backoff(FailureWait, FailureMaxWait, failures)
 	}
-	var failure *cbr.Error
-	if errors.As(err, &failure) && failure.RetryAfter > 0 && class != cbr.Permission {
-		wait = failure.RetryAfter
-	}
-	return jittered(wait)
 }
 
 // jittered returns a wait that is a little longer each time, so that projects that failed together do not come back together.

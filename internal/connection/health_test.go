@@ -32,6 +32,7 @@ import (
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/backupsync/backupsynctest"
 	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/auth"
 )
 
 // failureOf is a failed call as the client reports it.
@@ -256,16 +257,64 @@ func TestBackoffAfterVeryManyFailures(t *testing.T) {
 	}
 }
 
-func TestRetryAfterGoesBeforeTheBackoff(t *testing.T) {
-	g := NewWithT(t)
-	for _, class := range []cbr.Class{cbr.Throttled, cbr.Transient, cbr.Unknown, cbr.Misdirected} {
-		for _, wait := range []time.Duration{7 * time.Second, 30 * time.Minute} {
-			known := Health{}
-			for range 3 {
-				known.Failed(SyncRequest, fmt.Errorf("import: %w", failureOf(class, retryAfter(wait))), backupsynctest.Noon.Time)
-				g.Expect(known.Calls.OpenUntil).To(And(BeTemporally(">=", backupsynctest.Noon.Add(wait)), BeTemporally("<", backupsynctest.Noon.Add(wait*12/10))), "%s, %s", class, wait)
+// A longer pause than the back-off is heeded; a shorter one never keeps the back-off from growing, and is believed a few times of who
+// counts calls.
+func TestRetryAfterAndTheBackoff(t *testing.T) {
+	seconds := func(waits ...int) []int { return waits }
+	const hour = 3600
+	for name, c := range map[string]struct {
+		classes []cbr.Class
+		asked   int   // seconds
+		waits   []int // after the first, the second ... failure, without jitter
+	}{
+		"short":        {[]cbr.Class{cbr.Transient, cbr.Unknown, cbr.Foreign}, 1, seconds(1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300)},
+		"longer":       {[]cbr.Class{cbr.Transient, cbr.Unknown, cbr.Foreign}, 7, seconds(7, 7, 7, 8, 16)},
+		"misdirected":  {[]cbr.Class{cbr.Misdirected}, 1, seconds(15, 30, 60, 120, 240, 300, 300)},
+		"refused":      {[]cbr.Class{cbr.Quota, cbr.Refused}, 1, seconds(60, 120, 240, 480, 900, 900)},
+		"by the rate":  {[]cbr.Class{cbr.Throttled}, 1, seconds(1, 1, 1, 60, 120, 240, 480, 900, 900)},
+		"long":         {[]cbr.Class{cbr.Throttled, cbr.Transient, cbr.Unknown, cbr.Misdirected, cbr.Quota, cbr.Refused}, hour, seconds(hour, hour, hour, hour, hour)},
+		"no such word": {[]cbr.Class{cbr.Permission}, hour, seconds(900, 900)},
+	} {
+		for _, class := range c.classes {
+			t.Run(name+", "+string(class), func(t *testing.T) {
+				g := NewWithT(t)
+				known := Health{}
+				for i, wait := range c.waits {
+					least := time.Duration(wait) * time.Second
+					known.Failed(SyncRequest, fmt.Errorf("import: %w", failureOf(class, retryAfter(time.Duration(c.asked)*time.Second))), backupsynctest.Noon.Time)
+					g.Expect(known.Calls.OpenUntil.Sub(backupsynctest.Noon.Time)).To(And(BeNumerically(">=", least), BeNumerically("<", least*12/10)), "after failure %d", i+1)
+				}
+			})
+		}
+	}
+}
+
+// What is said of a pause is true of the one that is made.
+func TestExplanationsTellThePauseThatIsMade(t *testing.T) {
+	for _, class := range cbr.Classes {
+		for _, wait := range []time.Duration{0, time.Second, 15 * time.Minute, 16 * time.Minute, time.Hour} {
+			for _, kind := range []RequestKind{SyncRequest, ReadRequest} {
+				g, known := NewWithT(t), Health{}
+				for range 20 {
+					known.Failed(kind, failureOf(class, retryAfter(wait)), backupsynctest.Noon.Time)
+				}
+				this, _ := known.Circuits(kind)
+				for text, most := range map[string]time.Duration{"within 15 minutes": 18 * time.Minute, "within 75 minutes": 75 * time.Minute} {
+					if strings.Contains(this.Message, text) {
+						g.Expect(this.OpenUntil).To(BeTemporally("<=", backupsynctest.Noon.Add(most)), "%s, %s: %s", class, wait, this.Message)
+					}
+				}
 			}
 		}
+	}
+}
+
+// A pause that the operator itself makes is as long as it is told, however many requests have met it.
+func TestAKeyRestsAsLongAsIsTold(t *testing.T) {
+	g, known := NewWithT(t), Health{}
+	for range 10 {
+		known.Failed(SyncRequest, &cbr.Error{Class: cbr.Transient, Untouched: true, RetryAfter: 90 * time.Second, Err: auth.ErrKeyRests}, backupsynctest.Noon.Time)
+		g.Expect(known.Calls.OpenUntil).To(Equal(backupsynctest.Noon.Add(90 * time.Second)))
 	}
 }
 
