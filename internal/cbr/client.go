@@ -34,7 +34,7 @@ import (
 	"time"
 )
 
-// DefaultTimeout bounds a call, from its start to the last byte of its answer.
+// DefaultTimeout bounds a call, from when it is let out to the last byte of its answer.
 const DefaultTimeout = 60 * time.Second
 
 // Config says where a Client sends its calls and how they are authenticated.
@@ -52,11 +52,11 @@ type Config struct {
 	Hidden func() []string
 	// Transport carries the calls: see Transports. It must not follow redirects or repeat requests.
 	Transport http.RoundTripper
-	// Timeout bounds each call; DefaultTimeout if 0.
+	// Timeout bounds each call, from when its credential has let it out, and before that how long it waits for that; DefaultTimeout if 0.
 	Timeout time.Duration
 	// UserAgent names the program to the API.
 	UserAgent string
-	// Observe, if set, is told of every call when it has ended.
+	// Observe, if set, is told of every call that was let out when it has ended.
 	Observe func(Call)
 	// Pace, if set, is asked before each read, and returns when it may be made. Its error ends the call.
 	Pace func(context.Context) error
@@ -175,10 +175,15 @@ func (c *Client) do(ctx context.Context, call request) error {
 			return &Error{Operation: call.operation, Class: Transient, Untouched: true, Err: err}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
+	authorizedAt := time.Now()
+	httpRequest, err := c.newRequest(ctx, call)
+	if err != nil {
+		failure := unauthorized(call.operation, err)
+		failure.Err = c.secret.HideError(err)
+		return failure
+	}
 	start := time.Now()
-	failure := c.exchange(ctx, call)
+	failure := c.exchange(httpRequest, call, authorizedAt)
 	if c.config.Observe != nil {
 		observed := Call{Operation: call.operation, StatusCode: http.StatusOK, Duration: time.Since(start)}
 		if failure != nil {
@@ -192,21 +197,17 @@ func (c *Client) do(ctx context.Context, call request) error {
 	return nil
 }
 
-func (c *Client) exchange(ctx context.Context, call request) (failure *Error) {
+// exchange sends a request that its credential has let out, and reads the answer.
+func (c *Client) exchange(httpRequest *http.Request, call request, authorizedAt time.Time) (failure *Error) {
+	failure = &Error{Operation: call.operation, Class: Unknown} // should something panic
+	defer func() { c.tellCredential(failure, authorizedAt) }()
+	ctx, cancel := context.WithTimeout(httpRequest.Context(), c.config.Timeout)
+	defer cancel()
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
-	authorizedAt := time.Now()
-	httpRequest, err := c.newRequest(ctx, call)
-	if err != nil {
-		failure = unauthorized(call.operation, err)
-		failure.Err = c.secret.HideError(err)
-		return failure
-	}
-	failure = &Error{Operation: call.operation, Class: Unknown} // should something panic
-	defer func() { c.tellCredential(failure, authorizedAt) }()
-	response, err := c.http.Do(httpRequest)
+	response, err := c.http.Do(httpRequest.WithContext(ctx))
 	if err != nil {
 		failure = unanswered(call.operation, connected.Load(), err)
 		failure.Err = c.secret.HideError(err) // after its cause was looked at, which this may hide
@@ -254,12 +255,24 @@ func (c *Client) newRequest(ctx context.Context, call request) (*http.Request, e
 	if c.config.UserAgent != "" {
 		httpRequest.Header.Set("User-Agent", c.config.UserAgent)
 	}
-	if err := c.config.Credential.Authorize(ctx, httpRequest, call.body); err != nil {
+	if err := c.authorize(ctx, httpRequest, call.body); err != nil {
 		return nil, fmt.Errorf("authorize the request: %w", err)
 	}
 	c.secret.note()
 	attachBody(httpRequest, call.body)
 	return httpRequest, nil
+}
+
+// authorize has the credential let a request out, which may have to wait for its turn: as long as an answer may take, and no longer than it
+// may begin.
+func (c *Client) authorize(ctx context.Context, httpRequest *http.Request, body []byte) error {
+	until := time.Now().Add(c.config.Timeout)
+	if at, is := ctx.Value(beginBeforeKey{}).(time.Time); is && !at.IsZero() && at.Before(until) {
+		until = at
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return c.config.Credential.Authorize(ctx, httpRequest, body)
 }
 
 // attachBody gives a request its body, which may begin until the time of BeginBefore. It is not a bytes.Reader, from which

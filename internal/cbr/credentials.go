@@ -25,8 +25,8 @@ import (
 // Credential authorizes requests. It is safe for concurrent use.
 type Credential interface {
 	// Authorize adds headers that authorize the request with this body, nil for none. It never touches request.Body, which is
-	// not there yet: it can be read only once, when the call begins. An error means that the request must not be sent; an *Error
-	// keeps its class, any other is of class Credentials.
+	// not there yet: it can be read only once, when the call begins. It may wait as long as the context lasts. An error means that the
+	// request must not be sent; an *Error keeps its class, any other is of class Credentials.
 	Authorize(ctx context.Context, request *http.Request, body []byte) error
 	// Secrets returns the texts that must not be seen anywhere, as they are now.
 	Secrets() []string

@@ -101,7 +101,7 @@ func cause(err error) string {
 
 // credentialsCause names why credentials let no call out, or cannot be had, "" if the reason is another.
 func credentialsCause(err error) string {
-	for _, known := range []error{auth.ErrKeyLocked, auth.ErrPasswordRefused, auth.ErrRefusedBefore, auth.ErrAccountLocked, auth.ErrNoPodIdentity} {
+	for _, known := range []error{auth.ErrKeyBusy, auth.ErrKeyRests, auth.ErrKeyLocked, auth.ErrPasswordRefused, auth.ErrRefusedBefore, auth.ErrAccountLocked, auth.ErrNoPodIdentity} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

@@ -78,6 +78,9 @@ var failsItself = map[RequestKind]Explanation{
 // keyRests is that of calls that are not made, as their failure could lock an access key.
 var keyRests = Explanation{v1alpha1.ReasonThrottled, "Calls rest for at most 5 minutes: %s. They resume automatically.", ""}
 
+// keyBusy is that of calls that had no turn with an access key. It tells nothing of the endpoint: nothing was sent.
+var keyBusy = Explanation{v1alpha1.ReasonThrottled, "Calls wait for their turn: %s. They are made by themselves; if this lasts, see whether other CBRProjects with this key are not Ready.", ""}
+
 // lookUpsRefused is that of look-ups that are refused for what they are.
 var lookUpsRefused = Explanation{v1alpha1.ReasonRequestsRefused,
 	"Every look-up is refused (%s). Check spec.projectID, and spec.endpoint or spec.region. Nothing is sent before CBR can be asked what it has.", tryAtOnce}
@@ -132,6 +135,9 @@ func Explain(kind RequestKind, class cbr.Class, err error) Status {
 	}
 	if errors.Is(err, auth.ErrKeyRests) {
 		return keyRests.About(auth.ErrKeyRests.Error())
+	}
+	if errors.Is(err, auth.ErrKeyBusy) {
+		return keyBusy.About(auth.ErrKeyBusy.Error())
 	}
 	if askedWait(err) > refusedMaxWait {
 		said.Format = strings.Replace(said.Format, soon, askedFor, 1)

@@ -54,7 +54,7 @@ func TestMessagesAboutRefusedCredentials(t *testing.T) {
 // Whoever reads a message finds it in the documentation, with what to do.
 func TestMessagesAboutCredentialsAreDocumented(t *testing.T) {
 	said := []Explanation{fetchFails, podFetchFails, freshRefused, iamNotAllowed, notAllowed, explanations[cbr.Permission],
-		keyRests, restsFromFailures, refusedElsewhere}
+		keyRests, keyBusy, restsFromFailures, refusedElsewhere}
 	said = slices.AppendSeq(said, maps.Values(fetchExplanations))
 	said = slices.AppendSeq(said, maps.Values(rejections))
 	rows := rowsByReason(t, credentialsPage(t))

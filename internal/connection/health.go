@@ -44,6 +44,7 @@ const (
 	credentialsWait  = time.Hour        // until refused credentials are tried again as they are
 	lockedWait       = 5 * time.Minute  // until a refused access key is tried again
 	clockWait        = time.Minute      // until signatures are tried again that were refused for the clock
+	turnWait         = 10 * time.Second // until a request that had no turn with its access key waits again
 	ContentWait      = 10 * time.Second // until a Secret that is missing or refused is read again
 	backoffJitter    = 0.2
 )
@@ -71,6 +72,8 @@ type Health struct {
 	connects bool
 	// RecheckAt is when the Secret and the CA bundle are read again, zero if they are fine as far as is known.
 	RecheckAt time.Time
+	// crowded says that the latest request had no turn, as others with the same access key were under way all the time.
+	crowded bool
 	// incomplete is how many reads of the list of tasks in a row have not shown all of them, CompleteFrom when the next may.
 	incomplete   int
 	CompleteFrom time.Time
@@ -157,6 +160,8 @@ func (h *Health) Status() Status {
 		return h.Reads.Status
 	case h.Calls.Failures > 0:
 		return h.Calls.Status
+	case h.crowded:
+		return keyBusy.About(auth.ErrKeyBusy.Error())
 	case h.incomplete >= incompleteReads:
 		return Status{Reason: v1alpha1.ReasonEndpointUnavailable, Message: incompleteMessage}
 	case h.connects:
@@ -210,7 +215,7 @@ func (k RequestKind) String() string {
 // the credentials were refused.
 func (h *Health) Succeeded(kind RequestKind) {
 	this, other := h.Circuits(kind)
-	*this = Circuit{Proven: true}
+	*this, h.crowded = Circuit{Proven: true}, false
 	if kind == h.RefusedKind {
 		h.Doubt = Status{}
 	}
@@ -255,7 +260,11 @@ func (h *Health) Failed(kind RequestKind, err error, now time.Time) bool {
 		return true
 	}
 	this, other := h.Circuits(kind)
-	h.Doubt = Status{}
+	if errors.Is(err, auth.ErrKeyBusy) { // nothing was sent
+		h.crowded, this.OpenUntil = true, now.Add(jittered(turnWait))
+		return true
+	}
+	h.Doubt, h.crowded = Status{}, false
 	this.fail(kind, class, err, now)
 	if class != cbr.Credentials {
 		return true
@@ -266,6 +275,9 @@ func (h *Health) Failed(kind RequestKind, err error, now time.Time) bool {
 	other.shared = true
 	return true
 }
+
+// WantsNothing notes that there is nothing to ask CBR for, so that nothing waits for its turn.
+func (h *Health) WantsNothing() { h.crowded = false }
 
 // rest notes that a key is still not to be used: other calls were refused later than the one that is known.
 func (h *Health) rest(err error, now time.Time) {

@@ -17,6 +17,7 @@ limitations under the License.
 package connection
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -305,6 +306,36 @@ func TestExplanationsTellThePauseThatIsMade(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// A request that had no turn beside others with the same key was never sent: the project says so, and knows no less of CBR than before.
+func TestARequestWithoutATurnIsNoFailureOfCBR(t *testing.T) {
+	busy := &cbr.Error{Operation: cbr.OperationListTasks, Class: cbr.Transient, Untouched: true, Err: fmt.Errorf("%w: %w", auth.ErrKeyBusy, context.DeadlineExceeded)}
+	for _, kind := range []RequestKind{SyncRequest, ReadRequest} {
+		g := NewWithT(t)
+		known := Health{connects: true, Calls: Circuit{Proven: true}, Reads: Circuit{Proven: true}}
+		for range 10 {
+			g.Expect(known.Failed(kind, busy, backupsynctest.Noon.Time)).To(BeTrue(), "others would wait for the same")
+		}
+		this, _ := known.Circuits(kind)
+		g.Expect(this.Failures).To(BeZero())
+		g.Expect(known.Proven()).To(BeTrue())
+		g.Expect(this.Open(backupsynctest.Noon.Add(9*time.Second))).To(BeTrue(), "no pass right after the other")
+		g.Expect(this.Open(backupsynctest.Noon.Add(12*time.Second))).To(BeFalse(), "the pause does not grow")
+		g.Expect(known.Status()).To(Equal(Explain(kind, cbr.Transient, busy)))
+		g.Expect(known.Status().Reason).To(Equal(v1alpha1.ReasonThrottled))
+		g.Expect(known.Status().Message).To(And(ContainSubstring("wait for their turn: other requests with the same access key"), Not(ContainSubstring("answer"))))
+		g.Expect(utf8.RuneCountInString(known.Status().Message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+		ends := map[string]func(*Health){
+			"success": func(h *Health) { h.Succeeded(ReadRequest) }, "failure": func(h *Health) { h.Failed(kind, failureOf(cbr.Transient), backupsynctest.Noon.Time) },
+			"nothing to ask for": (*Health).WantsNothing,
+		}
+		for name, end := range ends {
+			after := known
+			end(&after)
+			g.Expect(after.Status().Message).NotTo(ContainSubstring("turn"), name)
 		}
 	}
 }

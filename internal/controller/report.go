@@ -114,6 +114,9 @@ func (c *connector) forgetFailure() {
 	if c.project == nil || len(c.pending)+len(c.project.Status.Journal.Submissions) > 0 {
 		return
 	}
+	if len(c.running) == 0 {
+		c.health.WantsNothing()
+	}
 	if c.health.RefusedKind == connection.SyncRequest {
 		c.health.Doubt = connection.Status{}
 	}

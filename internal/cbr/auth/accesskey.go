@@ -76,6 +76,8 @@ var (
 	errProjectID = errors.New("the project id contains white space or characters that cannot be in an HTTP header")
 	// ErrKeyRests is why nothing is signed for some minutes, whether or not the secret key is right: others beside it were wrong.
 	ErrKeyRests = errors.New("requests with this access key were refused several times in 5 minutes, and more could lock it")
+	// ErrKeyBusy is why a request was not sent that waited for its turn: it tells nothing of the endpoint.
+	ErrKeyBusy = errors.New("other requests with the same access key are under way all the time, and only a few may be at once")
 	// ErrKeyLocked is why nothing is signed with what was refused.
 	ErrKeyLocked = errors.New("the access key was refused, and is not used for some minutes: the cloud locks a key after several failures")
 )
@@ -135,7 +137,7 @@ func (k *AccessKey) begin(ctx context.Context) error {
 	why, err := k.user.begin(ctx)
 	switch {
 	case err != nil:
-		return &cbr.Error{Class: cbr.Transient, Untouched: true, Err: fmt.Errorf("wait for other requests with the access key: %w", err)}
+		return &cbr.Error{Class: cbr.Transient, Untouched: true, Err: fmt.Errorf("%w: %w", ErrKeyBusy, err)}
 	case why != nil && why.Error == manyFailures:
 		return &cbr.Error{Class: cbr.Transient, Untouched: true, RetryAfter: why.wait, Err: ErrKeyRests}
 	case why != nil:

@@ -17,7 +17,6 @@ limitations under the License.
 package auth
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"maps"
@@ -39,7 +38,7 @@ type Attempts struct {
 	salt  []byte
 
 	mutex   sync.Mutex
-	ended   chan struct{} // closed, and made again, when an attempt ends
+	ended   chan struct{} // closed, and made again, when an attempt ends, or waits no more
 	secrets map[Digest]*secretRecord
 	rows    map[Digest]*row
 }
@@ -93,18 +92,11 @@ func (v *verdict) retry(now time.Time, rest time.Duration) {
 
 // row is what the cloud counts: the failures of a user, or of an access key, whatever the password or the secret key.
 type row struct {
-	underWay map[string]int // by endpoint
-	failures []time.Time    // since the latest that was taken, within the time that counts
-	takenAt  time.Time      // of that one, zero before
+	turns
+	failures []time.Time // since the latest that was taken, within the time that counts
+	takenAt  time.Time   // of that one, zero before
 	// fromFuture are the times of inherited failures that were later than now, which are in failures with another time.
 	fromFuture []time.Time
-}
-
-func (r *row) allUnderWay() (all int) {
-	for _, count := range r.underWay {
-		all += count
-	}
-	return all
 }
 
 // lockRules say how to stay away from a lock.
@@ -172,50 +164,6 @@ type pause struct {
 	wait time.Duration
 }
 
-// begin waits until there may be an attempt, of which end is told then. It returns a pause if there may be none for long, and an
-// error if the context ends before.
-func (u *user) begin(ctx context.Context) (*pause, error) {
-	for {
-		u.mutex.Lock()
-		now, ended := u.clock.Now(), u.ended
-		began, why := u.try(now)
-		u.mutex.Unlock()
-		if began || why != nil {
-			return why, nil
-		}
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// try begins an attempt if there may be one now; the mutex is held. With neither true nor a pause others are to end before.
-func (u *user) try(now time.Time) (began bool, why *pause) {
-	secret, scope, row := u.records(now)
-	if why := u.pause(secret, scope, row, now); why != nil {
-		return false, why
-	}
-	all := row.allUnderWay()
-	free := min(u.rules.parallel-all, u.rules.most-len(row.failures)-all)
-	switch {
-	case !u.proven(secret, scope):
-		free = min(free, 1-secret.underWay, u.rules.unproven-len(row.failures)-all)
-	case row.underWay[u.endpoint] == 0: // an endpoint that hangs takes no turns of another
-		free = 1
-		if !u.rules.standing {
-			free = min(free, u.rules.most-len(row.failures)-all)
-		}
-	}
-	if free <= 0 {
-		return false, nil
-	}
-	secret.underWay++
-	row.underWay[u.endpoint]++
-	return true, nil
-}
-
 // proven reports whether there is no reason to doubt what is tried.
 func (u *user) proven(secret *secretRecord, scope *verdict) bool {
 	return secret.stands() || u.rules.standing && scope.stands()
@@ -276,7 +224,7 @@ func (u *user) records(now time.Time) (*secretRecord, *verdict, *row) {
 	}
 	counted := u.rows[u.name]
 	if counted == nil {
-		counted = &row{underWay: map[string]int{}}
+		counted = &row{turns: newTurns()}
 		u.rows[u.name] = counted
 	}
 	for len(counted.failures) > 0 && now.Sub(counted.failures[0]) >= u.rules.window {
@@ -297,7 +245,7 @@ func (a *Attempts) makeRoom(now time.Time) {
 		}
 	}
 	for name, row := range a.rows {
-		if row.allUnderWay() == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
+		if row.allUnderWay()+len(row.waiting) == 0 && (len(row.failures) == 0 || now.Sub(row.failures[len(row.failures)-1]) >= loginRules.window) {
 			delete(a.rows, name)
 		}
 	}
@@ -320,9 +268,7 @@ func (u *user) end(how result, failure *cbr.Error) {
 	now := u.clock.Now()
 	secret, scope, row := u.records(now)
 	secret.underWay--
-	if row.underWay[u.endpoint]--; row.underWay[u.endpoint] <= 0 {
-		delete(row.underWay, u.endpoint)
-	}
+	row.underWay.drop(u.place())
 	switch how {
 	case taken:
 		secret.verdict, *scope = verdict{takenAt: now}, verdict{takenAt: now}
@@ -334,8 +280,7 @@ func (u *user) end(how result, failure *cbr.Error) {
 		row.failures = append(row.failures, now)
 	case neither:
 	}
-	close(u.ended)
-	u.ended = make(chan struct{})
+	u.wake()
 }
 
 func (u *user) refuse(secret *secretRecord, scope *verdict, failure *cbr.Error, now time.Time) {
