@@ -133,9 +133,9 @@ type Journal struct {
 	// +optional
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
-	// refusedSecret is a mark of the password or access key that was refused, so that another process does not try it again as it is:
-	// a few failures lock an account or a key. It is the type of credentials, a salt, and the beginning of a slow hash. It is absent if what
-	// the Secret holds was taken, or not tried yet.
+	// refusedSecret is a mark of the password, access key or token that was refused, so that another process goes on telling it, and tries no
+	// password and no key again as it is: a few failures lock an account or a key. It is the type of credentials, a salt, and the beginning of
+	// a slow hash. It is absent if what the Secret holds was taken, or not tried yet.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

@@ -186,6 +186,22 @@ func (h *Health) CredentialsRefused() bool {
 	return h.Reads.Failures > 0 && h.Reads.Class == cbr.Credentials || h.Calls.Failures > 0 && h.Calls.Class == cbr.Credentials
 }
 
+// CredentialsTaken reports whether CBR has taken the credentials, by the latest requests of a kind.
+func (h *Health) CredentialsTaken() bool { return h.Reads.Proven || h.Calls.Proven }
+
+// RefusedBefore notes that the same credentials were refused before anything was known of them, unless requests have told more since. That
+// is so until CBR takes them; they may be tried at once.
+func (h *Health) RefusedBefore(now time.Time) {
+	if h.Reads != (Circuit{}) || h.Calls != (Circuit{}) {
+		return
+	}
+	refused := h.rejection(&cbr.Error{Class: cbr.Credentials, Untouched: true, Err: auth.ErrRefusedBefore})
+	h.Reads = Circuit{Status: refused, Class: cbr.Credentials, Failures: 1}
+	h.Calls = h.Reads
+	h.Calls.shared = true
+	h.RecheckAt = now.Add(ContentWait)
+}
+
 // Circuits returns the circuit of the requests of one kind, and the other one.
 func (h *Health) Circuits(kind RequestKind) (this, other *Circuit) {
 	if kind == ReadRequest {

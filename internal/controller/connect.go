@@ -122,7 +122,11 @@ func (c *connector) connectWithContent(ctx context.Context) (bool, error) {
 	if content.before, err = c.historyOf(ctx, content); err != nil {
 		return false, err
 	}
-	return c.dial(content), nil
+	if !c.dial(content) {
+		return false, nil
+	}
+	c.inheritRefusal(content)
+	return true, nil
 }
 
 // content is what the project's references lead to.

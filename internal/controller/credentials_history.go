@@ -30,7 +30,7 @@ import (
 )
 
 // What processes tell each other, by status.journal, of credentials that were refused: a few failures lock an account or a key, whoever
-// makes them.
+// makes them, and what a project says of its credentials is as true in the next process.
 
 // rememberedCredential is one that is not tried again for a while, or at all, as it is when it was refused: failures lock it.
 type rememberedCredential interface {
@@ -48,12 +48,11 @@ const maxFailures = 8
 // It is not asked for again while the same credential is held.
 func (c *connector) historyOf(ctx context.Context, with *content) (before auth.History, _ error) {
 	contents, kind := with.credentials, c.project.Spec.Credentials.Type
-	known := c.credential.Credential != nil && c.credential.hash == with.hash
-	if known || kind != v1alpha1.CredentialsPassword && kind != v1alpha1.CredentialsAccessKey {
+	if known := c.credential.Credential != nil && c.credential.hash == with.hash; known || !connection.NeedsSecret(kind) {
 		return before, nil
 	}
 	before = connection.HistoryOf(c.project, contents)
-	if before.Refused || c.counts.counts(c.key).Imported > 0 { // a project that has imported is held up by no other's refusal
+	if before.Refused || kind == v1alpha1.CredentialsToken || c.counts.counts(c.key).Imported > 0 { // a project that has imported is held up by no other's refusal
 		return before, nil
 	}
 	var others v1alpha1.CBRProjectList
@@ -93,23 +92,43 @@ func timesOf(written []metav1.MicroTime) []time.Time {
 	return times
 }
 
+// inheritRefusal has a project go on saying that credentials are refused that were, before this process, or an edit of the spec, has made it
+// forget how calls have gone. Of those that are fetched it is told with the reason why there are none.
+func (c *connector) inheritRefusal(with *content) {
+	held := &c.credential
+	forgotten := held.mark != "" && held.mark == c.project.Status.Journal.RefusedSecret
+	if (with.before.Refused || forgotten) && !held.Renews() {
+		c.health.RefusedBefore(c.now)
+		c.requeueAt(c.health.RecheckAt)
+	}
+}
+
+// standing reports whether the credentials were refused, or taken, by what was told last: neither if nothing is there to be tried.
+func (c *connector) standing() (refused, taken bool) {
+	switch held := c.credential.Credential.(type) {
+	case rememberedCredential:
+		return held.WasRefused(), held.WasTaken()
+	case auth.Token:
+		return c.health.CredentialsRefused(), c.health.CredentialsTaken()
+	default:
+		return false, false
+	}
+}
+
 // refusedSecret is status.journal.refusedSecret for what is known of the credentials.
 func (c *connector) refusedSecret(before string) string {
 	held := &c.credential
-	remembered, is := held.Credential.(rememberedCredential)
-	switch {
-	case !is:
-		return before // nothing is there to be tried, or that of another type, which may be in use again
-	case remembered.WasRefused():
+	switch refused, taken := c.standing(); {
+	case refused:
 		if held.mark == "" { // once: it takes some time
 			if held.mark = before; !held.contents.Fits(before, connection.ScopeOf(&c.project.Spec)) {
 				held.mark = held.contents.NewMark(connection.ScopeOf(&c.project.Spec))
 			}
 		}
 		return held.mark
-	case remembered.WasTaken() && held.contents.Concerns(before):
+	case taken && held.contents.Concerns(before):
 		return ""
-	default:
+	default: // it may be that of another type, which may be in use again
 		return before
 	}
 }

@@ -106,9 +106,9 @@ func (p *patient) surroundings(transport roundTripper, changed func(), attempts 
 const maxMarksRead = 10
 
 // refusedElsewhere names another project that was refused what may be the same, as far as others may be seen, "" for none. What a project uses
-// that is Ready is no such thing, and what one endpoint refuses of keys another may take.
+// that is Ready is no such thing, what one endpoint refuses of keys another may take, and a token is for one project.
 func (p *patient) refusedElsewhere(ctx context.Context) string {
-	if meta.IsStatusConditionTrue(p.project.Status.Conditions, v1alpha1.ConditionReady) {
+	if p.project.Spec.Credentials.Type == v1alpha1.CredentialsToken || meta.IsStatusConditionTrue(p.project.Status.Conditions, v1alpha1.ConditionReady) {
 		return ""
 	}
 	others, _, err := p.others(ctx)
