@@ -24,6 +24,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // writer writes statuses, and keeps account of what a pass has dealt with.
@@ -33,7 +34,7 @@ type writer struct {
 	*reportMemory
 	accounts sync.Mutex             // guards what follows: calls under way end by it
 	handled  map[types.UID]struct{} // backups whose status the pass has written or is about to
-	cleared  map[string][]string    // submissions that are over, with the backups that stay recorded
+	cleared  map[string][]string    // submissions that are over, with the folded ids of the backups that stay recorded
 }
 
 // apply takes in what the pass has found of BackupSyncs: it writes their statuses, several at a time, counts the imports that have
@@ -82,9 +83,14 @@ func (w *writer) handle(backup *v1alpha1.BackupSync) {
 	w.handled[backup.UID] = struct{}{}
 }
 
-// clear notes that a submission is over, but for the backups that stay open. The report removes its record.
+// clear notes that a submission is over, but for the backups that stay open. The report removes its record. That may spell an id otherwise
+// than the BackupSync does which declares the backup by now.
 func (w *writer) clear(submission string, open []string) {
 	w.accounts.Lock()
+	folded := make([]string, 0, len(open))
+	for _, id := range open {
+		folded = append(folded, cbr.Fold(id))
+	}
 	defer w.accounts.Unlock()
-	w.cleared[submission] = open
+	w.cleared[submission] = folded
 }

@@ -432,7 +432,7 @@ func withoutCleared(submissions []v1alpha1.Submission, strikes map[string][]stri
 		open, over := strikes[submission.ID]
 		if over {
 			submission.Items = slices.DeleteFunc(slices.Clone(submission.Items), func(item v1alpha1.SubmittedItem) bool {
-				return !slices.Contains(open, item.BackupID)
+				return !slices.Contains(open, cbr.Fold(item.BackupID))
 			})
 		}
 		if len(submission.Items) > 0 {

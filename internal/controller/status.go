@@ -32,6 +32,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
 )
 
 // All writes of this controller are in this file: the status of BackupSyncs by parallel patches, and the status
@@ -132,7 +133,7 @@ func (w *writer) writeChange(ctx context.Context, next change) (*v1alpha1.Backup
 			return nil, client.IgnoreNotFound(err)
 		}
 		w.sawLive(current) // a write of ours may have had its effect without an answer: the cache does not wait for it
-		if current.Spec.BackupID != next.backup.Spec.BackupID || current.Spec.ProjectRef != next.backup.Spec.ProjectRef {
+		if cbr.Fold(current.Spec.BackupID) != cbr.Fold(next.backup.Spec.BackupID) || current.Spec.ProjectRef != next.backup.Spec.ProjectRef {
 			return nil, nil // another one of the same name
 		}
 	}
