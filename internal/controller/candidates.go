@@ -73,10 +73,7 @@ type plan struct {
 // planCalls finds out what may be sent and cuts it into calls.
 func (p *planner) planCalls(ctx context.Context) (plan, error) {
 	present := p.noteQueueTimes()
-	if p.project == nil || p.outdated != "" || p.project.Spec.Suspend || !p.project.DeletionTimestamp.IsZero() {
-		return p.plan, nil
-	}
-	if may, err := p.protocol.mayCall(p, ctx); !may {
+	if may, err := p.mayPlan(ctx); !may {
 		return p.plan, err
 	}
 	limit := int(max(p.project.Spec.Limits.SyncCallsPerMinute, 1))
@@ -114,6 +111,18 @@ func (p *planner) planCalls(ctx context.Context) (plan, error) {
 		p.requeueAt(next)
 	}
 	return p.plan, nil
+}
+
+// mayPlan reports whether the project may make calls. While it may not, CBR is not asked again about what backups wait for, which may be over:
+// the status of the project says why.
+func (p *planner) mayPlan(ctx context.Context) (may bool, err error) {
+	if p.project != nil && p.outdated == "" && !p.project.Spec.Suspend && p.project.DeletionTimestamp.IsZero() {
+		may, err = p.protocol.mayCall(p, ctx)
+	}
+	if !may && err == nil {
+		clear(p.evidence.waits)
+	}
+	return may, err
 }
 
 // batchRules are the project's, with as many calls as its limit leaves now.

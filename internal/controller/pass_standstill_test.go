@@ -197,6 +197,59 @@ func TestASuspendedBackupDoesNotSayThatItAwaitsATask(t *testing.T) {
 	})
 }
 
+// Nor must it when its project makes no calls any more.
+func TestABackupWhoseProjectMakesNoCallsDoesNotSayThatItAwaitsATask(t *testing.T) {
+	for name, row := range map[string]struct {
+		stop   func(*world)
+		reason string
+	}{
+		"it is suspended": {reason: v1alpha1.ReasonQueued, stop: func(w *world) {
+			w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Suspend = true })
+		}},
+		"it is in use by an older one": {reason: v1alpha1.ReasonQueued, stop: func(w *world) {
+			w.createProject(secondProject)
+			_ = w.server.change(kindProject, secondProject, func(object client.Object) (client.Object, error) {
+				object.SetCreationTimestamp(metav1.NewTime(time.Unix(0, 0)))
+				return object, nil
+			})
+		}},
+		"it is deleted": {reason: v1alpha1.ReasonProjectNotFound, stop: func(w *world) {
+			w.server.remove(kindProject, firstProject)
+		}},
+	} {
+		for what, hold := range map[string]func(*testing.T, *world){
+			"a task": func(t *testing.T, w *world) {
+				t.Helper()
+				w.configure(func(o *cbrtest.Options) {
+					o.HideTaskBackup, o.HideTaskResource, o.TaskDuration = true, true, 50*time.Second
+				})
+				w.importElsewhere(t, itemOf(0))
+			},
+			"an answer": func(_ *testing.T, w *world) {
+				w.unreadable(itemOf(1).ID, cbrtest.APIError{Status: 409, Code: "BackupService.6125"})
+			},
+		} {
+			t.Run(name+", it waited for "+what, func(t *testing.T) {
+				scripted(t, v1alpha1.LookupBeforeFirstSubmission, 0, func(t *testing.T, w *world) {
+					hold(t, w)
+					w.declare("again", itemOf(1).ID, itemOf(1).ResourceID)
+					w.live(w.actors[0], 20*time.Second)
+					before := readyOf(w.backup("again").Status.Conditions)
+					if before.Message == v1alpha1.QueuedMessage {
+						t.Fatalf("it does not wait: %s", before.Reason)
+					}
+					row.stop(w)
+					w.live(w.actors[0], time.Hour)
+					after := readyOf(w.backup("again").Status.Conditions)
+					if after.Reason != row.reason || after.Message == before.Message {
+						t.Errorf("the project is %s, nobody asks CBR, and the backup is %s: %s", name, after.Reason, after.Message)
+					}
+				})
+			})
+		}
+	}
+}
+
 // All that waits for the same task is looked at together.
 func TestWhatWaitsForOneTaskIsLookedAtTogether(t *testing.T) {
 	looks := func(t *testing.T, count int) (lists int) {
