@@ -120,6 +120,8 @@ type connectionMemory struct {
 type reportMemory struct {
 	// countsDue is when counts that have changed are written, zero if none have.
 	countsDue time.Time
+	// unwritten are the BackupSyncs whose status does not say yet what they wait for.
+	unwritten unwrittenStatuses
 }
 
 // lostOwnership notes that another process has written the project: it may have submitted, and finished, anything.
@@ -169,21 +171,30 @@ func newMemory() *memory {
 		callMemory:       callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
 		pollMemory:       pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
 		connectionMemory: connectionMemory{readLimiter: connection.NewReadLimiter()},
+		reportMemory:     reportMemory{unwritten: unwrittenStatuses{}},
 		auditMemory:      newAuditMemory(),
 		evidence:         newKnowledge(),
 	}
 }
 
+// forget forgets a project that does not exist, but for the BackupSyncs that cannot be told so.
 func (m *memories) forget(project types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if known, found := m.byProject[project]; found {
-		known.holdCredential(nil, time.Now())
-		if known.run != nil {
-			known.run.cancel()
-		}
-	}
+	known, found := m.byProject[project]
 	delete(m.byProject, project)
+	if !found {
+		return
+	}
+	known.holdCredential(nil, time.Now())
+	if known.run != nil {
+		known.run.cancel()
+	}
+	if len(known.unwritten) > 0 {
+		left := newMemory()
+		left.unwritten = known.unwritten
+		m.byProject[project] = left
+	}
 }
 
 // sawLive notes that a version was read live: what the cache holds of older ones is not to be trusted.

@@ -44,8 +44,6 @@ const (
 	// projectGrace is how long a BackupSync waits for its project before it says so: the two are often
 	// applied together.
 	projectGrace = 3 * time.Second
-	// maxWaitingWrites bounds the writes of waiting BackupSyncs in a pass.
-	maxWaitingWrites = 1000
 )
 
 // reporter is the step report: it writes what the pass has found, and clears what is over.
@@ -91,6 +89,9 @@ func (r *reporter) report(ctx context.Context) error {
 	}
 	return r.releaseProject(ctx)
 }
+	if r.project == nil {
+		r.memories.forget(r.key)
+	}
 
 // probeReads asks CBR for something when look-ups have failed and none is due: what the status says of it may be over.
 func (r *reporter) probeReads(ctx context.Context) error {
@@ -195,18 +196,8 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 			changes = append(changes, to(backup, next))
 		}
 	}
-	if len(changes) > maxWaitingWrites {
-		changes = changes[:maxWaitingWrites]
-		r.requeueNow()
-	}
-	for i := range changes {
-		changes[i].repeats = true
-	}
-	_, unwritten := r.apply(ctx, changes)
-	if len(unwritten) > 0 {
-		return fmt.Errorf("the status of %d of %d waiting BackupSyncs could not be written", len(unwritten), len(changes))
-	}
-	return nil
+	r.unwritten.keep(changes)
+	return r.writeWaiting(ctx, slices.DeleteFunc(changes, func(each change) bool { return r.unwritten.holds(each.backup, r.now) }))
 }
 
 // waitingStatus returns a BackupSync as one whose status says what is known of it, nil if it does.
@@ -252,7 +243,6 @@ func (v *cloudView) graceEnds(backup *v1alpha1.BackupSync) time.Time {
 // reportProject writes the project's status if it has changed.
 func (r *reporter) reportProject(ctx context.Context) error {
 	if r.project == nil {
-		r.memories.forget(r.key)
 		return nil
 	}
 	next := r.projectStatus(r.project)

@@ -137,6 +137,7 @@ type lane struct {
 	project        string
 	passing, asked bool
 	due            time.Time
+	failures       int // passes that have failed in a row
 }
 
 // The projects of a world. Both import into the same cloud project, if there are both.
@@ -391,11 +392,14 @@ func (w *world) beginIn(a *actor, l *lane) {
 		defer w.mutex.Unlock()
 		l.passing = false
 		switch {
-		case err != nil:
-			l.due = time.Now().Add(time.Second)
+		case err != nil: // the queue backs off: see SetupWithManager
+			l.failures++
+			l.due = time.Now().Add(backupsync.Backoff(passRetry, passMaxRetry, l.failures))
+			return
 		case result.RequeueAfter > 0:
 			l.due = time.Now().Add(result.RequeueAfter)
 		}
+		l.failures = 0
 	}()
 }
 
