@@ -122,6 +122,8 @@ type reportMemory struct {
 	countsDue time.Time
 	// unwritten are the BackupSyncs whose status does not say yet what they wait for.
 	unwritten unwrittenStatuses
+	// unqueued are those that could not be requeued when that was requested at the project.
+	unqueued unwrittenStatuses
 }
 
 // lostOwnership notes that another process has written the project: it may have submitted, and finished, anything.
@@ -171,7 +173,7 @@ func newMemory() *memory {
 		callMemory:       callMemory{settledAt: map[string]time.Time{}, lookUpFrom: map[string]time.Time{}, refusals: map[string]refusal{}},
 		pollMemory:       pollMemory{endSeen: map[string]time.Time{}, taskLead: clockSkew},
 		connectionMemory: connectionMemory{readLimiter: connection.NewReadLimiter()},
-		reportMemory:     reportMemory{unwritten: unwrittenStatuses{}},
+		reportMemory:     reportMemory{unwritten: unwrittenStatuses{}, unqueued: unwrittenStatuses{}},
 		auditMemory:      newAuditMemory(),
 		evidence:         newKnowledge(),
 	}

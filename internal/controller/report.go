@@ -143,13 +143,15 @@ func (c *connector) checksConnection() bool {
 	return c.health.Fingerprint != c.fingerprint || !c.health.RecheckAt.IsZero() || c.checksExpiry() || c.renewsIdle()
 }
 
-// retryStalled requeues all that is stalled, once for each request at the project.
+// retryStalled requeues all that is stalled, once for each request at the project. It is met then: what cannot be written is tried again by
+// itself, as the others may be stalled anew by the time it can.
 func (r *reporter) retryStalled(ctx context.Context) error {
 	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	request := backupsync.RequestOf(r.project)
-	if request == "" || request == r.project.Status.LastHandledRequest {
+	asked, due := requested(r.project), r.unqueued.next()
+	if !asked && (due.IsZero() || due.After(r.now)) {
+		r.requeueAt(due)
 		return nil
 	}
 	var backups v1alpha1.BackupSyncList
@@ -157,24 +159,19 @@ func (r *reporter) retryStalled(ctx context.Context) error {
 		client.MatchingFields{indexStalled: r.key.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the stalled BackupSyncs: %w", err)
 	}
-	changes := make([]change, 0, len(backups.Items))
-	now := metav1.NewTime(r.now)
-	for i := range backups.Items {
-		backup := &backups.Items[i]
-		_, handled := r.handled[backup.UID]
-		if !handled && backupsync.Requeued(backup, now) != nil { // else the pass has just tried it, or there is nothing to try
-			changes = append(changes, change{backup: backup, lasting: true,
-				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsync.Requeued(version, now) }})
-		}
-	}
-	written, unwritten := r.apply(ctx, changes)
-	if len(unwritten) > 0 {
-		return fmt.Errorf("%d of %d stalled BackupSyncs could not be requeued", len(unwritten), len(changes))
+	changes := r.requeues(backups.Items, asked)
+	written, failed := r.apply(ctx, changes)
+	if ctx.Err() != nil { // whoever comes next meets the request
+		return fmt.Errorf("requeue the stalled BackupSyncs: %w", ctx.Err())
 	}
 	if written > 0 {
 		r.requeueNow()
+	r.unqueued.note(changes, failed, r.options.Clock.Now())
+	r.requeueAt(r.unqueued.next())
 	}
-	r.request = request
+	if asked {
+		r.request = backupsync.RequestOf(r.project)
+	}
 	return nil
 }
 

@@ -19,10 +19,36 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
 )
 
 // maxWaitingWrites bounds the writes of waiting BackupSyncs in a pass.
 const maxWaitingWrites = 1000
+
+// requeues are the changes that requeue what is stalled: all of it if a person asks for that, else what could not be requeued then.
+func (r *reporter) requeues(stalled []v1alpha1.BackupSync, all bool) []change {
+	changes := make([]change, 0, len(stalled))
+	now := metav1.NewTime(r.now)
+	for i := range stalled {
+		backup := &stalled[i]
+		_, handled := r.handled[backup.UID]
+		_, again := r.unqueued[backup.UID]
+		if (all || again) && !handled && backupsync.Requeued(backup, now) != nil { // else the pass has just tried it, or there is nothing to try
+			changes = append(changes, change{backup: backup, lasting: true,
+				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync { return backupsync.Requeued(version, now) }})
+		}
+	}
+	r.unqueued.keep(changes)
+	if all {
+		return changes
+	}
+	return slices.DeleteFunc(changes, func(each change) bool { return r.unqueued.holds(each.backup, r.now) })
+}
 
 // writeWaiting writes the statuses of BackupSyncs that wait. One that cannot be written is no failure of the pass: the others would wait for it.
 func (r *reporter) writeWaiting(ctx context.Context, changes []change) error {
