@@ -146,7 +146,8 @@ func (p *pass) auditor() *auditor {
 }
 
 func (p *pass) reporter(of plan) *reporter {
-	return &reporter{step: p.step, cloudView: p.view, writer: p.writer, planMemory: &p.planMemory, reportMemory: &p.reportMemory, memory: p.memory, plan: of}
+	return &reporter{step: p.step, reader: p.reader(), cloudView: p.view, writer: p.writer, planMemory: &p.planMemory, reportMemory: &p.reportMemory,
+		memory: p.memory, plan: of}
 }
 
 // nextPass is when the next pass is due.

@@ -27,6 +27,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,7 @@ const (
 // reporter is the step report: it writes what the pass has found, and clears what is over.
 type reporter struct {
 	step
+	*reader
 	*cloudView
 	*writer
 	*planMemory
@@ -87,11 +89,11 @@ func (r *reporter) report(ctx context.Context) error {
 	if err := r.reportBackups(ctx); err != nil {
 		return err
 	}
-	return r.releaseProject(ctx)
-}
 	if r.project == nil {
 		r.memories.forget(r.key)
 	}
+	return r.releaseProject(ctx)
+}
 
 // probeReads asks CBR for something when look-ups have failed and none is due: what the status says of it may be over.
 func (r *reporter) probeReads(ctx context.Context) error {
@@ -164,10 +166,10 @@ func (r *reporter) retryStalled(ctx context.Context) error {
 	if ctx.Err() != nil { // whoever comes next meets the request
 		return fmt.Errorf("requeue the stalled BackupSyncs: %w", ctx.Err())
 	}
-	if written > 0 {
-		r.requeueNow()
 	r.unqueued.note(changes, failed, r.options.Clock.Now())
 	r.requeueAt(r.unqueued.next())
+	if written > 0 {
+		r.requeueNow()
 	}
 	if asked {
 		r.request = backupsync.RequestOf(r.project)
@@ -181,6 +183,10 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 	if r.outdated != "" { // what is written would not be kept
 		return nil
 	}
+	freed, err := r.freedDuplicates(ctx)
+	if err != nil {
+		return err
+	}
 	changes := r.plan.duplicates
 	now := metav1.NewTime(r.now)
 	for _, backup := range slices.Concat(r.pending, r.rest, r.running) {
@@ -189,7 +195,7 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 		}
 		r.handle(backup) // one may be in two of the lists
 		r.requeueAt(r.graceEnds(backup))
-		if next := r.waitingStatus(backup, now); next != nil {
+		if next := r.waitingStatus(backup, freed, now); next != nil {
 			changes = append(changes, to(backup, next))
 		}
 	}
@@ -198,11 +204,12 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 }
 
 // waitingStatus returns a BackupSync as one whose status says what is known of it, nil if it does.
-func (r *reporter) waitingStatus(backup *v1alpha1.BackupSync, now metav1.Time) *v1alpha1.BackupSync {
+func (r *reporter) waitingStatus(backup *v1alpha1.BackupSync, freed map[types.UID]struct{}, now metav1.Time) *v1alpha1.BackupSync {
 	given := r.circumstances(backup)
+	_, isFreed := freed[backup.UID]
 	switch {
-	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && r.project != nil:
-		return nil // whether it still is one is found out when its turn to be sent comes
+	case backupsync.IsDuplicate(backup) && !backup.Spec.Suspend && r.project != nil && !isFreed:
+		return nil // it is one, as far as is known
 	case backupsync.IsDuplicate(backup), backupsync.StateOf(backup) == backupsync.Pending:
 		return backupsync.Waiting(backup, given, now)
 	case backupsync.Reimport(backup):

@@ -22,13 +22,18 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 )
 
-// maxWaitingWrites bounds the writes of waiting BackupSyncs in a pass.
-const maxWaitingWrites = 1000
+const (
+	// maxWaitingWrites bounds the writes of waiting BackupSyncs in a pass.
+	maxWaitingWrites = 1000
+	// maxOwnersAsked bounds the duplicates of which a report finds out whether they still are: others have their turn in later passes.
+	maxOwnersAsked = 1000
+)
 
 // requeues are the changes that requeue what is stalled: all of it if a person asks for that, else what could not be requeued then.
 func (r *reporter) requeues(stalled []v1alpha1.BackupSync, all bool) []change {
@@ -66,4 +71,28 @@ func (r *reporter) writeWaiting(ctx context.Context, changes []change) error {
 	r.unwritten.note(changes, failed, r.options.Clock.Now())
 	r.requeueAt(r.unwritten.next())
 	return nil
+}
+
+// freedDuplicates returns the duplicates whose backup no other BackupSync owns any more. The plan finds that out when their turn to be sent comes,
+// and their status must not name one that is gone until then.
+func (r *reporter) freedDuplicates(ctx context.Context) (map[types.UID]struct{}, error) {
+	freed := map[types.UID]struct{}{}
+	asked := 0
+	for _, backup := range slices.Concat(r.rest, r.pending) {
+		_, handled := r.handled[backup.UID]
+		if handled || !backupsync.IsDuplicate(backup) || r.project == nil {
+			continue
+		}
+		if asked++; asked > maxOwnersAsked {
+			break
+		}
+		all, err := r.syncsForBackup(ctx, backup.Spec.BackupID)
+		if err != nil {
+			return nil, err
+		}
+		if owner := backupsync.Owner(all); owner != nil && owner.UID == backup.UID {
+			freed[backup.UID] = struct{}{}
+		}
+	}
+	return freed, nil
 }
