@@ -69,7 +69,7 @@ func parseFlags() *flags {
 			"unless an entry begins with http:// or names a port (:* for any). Names must lead to public addresses, unless the list has the "+
 			"address or its network too: 10.20.0.0/16, for a private cloud.")
 	flag.IntVar(&f.maxConcurrentProjects, "max-concurrent-projects", 32, "CBRProjects that are worked on at the same time. One whose endpoint hangs takes a place for a call timeout.")
-	flag.IntVar(&f.statusWriters, "status-writers", 16, "Status writes of BackupSyncs that are under way at the same time.")
+	flag.IntVar(&f.statusWriters, "status-writers", 16, "Status writes of BackupSyncs that are under way at the same time. Those that take long count in their namespace alone.")
 	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 turns it off.")
 	flag.BoolVar(&f.secureMetrics, "metrics-secure", true, "Serve metrics by HTTPS, to authenticated and authorized clients only.")
 	flag.StringVar(&f.metricsCertPath, "metrics-cert-path", "", "Folder with tls.crt and tls.key of the metrics endpoint; self-signed if empty.")

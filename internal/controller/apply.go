@@ -43,11 +43,12 @@ type writer struct {
 func (w *writer) apply(ctx context.Context, changes []change) (written int, unwritten []*v1alpha1.BackupSync) {
 	var group sync.WaitGroup
 	var mutex sync.Mutex
+	begun := make(chan struct{}, w.options.StatusWriters)
 	for _, next := range changes {
 		w.handle(next.backup)
-		w.writers <- struct{}{}
+		begun <- struct{}{}
 		group.Go(func() {
-			defer func() { <-w.writers }()
+			defer func() { <-begun }()
 			result, err := w.writeChange(ctx, next)
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -86,11 +87,11 @@ func (w *writer) handle(backup *v1alpha1.BackupSync) {
 // clear notes that a submission is over, but for the backups that stay open. The report removes its record. That may spell an id otherwise
 // than the BackupSync does which declares the backup by now.
 func (w *writer) clear(submission string, open []string) {
-	w.accounts.Lock()
 	folded := make([]string, 0, len(open))
 	for _, id := range open {
 		folded = append(folded, cbr.Fold(id))
 	}
+	w.accounts.Lock()
 	defer w.accounts.Unlock()
 	w.cleared[submission] = folded
 }

@@ -311,8 +311,6 @@ func (a *auditRun) conclude(ctx context.Context, list *evidence.BackupList, comp
 // requested, meanwhile.
 func (a *auditRun) write(ctx context.Context, found finding) (bool, error) {
 	before, now := found.backup, metav1.NewTime(a.options.Clock.Now())
-	a.writers <- struct{}{}
-	defer func() { <-a.writers }()
 	written, err := a.writer.writeChange(ctx, change{backup: before, lasting: true, become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
 		if version.UID != before.UID || !a.concerns(version) || !importedAt(version).Equal(importedAt(before)) {
 			return nil

@@ -49,7 +49,8 @@ type Options struct {
 	AllowedEndpoints connection.EndpointPatterns
 	// MaxConcurrentProjects is how many projects have a pass at the same time; 32 by default.
 	MaxConcurrentProjects int
-	// StatusWriters is how many status writes of BackupSyncs are under way at the same time; 16 by default.
+	// StatusWriters is how many status writes of BackupSyncs are under way at the same time; 16 by default. Those that take long count in their
+	// namespace alone.
 	StatusWriters int
 	// CallTimeout bounds a call of CBR; 60 s by default.
 	CallTimeout time.Duration
@@ -164,7 +165,7 @@ type Reconciler struct {
 
 	cloudProjects cloudProjects
 	queue         atomic.Pointer[queue]
-	writers       chan struct{} // one place for each status write under way
+	writers       *writePlaces
 	passes        passes
 	audits        audits
 }
@@ -215,7 +216,7 @@ func NewReconciler(cached Client, live client.Reader, recorder events.EventRecor
 		attempts: auth.NewAttempts(options.Clock),
 
 		cloudProjects: cloudProjects{usedBy: map[string]types.UID{}},
-		writers:       make(chan struct{}, options.StatusWriters),
+		writers:       newWritePlaces(options.StatusWriters),
 		audits:        newAudits(),
 	}, nil
 }

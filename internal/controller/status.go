@@ -151,7 +151,7 @@ func (w *writer) writeBackup(ctx context.Context, backup *v1alpha1.BackupSync) (
 	written := &v1alpha1.BackupSync{} // what is absent in an answer would stay as it was
 	err = retry.OnError(writeRetries, mayPass(ctx), func() error {
 		written = &v1alpha1.BackupSync{ObjectMeta: metav1.ObjectMeta{Namespace: backup.Namespace, Name: backup.Name}}
-		return w.client.Status().Patch(ctx, written, patch)
+		return w.writers.during(ctx, backup.Namespace, func() error { return w.client.Status().Patch(ctx, written, patch) })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("patch the status: %w", err)
