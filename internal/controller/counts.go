@@ -21,11 +21,11 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -38,8 +38,9 @@ import (
 type stateCounts struct {
 	mutex    sync.Mutex
 	entries  map[uidKey]countedBackup
-	numbers  map[types.NamespacedName]uint32 // of projects
+	numbers  map[types.NamespacedName]uint32 // of projects that BackupSyncs name, whether or not they exist
 	projects []projectCounts                 // by number
+	free     []uint32                        // numbers of projects that no BackupSync names any more
 }
 
 // projectCounts is the counts of a project by state, of those that have not ended by the reason of Ready, and of those that are imported by
@@ -181,6 +182,16 @@ func (t *stateCounts) forget(backup *v1alpha1.BackupSync) {
 	if entry, found := t.entries[key]; found {
 		t.projects[entry.project()].add(entry, -1)
 		delete(t.entries, key)
+		t.vacate(entry.project())
+	}
+}
+
+// vacate forgets a project that no BackupSync names any more.
+func (t *stateCounts) vacate(number uint32) {
+	if project := &t.projects[number]; project.counts == ([backupsync.States]int32{}) {
+		delete(t.numbers, project.key)
+		*project = projectCounts{}
+		t.free = append(t.free, number)
 	}
 }
 
@@ -188,7 +199,7 @@ func (t *stateCounts) forget(backup *v1alpha1.BackupSync) {
 func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	counted := &t.projects[t.number(project)]
+	counted := t.of(project)
 	counts := counted.counts
 	pending, running, imported, failed := counts[backupsync.Pending], counts[backupsync.Running], counts[backupsync.Imported], counts[backupsync.Failed]
 	told := v1alpha1.BackupCounts{Total: pending + running + imported + failed,
@@ -203,8 +214,16 @@ func (t *stateCounts) counts(project types.NamespacedName) v1alpha1.BackupCounts
 func (t *stateCounts) unavailable(project types.NamespacedName) (missing, unusable int32) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	found := t.projects[t.number(project)].availability
+	found := t.of(project).availability
 	return found[backupsync.BackupMissing], found[backupsync.BackupUnusable]
+}
+
+// of returns what is counted of a project; the mutex is held.
+func (t *stateCounts) of(project types.NamespacedName) (counted projectCounts) {
+	if number, found := t.numbers[project]; found {
+		counted = t.projects[number]
+	}
+	return counted
 }
 
 // countSummary is what the metrics tell of a project.
@@ -212,42 +231,67 @@ type countSummary struct {
 	counts        [backupsync.States]int32
 	waiting       [len(waitingReasons)]int32
 	availability  [backupsync.BackupUndefined + 1]int32
-	oldestPending time.Time // zero without one
+	oldestPending uint32 // when it was created, in Unix seconds; 0 without one
 }
 
-// summaries returns the counts and the oldest pending BackupSync of each project; one that is suspended is meant to wait.
-func (t *stateCounts) summaries() map[types.NamespacedName]countSummary {
+// add takes in the counts of a project.
+func (s *countSummary) add(project *projectCounts, oldestPending uint32) {
+	for state, count := range project.counts {
+		s.counts[state] += count
+	}
+	for reason, count := range project.waiting {
+		s.waiting[reason] += count
+	}
+	for said, count := range project.availability {
+		s.availability[said] += count
+	}
+	if s.oldestPending == 0 || oldestPending != 0 && oldestPending < s.oldestPending {
+		s.oldestPending = oldestPending
+	}
+}
+
+// summaries returns the counts and the oldest pending BackupSync of each project that exists, and of all others of a namespace together, under
+// the name "": BackupSyncs may name whatever their authors like. One that is suspended is meant to wait.
+func (t *stateCounts) summaries(existing sets.Set[types.NamespacedName]) map[types.NamespacedName]countSummary {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	oldest := map[uint32]uint32{}
+	oldest := make([]uint32, len(t.projects))
 	for _, entry := range t.entries {
-		known, found := oldest[entry.project()]
-		if entry.state() == backupsync.Pending && entry.detail() != suspended && (!found || entry.created < known) {
+		known := oldest[entry.project()]
+		if entry.state() == backupsync.Pending && entry.detail() != suspended && (known == 0 || entry.created < known) {
 			oldest[entry.project()] = entry.created
 		}
 	}
-	summaries := make(map[types.NamespacedName]countSummary, len(t.projects))
-	for number, project := range t.projects {
+	summaries := make(map[types.NamespacedName]countSummary, len(existing))
+	for number := range t.projects {
+		project := &t.projects[number]
 		if project.counts == ([backupsync.States]int32{}) {
 			continue // a series of a project that is gone would never end
 		}
-		summary := countSummary{counts: project.counts, waiting: project.waiting, availability: project.availability}
-		if created, found := oldest[uint32(number)]; found {
-			summary.oldestPending = time.Unix(int64(created), 0)
+		key := project.key
+		if !existing.Has(key) {
+			key.Name = ""
 		}
-		summaries[project.key] = summary
+		summary := summaries[key]
+		summary.add(project, oldest[number])
+		summaries[key] = summary
 	}
 	return summaries
 }
 
-// number returns the number of a project, which it has for good.
+// number returns the number of a project, which it has for as long as a BackupSync names it.
 func (t *stateCounts) number(key types.NamespacedName) uint32 {
 	number, found := t.numbers[key]
-	if !found {
+	switch {
+	case found:
+		return number
+	case len(t.free) > 0:
+		number, t.free = t.free[len(t.free)-1], t.free[:len(t.free)-1]
+	default:
 		number = uint32(len(t.projects))
-		t.numbers[key] = number
-		t.projects = append(t.projects, projectCounts{key: key})
+		t.projects = append(t.projects, projectCounts{})
 	}
+	t.numbers[key], t.projects[number].key = number, key
 	return number
 }
 

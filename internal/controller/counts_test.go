@@ -144,6 +144,25 @@ func TestTallyAtTheSameTime(t *testing.T) {
 	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 400, Imported: 400}))
 }
 
+// Projects come and go, and BackupSyncs name what was never there: what is remembered is as much as there is now.
+func TestTallyForgetsProjectsThatNobodyNames(t *testing.T) {
+	g := NewWithT(t)
+	counted := newStateCounts()
+	kept := versionOf("kept", v1alpha1.ReasonImported, 1)
+	counted.observe(kept)
+	for number := range 1000 {
+		passing := versionOf("passing", v1alpha1.ReasonQueued, 1)
+		passing.Spec.ProjectRef.Name = strconv.Itoa(number)
+		counted.observe(passing)
+		g.Expect(counted.counts(projectKey(passing))).To(Equal(v1alpha1.BackupCounts{Total: 1, Pending: 1}))
+		counted.forget(passing)
+		g.Expect(counted.counts(projectKey(passing))).To(Equal(v1alpha1.BackupCounts{}))
+	}
+	g.Expect(counted.numbers).To(HaveLen(1))
+	g.Expect(len(counted.projects)).To(BeNumerically("<=", 2))
+	g.Expect(counted.counts(defaultProject)).To(Equal(v1alpha1.BackupCounts{Total: 1, Imported: 1}))
+}
+
 func TestResourceVersion(t *testing.T) {
 	g := NewWithT(t)
 	for text, version := range map[string]int64{"1": 1, "9007199254740993": 9007199254740993, "": 0, "odd": 0} {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -112,9 +113,28 @@ func gauge(of *prometheus.Desc, value float64, namespace, project string, labels
 	return prometheus.MustNewConstMetric(of, prometheus.GaugeValue, value, append([]string{namespace, project}, labels...)...)
 }
 
-// Collect counts the BackupSyncs of each project, and tells what the statuses of the projects say.
+// Collect counts the BackupSyncs of each project, and tells what the statuses of the projects say. While the cache is not filled it is not known
+// which projects there are, and the other metrics are needed all the same.
 func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
-	for project, summary := range r.counts.summaries() {
+	r.collectNamespaces(collected)
+	var projects v1alpha1.CBRProjectList
+	if err := r.client.List(atOnce, &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		projects.Items = nil
+	}
+	r.collectCounts(collected, projects.Items)
+	r.collectProjects(collected, projects.Items)
+}
+
+// collectCounts counts the BackupSyncs of each project. Which projects there are in a namespace that cannot be read is not known.
+func (r *Reconciler) collectCounts(collected chan<- prometheus.Metric, projects []v1alpha1.CBRProject) {
+	existing, unreadable := sets.New[types.NamespacedName](), sets.New(r.options.unreadable()...)
+	for i := range projects {
+		existing.Insert(client.ObjectKeyFromObject(&projects[i]))
+	}
+	for project, summary := range r.counts.summaries(existing) {
+		if unreadable.Has(project.Namespace) {
+			continue
+		}
 		for state, count := range summary.counts {
 			collected <- gauge(backupsDesc, float64(count), project.Namespace, project.Name, backupsync.State(state).String())
 		}
@@ -124,10 +144,8 @@ func (r *Reconciler) Collect(collected chan<- prometheus.Metric) {
 		for _, reason := range []backupsync.Availability{backupsync.BackupMissing, backupsync.BackupUnusable} {
 			collected <- gauge(unavailableDesc, float64(summary.availability[reason]), project.Namespace, project.Name, reason.String())
 		}
-		collected <- gauge(oldestPendingDesc, unixTime(summary.oldestPending), project.Namespace, project.Name)
+		collected <- gauge(oldestPendingDesc, float64(summary.oldestPending), project.Namespace, project.Name)
 	}
-	r.collectProjects(collected)
-	r.collectNamespaces(collected)
 }
 
 // collectNamespaces tells which of several namespaces can be read.
@@ -152,14 +170,10 @@ var atOnce = func() context.Context {
 	return ctx
 }()
 
-// collectProjects tells what the statuses in the cache say: nothing while that is not filled, as the other metrics are needed then.
-func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric) {
-	var projects v1alpha1.CBRProjectList
-	if err := r.client.List(atOnce, &projects, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
-		return
-	}
-	for i := range projects.Items {
-		project := &projects.Items[i]
+// collectProjects tells what the statuses in the cache say.
+func (r *Reconciler) collectProjects(collected chan<- prometheus.Metric, projects []v1alpha1.CBRProject) {
+	for i := range projects {
+		project := &projects[i]
 		for _, condition := range project.Status.Conditions {
 			collected <- gauge(conditionDesc, 1, project.Namespace, project.Name, condition.Type, string(condition.Status), condition.Reason)
 		}

@@ -142,6 +142,9 @@ func waitingSeries(reason string) string {
 	return "backupsync_backups_waiting namespace=team project=default reason=" + reason
 }
 
+// noOpenCall is a series that each project has.
+const noOpenCall = "backupsync_oldest_open_call_timestamp_seconds namespace=team project=default"
+
 // unavailableSeries is the series of the imported BackupSyncs that are not available for a reason.
 func unavailableSeries(reason string) string {
 	return "backupsync_backups_unavailable namespace=team project=default reason=" + reason
@@ -150,7 +153,7 @@ func unavailableSeries(reason string) string {
 // What CBR does not show usable any more is counted for as long as it is imported, and says so.
 func TestUnavailableBackupsAreExported(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, newProject())}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
 	expect := func(missing, unusable float64) {
 		t.Helper()
@@ -224,7 +227,7 @@ func TestAuditsAreExported(t *testing.T) {
 // Each BackupSync that has not ended is counted by its reason, and no other.
 func TestWhatBackupsWaitForIsExported(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, newProject())}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
 	for reason := range lives {
 		known.counts.observe(versionOf(reason, reason, 1))
@@ -248,7 +251,7 @@ func TestWhatBackupsWaitForIsExported(t *testing.T) {
 // A BackupSync is counted once, by the latest version; one whose conditions are older than an edit by what they will say.
 func TestWhatABackupWaitsForFollowsIt(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, newProject())}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
 	unseen := versionOf("a", v1alpha1.ReasonQueued, 1)
 	unseen.Status.Conditions = nil
@@ -274,15 +277,16 @@ func TestWhatABackupWaitsForFollowsIt(t *testing.T) {
 		}
 	}
 	known.counts.forget(versionOf("a", v1alpha1.ReasonQueued, 6))
-	g.Expect(gather(g, registry)).To(BeEmpty(), "it is deleted")
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{noOpenCall: 0}), "it is deleted")
 }
 
 // A time, unlike an age, stays right between two scrapes.
 func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	g := NewWithT(t)
-	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	unaudited := newProject(func(p *v1alpha1.CBRProject) { p.Spec.Audit.Interval = &metav1.Duration{} })
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, unaudited)}, prometheus.NewRegistry()
 	g.Expect(registry.Register(known)).To(Succeed())
-	g.Expect(gather(g, registry)).To(BeEmpty(), "without a project")
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{noOpenCall: 0}), "without a backup")
 
 	known.counts.observe(versionOf("imported", v1alpha1.ReasonImported, 1))
 	for name, age := range map[string]time.Duration{"young": time.Minute, "old": time.Hour, "middle": 10 * time.Minute} {
@@ -292,7 +296,8 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 	}
 	const oldest = "backupsync_oldest_pending_timestamp_seconds namespace=team project=default"
 	wanted := map[string]float64{
-		oldest: float64(noon.Add(-time.Hour).Unix()),
+		noOpenCall: 0,
+		oldest:     float64(noon.Add(-time.Hour).Unix()),
 		"backupsync_backups namespace=team project=default state=pending":  3,
 		"backupsync_backups namespace=team project=default state=running":  0,
 		"backupsync_backups namespace=team project=default state=imported": 1,
@@ -315,6 +320,50 @@ func TestTheOldestPendingBackupIsExportedAsAUnixTime(t *testing.T) {
 		known.counts.observe(versionOf(name, v1alpha1.ReasonImported, 2))
 	}
 	g.Expect(gather(g, registry)).To(HaveKeyWithValue(oldest, 0.0), "nothing is pending")
+}
+
+// Whoever writes a BackupSync chooses which project it names. Those that do not exist have no series of their own: together they have one of each kind
+// in their namespace.
+func TestProjectsThatDoNotExistShareASeries(t *testing.T) {
+	g := NewWithT(t)
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g, newProject())}, prometheus.NewRegistry()
+	g.Expect(registry.Register(known)).To(Succeed())
+	known.counts.observe(versionOf("of a project", v1alpha1.ReasonQueued, 1))
+	alone := len(gather(g, registry))
+	var astray []*v1alpha1.BackupSync
+	for number := range 100 {
+		backup := versionOf(fmt.Sprintf("astray-%d", number), v1alpha1.ReasonProjectNotFound, 1)
+		backup.Spec.ProjectRef.Name = fmt.Sprintf("none-%d", number)
+		backup.CreationTimestamp = metav1.NewTime(noon.Add(-time.Duration(number) * time.Minute))
+		if number == 50 {
+			backup.CreationTimestamp = metav1.NewTime(noon.Add(-24 * time.Hour))
+		}
+		known.counts.observe(backup)
+		astray = append(astray, backup)
+	}
+	found := gather(g, registry)
+	g.Expect(len(found)).To(BeNumerically("<", 2*alone), "series")
+	g.Expect(found).To(And(
+		HaveKeyWithValue("backupsync_backups namespace=team project=default state=pending", 1.0),
+		HaveKeyWithValue("backupsync_backups namespace=team project= state=pending", 100.0),
+		HaveKeyWithValue("backupsync_backups_waiting namespace=team project= reason=ProjectNotFound", 100.0),
+		HaveKeyWithValue("backupsync_oldest_pending_timestamp_seconds namespace=team project=", float64(noon.Add(-24*time.Hour).Unix()))))
+	for _, backup := range astray {
+		known.counts.forget(backup)
+	}
+	g.Expect(gather(g, registry)).To(HaveLen(alone), "they are deleted")
+	g.Expect(known.counts.numbers).To(HaveLen(1), "what is remembered of them")
+}
+
+// What projects there are in a namespace that cannot be read is not known: none of its series is right.
+func TestANamespaceThatCannotBeReadHasNoCounts(t *testing.T) {
+	g := NewWithT(t)
+	known, registry := &Reconciler{counts: newStateCounts(), client: clusterOf(g)}, prometheus.NewRegistry()
+	known.options.Namespaces, known.options.Unreadable = []string{"team", "other"}, func() []string { return []string{"team"} }
+	g.Expect(registry.Register(known)).To(Succeed())
+	known.counts.observe(versionOf("a", v1alpha1.ReasonQueued, 1))
+	g.Expect(gather(g, registry)).To(Equal(map[string]float64{
+		"backupsync_namespace_readable namespace=team": 0, "backupsync_namespace_readable namespace=other": 1}))
 }
 
 func TestOddStatusesShareALabel(t *testing.T) {

@@ -49,7 +49,7 @@ func TestMetricsDoNotWaitForTheCache(t *testing.T) {
 	g.Expect(registry.Register(known)).To(Succeed())
 	gathered := make(chan map[string]float64, 1)
 	go func() { gathered <- gather(g, registry) }()
-	g.Eventually(gathered, 10*time.Second).Should(Receive(HaveKey("backupsync_backups namespace=team project=default state=pending")))
+	g.Eventually(gathered, 10*time.Second).Should(Receive(HaveKey("backupsync_backups namespace=team project= state=pending")))
 }
 
 // Which of several namespaces can be read is exported.
