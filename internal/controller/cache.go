@@ -42,10 +42,23 @@ func TrimCached(object any) (any, error) {
 	if annotations := accessor.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
-	if backup, ok := object.(*v1alpha1.BackupSync); ok && backupsync.StateOf(backup) == backupsync.Imported && backupsync.Settled(backup) {
-		return trim(backup), nil
+	if backup, ok := object.(*v1alpha1.BackupSync); ok {
+		detach(backup)
+		if backupsync.StateOf(backup) == backupsync.Imported && backupsync.Settled(backup) {
+			return trim(backup), nil
+		}
 	}
 	return object, nil
+}
+
+// detach removes what others may attach to a BackupSync, as much as they like, but for their request. Nobody reads it here, and all that is written
+// are patches of the status, which leave it on the API server.
+func detach(backup *v1alpha1.BackupSync) {
+	request := backupsync.RequestOf(backup)
+	backup.Labels, backup.Annotations, backup.OwnerReferences, backup.Finalizers = nil, nil, nil, nil
+	if request != "" {
+		backup.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: request}
+	}
 }
 
 // imported is a trimmed BackupSync and the room that is left beside it. Go's memory comes in pieces of set sizes: a BackupSync takes 576

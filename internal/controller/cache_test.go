@@ -127,6 +127,32 @@ func TestTrimCachedKeepsWhatItDoesNotKnow(t *testing.T) {
 	g.Expect(kept).To(Equal(backup))
 }
 
+// Whoever may write a BackupSync may attach a megabyte to it. Of that the cache keeps the request alone, as long as the status echoes it.
+func TestTrimCachedKeepsNothingOfWhatIsAttached(t *testing.T) {
+	for reason, live := range lives {
+		t.Run(reason, func(t *testing.T) {
+			g := NewWithT(t)
+			backup := live().DeepCopy()
+			bare := backup.DeepCopy()
+			backup.Labels = map[string]string{}
+			for number := range 5000 {
+				backup.Labels[fmt.Sprintf("label-%d", number)] = strings.Repeat("x", 60)
+				backup.Finalizers = append(backup.Finalizers, fmt.Sprintf("example.com/%d", number))
+				backup.OwnerReferences = append(backup.OwnerReferences, metav1.OwnerReference{Name: "owner", UID: types.UID(strconv.Itoa(number))})
+			}
+			backup.Annotations = map[string]string{"example.com/notes": strings.Repeat("x", 200<<10), v1alpha1.RequestedAtAnnotation: strings.Repeat("y", 10<<10)}
+			bare.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: strings.Repeat("y", 256)}
+			kept, err := TrimCached(backup.DeepCopy())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(backupsync.Requested(kept.(*v1alpha1.BackupSync))).To(BeTrue())
+			expected, err := TrimCached(bare)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(kept).To(Equal(expected))
+			g.Expect(len(encoded(kept.(client.Object)))).To(BeNumerically("<", 5<<10))
+		})
+	}
+}
+
 // The texts of a trimmed BackupSync are its own, wherever they have room.
 func TestTrimKeepsTexts(t *testing.T) {
 	g := NewWithT(t)
