@@ -55,7 +55,7 @@ check-more: verify-generated lint whole contract ## What gates a change besides 
 check-install: install-test verify-install alerts ## What gates a change of what is installed: chart, kustomizations, alerts and dashboard, each with its real tool.
 
 .PHONY: whole
-whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, each command against 10,000 BackupSyncs, measures of memory, the teeth of the properties.
+whole: controlplane ## Without the race detector: all rows of tables of which make test plays one of several, measures of memory, the teeth of the properties.
 	$(ASSETS) go test -timeout 30m -skip '^(TestController|$(OTHER_CRDS))$$' ./internal/controller ./internal/cbr ./internal/cbr/evidence
 
 .PHONY: large
@@ -258,5 +258,5 @@ undeploy: ## Remove what deploy has created, the CRDs and with them all BackupSy
 
 .PHONY: clean
 clean: ## Remove what was built, but not bin/k8s.
-	rm -f $(BIN)/manager $(BIN)/cbrsim $(BIN)/prometheus $(BIN)/promtool $(BIN)/helm $(BIN)/helm3
+	rm -f $(BIN)/manager $(BIN)/cbrsim $(BIN)/kubectl-backupsync $(BIN)/kube-api-linter $(BIN)/prometheus $(BIN)/promtool $(BIN)/helm $(BIN)/helm3
 	rm -rf dist

@@ -60,7 +60,7 @@ func parseFlags() *flags {
 	flag.DurationVar(&f.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits for a leader that has gone silent.")
 	flag.DurationVar(&f.renew, "leader-elect-renew-deadline", 10*time.Second, "How long a leader tries to renew its lease before it gives up.")
 	flag.DurationVar(&f.retry, "leader-elect-retry-period", 250*time.Millisecond,
-		"Time between a standby's looks at the lease; it is written every 2 s, or more often if it is short.")
+		"Time between a standby's looks at the lease. The leader writes it every 2 s, or more often if the lease is short.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; all if it is not set. The roles of config/components/namespaced are enough then.")
 	flag.StringVar(&f.podIdentityNamespaces, "pod-identity-namespaces", controller.AnyNamespace,
 		"Comma-separated namespaces whose CBRProjects may use credentials of the type PodIdentity, the operator's own; * for all, empty for none.")

@@ -43,7 +43,7 @@ type ProjectReference struct {
 }
 
 // BackupSyncSpec declares one backup to import. Its fields are those of an item of CBR's call
-// "POST /v3/{project_id}/backups/sync", and all of them are sent.
+// "POST /v3/{project_id}/backups/sync", and are sent, all but projectRef and suspend.
 type BackupSyncSpec struct {
 	// projectRef names the CBRProject, of the same namespace, to import into. It cannot be changed.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="projectRef cannot be changed: create another BackupSync instead"
@@ -202,7 +202,8 @@ type BackupSyncStatus struct {
 // BackupSync declares one on-premises backup that is to be imported into Huawei Cloud CBR.
 //
 // The manifest can be edited at any time. CBR cannot change a backup that it has accepted: an edit of one changes
-// nothing there, and the condition Drifted says so until it is reverted. An edit of one that has failed sends it again.
+// nothing there, and the condition Drifted says so until it is reverted. An edit of one that is Rejected,
+// OperationFailed or RetryScheduled sends it again.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=bsync,categories=cbr

@@ -137,12 +137,13 @@ type Audit struct {
 	Interval *metav1.Duration `json:"interval,omitempty"`
 }
 
-// LookupPolicy says whether backups are looked up in CBR before they are first sent.
+// LookupPolicy says whether backups are looked up in CBR before they are sent.
 // +kubebuilder:validation:Enum=BeforeFirstSubmission;Never
 type LookupPolicy string
 
 const (
-	// LookupBeforeFirstSubmission looks up each backup once: one that CBR has already is marked, and never sent.
+	// LookupBeforeFirstSubmission looks a backup up each time before it is sent: one that CBR has already is marked, and
+	// not sent.
 	LookupBeforeFirstSubmission LookupPolicy = "BeforeFirstSubmission"
 	// LookupNever leaves that look-up out. Backups that CBR has already are then imported again.
 	LookupNever LookupPolicy = "Never"
@@ -247,7 +248,7 @@ type CBRProjectSpec struct {
 	// +optional
 	Audit Audit `json:"audit,omitzero"`
 
-	// lookupPolicy says whether a backup is looked up in CBR before it is first sent: BeforeFirstSubmission (the default)
+	// lookupPolicy says whether a backup is looked up in CBR before it is sent: BeforeFirstSubmission (the default)
 	// marks what CBR has already as AlreadyImported and does not send it; Never leaves that look-up out, where nothing
 	// else imports: what CBR has already is then imported again. The credentials must be able to read backups all the
 	// same.

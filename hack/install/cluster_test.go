@@ -384,5 +384,13 @@ func TestEditsOfImportedBackupsAreWarnedOf(t *testing.T) {
 			t.Errorf("%s is warned of: %v", name, heard.texts)
 		}
 	}
+	// One that has failed, and is to be sent again, is sent as edited.
+	backup.Status = v1alpha1.BackupSyncStatus{OperationLogID: "log", FinishedTime: new(metav1.Now()), NextAttemptTime: new(metav1.Now())}
+	if err := shared.Client.Status().Update(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	if got := edit(rename); got != 0 {
+		t.Errorf("a backup that waits for another attempt is warned of: %v", heard.texts)
+	}
 	helmOn(t, "helm", "uninstall", release, "--namespace", namespace)
 }

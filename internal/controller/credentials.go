@@ -341,8 +341,8 @@ func (r *reporter) applyExpiring(project *v1alpha1.CBRProject, conditions *[]met
 	message := fmt.Sprintf("The credentials in Secret %s end at %s. Replace them before: imports stop then, and resume when there are others.",
 		project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339))
 	if held.Renews() {
-		message = fmt.Sprintf("IAM does not renew the token: it refuses the name or the password in Secret %s, or has locked the account. Imports stop when the token ends, at %s: correct the Secret before, or, if it is right, annotate the project with %s to have it tried once more.",
-			project.Spec.Credentials.SecretRef.Name, held.Expiry().UTC().Format(time.RFC3339), v1alpha1.RequestedAtAnnotation)
+		message = fmt.Sprintf("IAM does not renew the token: it refuses the name or the password, or has locked the account. Imports stop at %s. Correct Secret %s; if it is right, annotate the project with %s to have it tried once more.",
+			held.Expiry().UTC().Format(time.RFC3339), project.Spec.Credentials.SecretRef.Name, v1alpha1.RequestedAtAnnotation)
 	}
 	meta.SetStatusCondition(conditions, metav1.Condition{Type: v1alpha1.ConditionCredentialsExpiring, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonExpiresSoon, Message: backupsync.CleanMessage(message), ObservedGeneration: project.Generation, LastTransitionTime: now})

@@ -74,7 +74,7 @@ func NewCommand(f *cli.Factory) *cobra.Command {
 	flags.DurationVar(&o.interval, "interval", 2*time.Second, "Time between two looks of --watch.")
 	flags.DurationVar(&o.timeout, "timeout", 0, "End --watch or --until-done after that time; 0 for never.")
 	flags.StringSliceVar(&o.failOn, "fail-on", nil, "Exit with status 3 if there is any of these: "+strings.Join(findingNames(), ", ")+".")
-	flags.BoolVar(&o.scope.all, "all", false, "Read all BackupSyncs, imported ones too: slow, but it counts drifted ones among them.")
+	flags.BoolVar(&o.scope.all, "all", false, "Read all BackupSyncs, imported ones too: slow, but it names those that have drifted.")
 	flags.IntVar(&o.scope.limit, "limit", defaultLimit, fmt.Sprintf("How many open, and how many failed BackupSyncs of a CBRProject are read singly; 0 for all. "+
 		"With --watch %d, unless it is set.", watchLimit))
 	flags.StringVar(&o.leaseIn, "operator-namespace", "", "Namespace of the operator, whose lease tells whether it is alive; it is looked for by default.")

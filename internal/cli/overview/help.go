@@ -20,7 +20,7 @@ const long = `Show how the imports of the CBRProjects of a namespace go, at a gl
 why some have failed, and whether the operator is alive.
 
 The numbers by state are those that the operator keeps in status.backups of the CBRProject. What it waits for, what has failed and
-what has drifted is read singly: of each CBRProject the first 5,000 that are open, and as many that have failed, unless --limit says
+what has drifted is read singly: of each CBRProject the first 5,000 that are open (2,000 with --watch), and as many that have failed, unless --limit says
 otherwise. Where there are more, it says "of the first". A namespace with more than 8 CBRProjects is read as one. Imported ones are
 read with --all only. Where the CRDs are older than this command, all BackupSyncs are read, which takes longer.
 
@@ -49,7 +49,7 @@ With --output=json or yaml it prints one object:
     .pace                callsPerMinute, backupsPerCall, backupsPerMinute, callsInLastMinute, heldBack (pending, and suspended or being
                          deleted), leastMinutes; with --watch importedPerMinute, secondsLeft
     .unknownCalls        calls, backups, since; .callsUnderWay the same
-    .drifted             count, complete (imported ones were looked at), names[]
+    .drifted             count, complete (imported ones are counted), names[] (of those that were read)
     .audit               status.audit of the CBRProject as it is
   orphans[]              namespace, project, count, truncated, names[]: BackupSyncs, not in CBR yet, whose CBRProject does not exist; truncated
                          says that there are more than were read

@@ -40,8 +40,8 @@ With names of BackupSyncs only these are verified, and nothing is told of others
 another BackupSync owns the backup of one, that one is verified in its place.
 
 Credentials are those of the project: you need the verb get on its Secret, on what
-spec.caBundleRef names, and on CBRProjects, and list on BackupSyncs. Or bring your own
-with --credentials-file. They go only to endpoints that --allowed-endpoints names, which
+spec.caBundleRef names, and on CBRProjects, and list on BackupSyncs and CBRProjects. Or
+bring your own with --credentials-file. They go only to endpoints that --allowed-endpoints names, which
 has the same default as the operator's flag. A password or key that CBR has refused the
 operator is not tried again. Credentials of the type PodIdentity are given to pods alone:
 run the command in the operator's pod (see the examples), or with --credentials-type.
