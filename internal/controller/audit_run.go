@@ -145,7 +145,7 @@ const auditStopped = "it was stopped"
 func (a *auditor) newRun(source evidence.Source) *auditRun {
 	own := step{a.Reconciler, &scope{key: a.key, log: a.log, now: a.now}, &nextPass{}}
 	run := &auditRun{Reconciler: a.Reconciler, key: a.key, log: a.log, generation: a.generation, where: a.claim.cloudProject,
-		content: a.health.ContentFingerprint, source: source, known: a.known(), seen: a.memory.auditMemory.sightings, limiter: a.readLimiter,
+		content: a.health.ContentFingerprint, source: source, known: a.known(), seen: a.memory.sightings, limiter: a.readLimiter,
 		writer: &writer{step: own, versionMemory: &a.memory.versionMemory}, ended: make(chan auditResult, 1)}
 	ofPasses := a.evidence.seen
 	run.known.FirstSeen = func(key string) time.Time { return earliest(ofPasses[key].at, run.seen[key].at) }

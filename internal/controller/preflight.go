@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,7 +83,7 @@ func (p *preflighter) recut(found bool) {
 	case len(rest) > 0:
 		full = append(full, rest)
 	}
-	p.plan.Calls = append(full, groups...)
+	p.plan.Calls = slices.Concat(full, groups)
 }
 
 // mayLook reports whether CBR may be looked at before backups are sent.
