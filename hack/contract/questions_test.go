@@ -18,6 +18,7 @@ package contract
 
 import (
 	"context"
+	"time"
 
 	sdk "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/cbr/v1"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/cbr/v1/model"
@@ -68,7 +69,9 @@ func listingTasks(limit, offset int) question {
 			})
 		},
 		ours: func(ctx context.Context, client *cbr.Client) (any, error) {
-			return client.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: limit, Offset: offset})
+			page, err := client.ListOperationLogs(ctx, cbr.OperationLogsQuery{OperationType: cbr.OperationSync, Limit: limit, Offset: offset})
+			page.Date = time.Time{} // of a header, which the SDK does not show
+			return page, err
 		},
 		same: func(read any) any {
 			response := read.(*model.ListOpLogsResponse)
