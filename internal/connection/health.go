@@ -373,8 +373,7 @@ func (h *Health) SetNotFetched(said Status, refused bool, now time.Time) {
 func (c *Circuit) fail(kind RequestKind, class cbr.Class, err error, now time.Time) {
 	c.Proven, c.shared, c.Class = false, false, class
 	c.Failures++
-	failure, answered := errors.AsType[*cbr.Error](err)
-	c.FailedAt, c.asked = now, answered && failure.RetryAfter > 0
+	c.FailedAt, c.asked = now, askedWait(err) > 0
 	c.OpenUntil = now.Add(backoff(class, err, c.Failures))
 	c.Status = Explain(kind, class, err)
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -41,14 +42,12 @@ type writer struct {
 // ended, emits events, and notes that the pass has dealt with them. It returns how many were written, and those of which what was to be
 // told could not be. One that is gone needs no status.
 func (w *writer) apply(ctx context.Context, changes []change) (written int, unwritten []*v1alpha1.BackupSync) {
-	var group sync.WaitGroup
+	var group errgroup.Group
 	var mutex sync.Mutex
-	begun := make(chan struct{}, w.options.StatusWriters)
+	group.SetLimit(w.options.StatusWriters)
 	for _, next := range changes {
 		w.handle(next.backup)
-		begun <- struct{}{}
-		group.Go(func() {
-			defer func() { <-begun }()
+		group.Go(func() error {
 			result, err := w.writeChange(ctx, next)
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -60,9 +59,10 @@ func (w *writer) apply(ctx context.Context, changes []change) (written int, unwr
 				written++
 				w.tell(next, result)
 			}
+			return nil // one that fails keeps no other from being written
 		})
 	}
-	group.Wait()
+	_ = group.Wait()
 	return written, unwritten
 }
 

@@ -200,7 +200,7 @@ func (r *reporter) reportBackups(ctx context.Context) error {
 		}
 	}
 	r.unwritten.keep(changes)
-	return r.writeWaiting(ctx, slices.DeleteFunc(changes, func(each change) bool { return r.unwritten.holds(each.backup, r.now) }))
+	return r.writeWaiting(ctx, r.unwritten.due(changes, r.now))
 }
 
 // waitingStatus returns a BackupSync as one whose status says what is known of it, nil if it does.

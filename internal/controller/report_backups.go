@@ -52,7 +52,7 @@ func (r *reporter) requeues(stalled []v1alpha1.BackupSync, all bool) []change {
 	if all {
 		return changes
 	}
-	return slices.DeleteFunc(changes, func(each change) bool { return r.unqueued.holds(each.backup, r.now) })
+	return r.unqueued.due(changes, r.now)
 }
 
 // writeWaiting writes the statuses of BackupSyncs that wait. One that cannot be written is no failure of the pass: the others would wait for it.

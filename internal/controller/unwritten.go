@@ -18,6 +18,7 @@ package controller
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -50,9 +51,9 @@ func (u unwrittenStatuses) note(changes []change, failed []*v1alpha1.BackupSync,
 	maps.Copy(u, again)
 }
 
-// holds reports whether a BackupSync is not tried again yet.
-func (u unwrittenStatuses) holds(backup *v1alpha1.BackupSync, now time.Time) bool {
-	return u[backup.UID].retryAt.After(now)
+// due leaves of some changes those that are not to wait for another try. It takes the slice for itself.
+func (u unwrittenStatuses) due(changes []change, now time.Time) []change {
+	return slices.DeleteFunc(changes, func(each change) bool { return u[each.backup.UID].retryAt.After(now) })
 }
 
 // next returns when the next one is tried again, zero if there is none.
