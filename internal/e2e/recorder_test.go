@@ -179,8 +179,22 @@ type expectation struct {
 // outage is a time in which the cloud refuses what the operator needs.
 type outage struct{ from, to time.Time }
 
-// inTime is how long a project may go on being Ready after the first call that the cloud has refused.
+// inTime is how long a project may go on being Ready after the first call that the cloud has refused, and after the operator has written what
+// it found before: how long that takes is up to the machine.
 const inTime = 5 * time.Second
+
+// writing is the longest time between two writes of BackupSyncs that belong together.
+const writing = time.Second
+
+// written returns the part of an outage after the BackupSyncs were written that were being written as it began. The mutex is held.
+func (r *recorder) written(cut outage) outage {
+	for _, each := range r.backups {
+		if each.at.After(cut.from) && each.at.Before(cut.from.Add(writing)) {
+			cut.from = each.at
+		}
+	}
+	return cut
+}
 
 // untruths returns all that the statuses have said and that was not so, a line for each, the same lines once.
 func (r *recorder) untruths(cloud cloudHistory, expected expectation) []string {
@@ -199,7 +213,7 @@ func (r *recorder) untruths(cloud cloudHistory, expected expectation) []string {
 		}
 	}
 	for _, whole := range expected.outages {
-		each := cloud.noticed(whole)
+		each := r.written(cloud.noticed(whole))
 		if ready := r.readyDuring(each); ready > inTime {
 			found = append(found, fmt.Sprintf("CBRProject: Ready was True for %s of the %s from %s on, in which the cloud refused what is needed",
 				ready.Round(time.Millisecond), each.to.Sub(each.from).Round(time.Millisecond), each.from.Format(time.TimeOnly)))
