@@ -148,7 +148,7 @@ func (a *auditor) newRun(source evidence.Source) *auditRun {
 		content: a.health.ContentFingerprint, source: source, known: a.known(), seen: a.memory.sightings, limiter: a.readLimiter,
 		writer: &writer{step: own, versionMemory: &a.memory.versionMemory}, ended: make(chan auditResult, 1)}
 	ofPasses := a.evidence.seen
-	run.known.FirstSeen = func(key string) time.Time { return earliest(ofPasses[key].at, run.seen[key].at) }
+	run.known.FirstSeen = func(key evidence.TaskKey) time.Time { return earliest(ofPasses[key].at, run.seen[key].at) }
 	return run
 }
 

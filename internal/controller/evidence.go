@@ -62,7 +62,7 @@ func (w pause) overriddenBy(backup *v1alpha1.BackupSync) bool {
 }
 
 // sightings is when tasks were first seen as they are, by their keys (evidence.TaskList.Watched). It is replaced, and never changed.
-type sightings map[string]firstSight
+type sightings map[evidence.TaskKey]firstSight
 
 // firstSight is when so many tasks of a key were first seen.
 type firstSight struct {
@@ -71,7 +71,7 @@ type firstSight struct {
 }
 
 // after returns what is known after a look. Of several tasks that cannot be told apart, one more may be a new one.
-func (s sightings) after(watched map[string]int, now time.Time) sightings {
+func (s sightings) after(watched map[evidence.TaskKey]int, now time.Time) sightings {
 	seen := make(sightings, len(watched))
 	for key, count := range watched {
 		before := s[key]
@@ -195,7 +195,7 @@ func (v *cloudView) known() evidence.Known {
 		Scope:        evidence.TaskScope(v.learntScope()),
 		Owners:       v.owners(),
 		OverdueAfter: v.overdueAfter(),
-		FirstSeen:    func(key string) time.Time { return learnt.seen[key].at },
+		FirstSeen:    func(key evidence.TaskKey) time.Time { return learnt.seen[key].at },
 		SettleTime:   v.options.endSettles(),
 	}
 }

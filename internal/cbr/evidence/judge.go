@@ -82,7 +82,7 @@ func (k Known) seenEndedBefore(task *cbr.OperationLog, at time.Time) bool {
 }
 
 // firstSeen returns when a task was first seen, by its key, the zero time if that is not known.
-func (k Known) firstSeen(key string) time.Time {
+func (k Known) firstSeen(key TaskKey) time.Time {
 	if k.FirstSeen == nil {
 		return time.Time{}
 	}

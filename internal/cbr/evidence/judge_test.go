@@ -237,7 +237,7 @@ func TestOverdueTasks(t *testing.T) {
 	old := []cbr.OperationLog{task("t", createdFor(time.Hour))}
 	undated := []cbr.OperationLog{task("t", uncreated)}
 	firstSeen := func(ago time.Duration) func(*Known) {
-		return func(k *Known) { k.FirstSeen = func(string) time.Time { return k.Now.Add(-ago) } }
+		return func(k *Known) { k.FirstSeen = func(TaskKey) time.Time { return k.Now.Add(-ago) } }
 	}
 	absent, may := Verdict{Kind: Absent, Task: "t"}, Verdict{Kind: InProgress, Task: "t"}
 	run(t, []judged{
@@ -251,7 +251,7 @@ func TestOverdueTasks(t *testing.T) {
 		{name: "since when is not known", tasks: undated, want: may},
 		{name: "since when is known from before", tasks: undated, known: firstSeen(time.Hour), want: absent},
 		{name: "first seen just now", tasks: undated, known: firstSeen(time.Minute), want: may},
-		{name: "first seen by nobody", tasks: undated, known: func(k *Known) { k.FirstSeen = func(string) time.Time { return time.Time{} } }, want: may},
+		{name: "first seen by nobody", tasks: undated, known: func(k *Known) { k.FirstSeen = func(TaskKey) time.Time { return time.Time{} } }, want: may},
 		{name: "of another call, that may be its", tasks: []cbr.OperationLog{task("t", naming("a"), createdFor(time.Hour))}, known: perCall, want: absent},
 	})
 }
@@ -262,7 +262,7 @@ func TestTasksWithoutAnIDOrAnEnd(t *testing.T) {
 	endless := []cbr.OperationLog{task("t", inStatus(cbr.TaskSuccess))}
 	firstSeen := func(ago time.Duration) func(*Known) {
 		return func(k *Known) {
-			k.SettleTime, k.FirstSeen = 30*time.Second, func(string) time.Time { return k.Now.Add(-ago) }
+			k.SettleTime, k.FirstSeen = 30*time.Second, func(TaskKey) time.Time { return k.Now.Add(-ago) }
 		}
 	}
 	unseen := func(k *Known) { k.SettleTime = 30 * time.Second }
@@ -286,11 +286,11 @@ func TestWatchedTasks(t *testing.T) {
 	for _, each := range []cbr.OperationLog{task("a", uncreated), task("b"), task("b"), task("c", inStatus(cbr.TaskSuccess)),
 		task("", uncreated, naming("x")), task("", uncreated, naming("X")), task("long ago", ended(time.Hour)), task("lately", ended(time.Minute)),
 		task("to come", ended(-time.Hour)), task("in sight", ended(time.Hour)), task("f", inStatus(cbr.TaskFailed), endedFor(0))} {
-		tasks.watch(&each, Known{Now: now, SettleTime: 30 * time.Second, FirstSeen: func(key string) time.Time {
-			return map[string]time.Time{"in sight": now.Add(-2 * time.Hour)}[key]
+		tasks.watch(&each, Known{Now: now, SettleTime: 30 * time.Second, FirstSeen: func(key TaskKey) time.Time {
+			return map[TaskKey]time.Time{{id: "in sight"}: now.Add(-2 * time.Hour)}[key]
 		}})
 	}
-	want := map[string]int{"a": 1, "b": 1, "c ended": 1, "lately ended": 1, "to come ended": 1, "in sight ended": 1,
+	want := map[TaskKey]int{{id: "a"}: 1, {id: "b"}: 1, {"c", true}: 1, {"lately", true}: 1, {"to come", true}: 1, {"in sight", true}: 1,
 		keyOf(&cbr.OperationLog{ExtraInfo: cbr.ExtraInfo{Backup: cbr.TaskBackup{ID: "x"}}}, false): 2}
 	if got := tasks.Watched(); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -302,9 +302,9 @@ func TestClocksThatDiffer(t *testing.T) {
 	success := func(ago time.Duration) []cbr.OperationLog {
 		return []cbr.OperationLog{task("t", inStatus(cbr.TaskSuccess), endedFor(ago))}
 	}
-	firstSeen := func(key string, ago time.Duration) func(*Known) {
+	firstSeen := func(key TaskKey, ago time.Duration) func(*Known) {
 		return func(k *Known) {
-			k.FirstSeen = func(of string) time.Time { return map[string]time.Time{key: k.Now.Add(-ago)}[of] }
+			k.FirstSeen = func(of TaskKey) time.Time { return map[TaskKey]time.Time{key: k.Now.Add(-ago)}[of] }
 		}
 	}
 	waits, absent := Verdict{Kind: InProgress, Task: "t", Ended: true}, Verdict{Kind: Absent}
@@ -314,12 +314,12 @@ func TestClocksThatDiffer(t *testing.T) {
 		{name: "ended a little too long ago for clocks of one cloud", tasks: success(10 * time.Minute), want: absent},
 		{name: "ended in what clocks of one cloud may differ", tasks: success(10*time.Minute - 1), want: waits},
 		{name: "ended in the future", tasks: success(-24 * time.Hour), want: waits},
-		{name: "ended in the future, and was seen so", tasks: success(-24 * time.Hour), known: firstSeen("t ended", time.Minute+time.Second), want: absent},
-		{name: "ended in sight, long ago by CBR", tasks: success(time.Hour), known: firstSeen("t", 2*time.Minute), want: waits},
-		{name: "ended in sight a moment ago, long ago by CBR", tasks: success(time.Hour), known: firstSeen("t ended", 10*time.Second), want: waits},
+		{name: "ended in the future, and was seen so", tasks: success(-24 * time.Hour), known: firstSeen(TaskKey{"t", true}, time.Minute+time.Second), want: absent},
+		{name: "ended in sight, long ago by CBR", tasks: success(time.Hour), known: firstSeen(TaskKey{id: "t"}, 2*time.Minute), want: waits},
+		{name: "ended in sight a moment ago, long ago by CBR", tasks: success(time.Hour), known: firstSeen(TaskKey{"t", true}, 10*time.Second), want: waits},
 		{name: "runs for long by a clock that is behind", ahead: -8 * time.Hour, tasks: []cbr.OperationLog{task("t", createdFor(8*time.Hour+time.Minute))},
 			want: Verdict{Kind: InProgress, Task: "t"}},
-		{name: "created in the future, and seen for long", tasks: []cbr.OperationLog{task("t", createdFor(-8*time.Hour))}, known: firstSeen("t", time.Hour),
+		{name: "created in the future, and seen for long", tasks: []cbr.OperationLog{task("t", createdFor(-8*time.Hour))}, known: firstSeen(TaskKey{id: "t"}, time.Hour),
 			want: Verdict{Kind: Absent, Task: "t"}},
 	})
 }

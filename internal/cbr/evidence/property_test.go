@@ -78,13 +78,13 @@ func (w *world) known(off rule) Known {
 }
 
 // firstSeen is when earlier looks may have seen a task first, at the earliest.
-func (w *world) firstSeen(key string) time.Time {
+func (w *world) firstSeen(key TaskKey) time.Time {
 	for _, task := range w.tasks {
 		switch {
 		case !w.watched:
-		case task.id == key:
+		case key == TaskKey{id: task.id}:
 			return task.accepted
-		case task.id+" ended" == key && task.ended.Before(worldBegan):
+		case key == TaskKey{task.id, true} && task.ended.Before(worldBegan):
 			return task.ended
 		}
 	}

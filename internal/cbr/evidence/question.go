@@ -76,7 +76,7 @@ type Known struct {
 	OverdueAfter time.Duration
 	// FirstSeen tells when a task was first seen as it is, by a key of TaskList.Watched. It returns the zero time if it does not
 	// know. It may be nil.
-	FirstSeen func(key string) time.Time
+	FirstSeen func(key TaskKey) time.Time
 	// SettleTime is how long CBR may take to show the backup of a task that has succeeded: so long, up to ten minutes, such a
 	// task counts as under way if it has no backup to show. 0 if it shows it at once.
 	SettleTime time.Duration

@@ -65,7 +65,7 @@ type TaskList struct {
 	overfull  bool                         // more was to be kept than may be
 	capitals  bool                         // some name a backup by an id with capitals
 	forgotten map[string]struct{}          // ids that CBR does not know
-	watched   map[string]int               // see Watched
+	watched   map[TaskKey]int              // see Watched
 	date      time.Time                    // when CBR began to show it, by its own clock; zero if it did not say
 	off       rule
 }
@@ -79,7 +79,7 @@ func newTaskList() *TaskList {
 // clear lets go of all tasks.
 func (l *TaskList) clear() {
 	l.tasks, l.anonymous, l.named = map[string]*cbr.OperationLog{}, nil, map[string]*cbr.OperationLog{}
-	l.watched = map[string]int{}
+	l.watched = map[TaskKey]int{}
 }
 
 // Task returns a task by its id, and whether CBR has shown it.
@@ -108,7 +108,7 @@ func (l *TaskList) Forgotten(id string) bool {
 
 // Watched counts, by their keys, the tasks of which it matters since when they are seen as they are: those under way, and those that may
 // have succeeded just now.
-func (l *TaskList) Watched() map[string]int { return l.watched }
+func (l *TaskList) Watched() map[TaskKey]int { return l.watched }
 
 // watch counts a task, and reports whether it is watched.
 func (l *TaskList) watch(task *cbr.OperationLog, known Known) bool {
@@ -152,18 +152,21 @@ func (l *TaskList) age(at time.Time) (age time.Duration, told bool) {
 	return l.date.Sub(at), true
 }
 
-// keyOf tells a task under way, or one that has ended, from others. Without an id what else CBR shows of it has to do.
-func keyOf(task *cbr.OperationLog, ended bool) string {
-	key := task.ID
-	if key == "" {
+// TaskKey tells a task under way, or one that has ended, from others.
+type TaskKey struct {
+	id    string // or what else CBR shows of a task without one
+	ended bool
+}
+
+// keyOf returns the key of a task as it is under way, or has ended.
+func keyOf(task *cbr.OperationLog, ended bool) TaskKey {
+	key := TaskKey{id: task.ID, ended: ended}
+	if key.id == "" {
 		extra := &task.ExtraInfo
-		key = fmt.Sprintf("%q %q %s", cbr.Fold(extra.Backup.ID), cbr.Fold(extra.Resource.ID), task.StartedAt.Time)
+		key.id = fmt.Sprintf("%q %q %s", cbr.Fold(extra.Backup.ID), cbr.Fold(extra.Resource.ID), task.StartedAt.Time)
 		if ended {
-			key += fmt.Sprintf(" to %s", task.EndedAt.Time)
+			key.id += fmt.Sprintf(" to %s", task.EndedAt.Time)
 		}
-	}
-	if ended {
-		return key + " ended"
 	}
 	return key
 }
