@@ -78,14 +78,21 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
-// callsAskedSingly is how many calls are planned at a time if each of their backups is to be asked for by itself: at the pace at which
-// CBR may be read, that takes less time than absence is believed.
-const callsAskedSingly = 4
+// backupsAskedSingly is how many backups are planned at a time if each is to be asked for by itself: at the pace at which CBR may be read,
+// that takes less time than absence is believed.
+const backupsAskedSingly = 200
 
 // limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
 func (p *preflighter) limitPlan() {
-	if learnt := p.evidence; (learnt.narrowed || learnt.slow) && len(p.plan.Calls) > callsAskedSingly {
-		p.plan.Calls, p.plan.More = p.plan.Calls[:callsAskedSingly], true
+	if !p.evidence.narrowed && !p.evidence.slow {
+		return
+	}
+	planned := 0
+	for i, call := range p.plan.Calls {
+		if planned += len(call); i > 0 && planned > backupsAskedSingly {
+			p.plan.Calls, p.plan.More = p.plan.Calls[:i], true
+			return
+		}
 	}
 }
 
@@ -181,7 +188,7 @@ func probesOf(calls [][]batch.Candidate, wanted []*v1alpha1.BackupSync) []string
 }
 
 // askMore asks CBR for those backups by themselves of which a look does not tell, and for one of each call, by which the list
-// is checked. If that has hidden one, all are asked for.
+// is checked. If that is not believed any more, all are asked for of which the look does not tell.
 func (c *lookup) askMore(ctx context.Context, source evidence.Source) error {
 	ids := slices.DeleteFunc(slices.Clone(c.query.Probes), func(id string) bool { return !c.look.Listed(id) })
 	for _, backup := range c.wanted {
@@ -189,12 +196,14 @@ func (c *lookup) askMore(ctx context.Context, source evidence.Source) error {
 			ids = append(ids, id)
 		}
 	}
-	if err := c.look.AskFor(ctx, source, ids...); err != nil || !c.look.Backups.Narrowed {
+	if err := c.look.AskFor(ctx, source, ids...); err != nil || c.look.Backups.Whole() {
 		return err
 	}
 	ids = ids[:0]
 	for _, backup := range c.wanted {
-		ids = append(ids, backup.Spec.BackupID)
+		if id := backup.Spec.BackupID; c.look.Backups.Narrowed || !c.look.Knows(id) {
+			ids = append(ids, id)
+		}
 	}
 	return c.look.AskFor(ctx, source, ids...)
 }

@@ -38,6 +38,7 @@ type still struct {
 	tasks    []cbr.OperationLog
 	backups  []cbr.ListedBackup
 	hidden   []string // not in lists
+	arrives  []string // those of which the first that is asked for is there from then on
 	failures map[string]error
 	listErr  error
 	down     error // of every question for a backup
@@ -87,6 +88,10 @@ func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error
 	}
 	if slices.Contains(s.hidden, id) {
 		return cbr.StoredBackup{ID: id, Status: "available"}, nil
+	}
+	if slices.Contains(s.arrives, id) { // since the list was read
+		s.backups = append(s.backups, cbr.ListedBackup{ID: id, Status: "available"})
+		s.arrives = nil
 	}
 	for _, backup := range s.backups {
 		if backup.ID == id {
@@ -143,9 +148,11 @@ func TestReadsOfALook(t *testing.T) {
 		pages     int
 		want      Reads
 	}{
-		"few backups are asked for":                      {holding(50), about(5), 0, Reads{Lists: 1, Singles: 5}},
-		"many are looked for in the list":                {holding(50), about(100), 0, Reads{Lists: 1 + 2, Singles: maxProbes}},
-		"some are asked for, as the list is known long":  {holding(50), about(7), 8, Reads{Lists: 1, Singles: 7}},
+		"few backups are asked for":                     {holding(50), about(5), 0, Reads{Lists: 1, Singles: 5}},
+		"many are looked for in the list":               {holding(50), about(100), 0, Reads{Lists: 1 + 2, Singles: maxProbes}},
+		"some are asked for, as the list is known long": {holding(50), about(7), 8, Reads{Lists: 1, Singles: 7}},
+		"ids in capitals may take two questions": {holding(50), about(0, "NEW-1", "NEW-2", "NEW-3", "NEW-4", "NEW-5", "NEW-6"), 8,
+			Reads{Lists: 1 + 2, Singles: 2 * maxProbes}},
 		"some are asked for, as the list turns out long": {holding(10_000), about(7), 0, Reads{Lists: 1 + 1, Singles: 7}},
 		"a long list":    {holding(10_000), about(100), 0, Reads{Lists: 1 + 12, Singles: maxProbes}},
 		"all are found":  {holding(2_500), about(0, idsOf(holding(900))...), 0, Reads{Lists: 1 + 1}},
@@ -339,6 +346,61 @@ func TestANarrowedList(t *testing.T) {
 	}
 }
 
+// What has come since the list was read was not hidden by it, whether the look itself finds that or another one which it serves.
+func TestABackupThatComesAfterTheListWasRead(t *testing.T) {
+	for name, find := range map[string]func(*still) (*Look, *Judge){
+		"by a probe": func(source *still) (*Look, *Judge) {
+			for _, question := range about(20) {
+				source.arrives = append(source.arrives, question.BackupID)
+			}
+			return collect(t, source, Query{Questions: about(20)})
+		},
+		"by a later question": func(source *still) (*Look, *Judge) {
+			look, judge := collect(t, source, Query{Questions: about(20)})
+			source.arrives = []string{"new-7"}
+			if err := look.AskFor(t.Context(), source, "new-7"); err != nil {
+				t.Fatal(err)
+			}
+			return look, judge
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := holding(3)
+			look, judge := find(source)
+			came := source.backups[3].ID
+			if look.Backups.Narrowed || !look.Backups.Whole() {
+				t.Errorf("narrowed %t, whole %t", look.Backups.Narrowed, look.Backups.Whole())
+			}
+			for _, question := range about(20) {
+				want := Absent
+				if question.BackupID == came {
+					want = Stored
+				}
+				expect(t, judge, want, question)
+			}
+		})
+	}
+}
+
+// One that is hidden still when the list is read again was hidden.
+func TestABackupThatALookFindsHiddenLater(t *testing.T) {
+	source := holding(3)
+	look, judge := collect(t, source, Query{Questions: about(20)})
+	source.hidden = []string{"new-7"}
+	if err := look.AskFor(t.Context(), source, "new-7"); err != nil {
+		t.Fatal(err)
+	}
+	if !look.Backups.Narrowed || look.Backups.Whole() {
+		t.Errorf("narrowed %t, whole %t", look.Backups.Narrowed, look.Backups.Whole())
+	}
+	expect(t, judge, Stored, Question{BackupID: "new-7"})
+	for _, question := range about(20) {
+		if !slices.Contains(source.asked, question.BackupID) {
+			expect(t, judge, Unknown, question)
+		}
+	}
+}
+
 // A list that was read as a whole serves those who ask later, without another call.
 func TestALookServesOthers(t *testing.T) {
 	source := holding(100)
@@ -358,6 +420,9 @@ func TestALookServesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, judge, Stored, Question{BackupID: "stored-7"})
+	if look.Backups.Narrowed || !look.Backups.Whole() {
+		t.Error("the list is not believed any more, though it has shown that backup")
+	}
 	if len(look.Backups.shown) > 1 || len(look.Tasks.tasks) > 1 {
 		t.Error("more is kept than was asked about")
 	}

@@ -75,7 +75,9 @@ type Inventory struct {
 	listed map[uint64]struct{}         // hashes of all ids of the list
 	whole  bool                        // the list was complete, and stood the check
 	few    int                         // so many are asked for without a look at the list
-	off    rule
+
+	unlisted string // asked for and there, though the list lacked it; "" if there is none
+	off      rule
 }
 
 // NewInventory makes an empty Inventory. The number of pages of the list is that of an earlier one, or 0.
@@ -95,20 +97,69 @@ func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string)
 	switch {
 	case v.Narrowed:
 		return v.askSingly(ctx, source, wanted)
-	case len(wanted) <= max(v.few, v.Pages):
+	case v.asksFew(wanted):
 		return v.readFew(ctx, source, wanted)
 	}
-	whole, err := v.readList(ctx, source, wanted, false)
+	lacking, err := v.readChecked(ctx, source, wanted)
+	if err != nil || v.whole {
+		return err
+	}
+	return v.askSingly(ctx, source, lacking)
+}
+
+// asksFew reports whether the list is likely to take more calls than asking for each of some backups.
+func (v *Inventory) asksFew(wanted []string) bool {
+	if len(wanted) <= v.few {
+		return true
+	}
+	questions := 0
+	for _, id := range wanted {
+		if questions += len(v.spellings(id)); questions > v.Pages {
+			return false
+		}
+	}
+	return true
+}
+
+// readChecked reads the list and checks it, and returns which backups it lacks. If CBR has one of them, that may have come since: only a
+// list that lacks it when it is read again hides some.
+func (v *Inventory) readChecked(ctx context.Context, source Source, wanted []string) (lacking []string, err error) {
+	var found string
+	for range 2 {
+		whole, err := v.readList(ctx, source, wanted, found != "")
+		if err != nil {
+			return nil, err
+		}
+		lacking = slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[cbr.Fold(id)]; return shown })
+		if v.Narrowed = slices.Contains(lacking, found); v.Narrowed || !whole || len(lacking) == 0 {
+			return lacking, ctx.Err()
+		}
+		if v.whole, found = v.probe(ctx, source, lacking); v.whole || found == "" {
+			return lacking, ctx.Err()
+		}
+	}
+	v.Narrowed = true
+	return lacking, ctx.Err()
+}
+
+// recheck reads the list again if CBR has shown a backup that the list lacked, as readChecked does.
+func (v *Inventory) recheck(ctx context.Context, source Source) error {
+	id := v.unlisted
+	if id == "" {
+		return nil
+	}
+	v.unlisted = ""
+	status := v.shown[cbr.Fold(id)]
+	whole, err := v.readList(ctx, source, []string{id}, true)
 	if err != nil {
 		return err
 	}
-	lacking := slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[cbr.Fold(id)]; return shown })
-	if whole && len(lacking) > 0 {
-		if v.whole = v.probe(ctx, source, lacking); v.whole {
-			return ctx.Err()
-		}
+	if _, listed := v.shown[cbr.Fold(id)]; listed {
+		v.whole = whole
+		return nil
 	}
-	return v.askSingly(ctx, source, lacking)
+	v.shown[cbr.Fold(id)], v.Narrowed = status, true
+	return nil
 }
 
 // readFew asks for backups one by one. Where CBR takes an id in no question, as one that is no UUID, its list tells.
@@ -184,12 +235,12 @@ func pagesOf(elements int) int { return (elements + cbr.MaxPageSize - 1) / cbr.M
 
 // probe checks a list that was seen as a whole: enterprise projects, or permissions, may narrow what it shows. It asks for some
 // of the backups that it lacks. That finds a list which hides most of them, as after a cluster was rebuilt; Look.AskFor is
-// certain, and takes a call for each.
-func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) bool {
+// certain, and takes a call for each. It returns whether the list is believed, and one of the backups if CBR has it.
+func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) (believed bool, found string) {
 	if v.off == listProbed {
-		return true
+		return true, ""
 	}
-	believed, refused := false, 0
+	refused := 0
 	probes := v.probesOf(lacking)
 	for _, id := range probes {
 		if err := v.ask(ctx, source, id); err != nil {
@@ -200,12 +251,11 @@ func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) 
 			continue
 		}
 		if _, absent := v.absent[cbr.Fold(id)]; !absent {
-			v.Narrowed = true
-			return false
+			return false, id
 		}
 		believed = true
 	}
-	return believed || refused == len(probes)
+	return believed || refused == len(probes), ""
 }
 
 // probesOf returns by which of the backups that a list lacks it is checked: those that were asked for, or some here and there.
@@ -327,8 +377,8 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 		case err == nil:
 			v.note(id, func() {
 				v.shown[cbr.Fold(id)] = cbr.BackupStatus(backup.Status)
-				if v.whole { // the list lacked it
-					v.whole, v.Narrowed = false, true
+				if _, listed := v.listed[hashOf(id)]; v.whole && !listed {
+					v.whole, v.unlisted = false, id
 				}
 			})
 			return nil

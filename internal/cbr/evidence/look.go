@@ -77,7 +77,10 @@ func (l *Look) Reads() Reads { return l.Tasks.Reads.plus(l.Backups.Reads) }
 // AskFor asks CBR for more backups, after the tasks as it must be. A look that has read the list of all backups knows most
 // ids without asking: Knows tells.
 func (l *Look) AskFor(ctx context.Context, source Source, backupIDs ...string) error {
-	return l.Backups.askSingly(ctx, source, unique(backupIDs))
+	if err := l.Backups.askSingly(ctx, source, unique(backupIDs)); err != nil {
+		return err
+	}
+	return l.Backups.recheck(ctx, source)
 }
 
 // Knows reports whether the look can say of a backup whether CBR shows it.
@@ -151,7 +154,7 @@ func Collect(ctx context.Context, source Source, query Query) (*Look, error) {
 	if query.Singly > 0 && query.Singly < len(singly) {
 		singly = singly[:query.Singly]
 	}
-	return look, look.Backups.askSingly(ctx, source, judge.overdue(singly))
+	return look, look.AskFor(ctx, source, judge.overdue(singly)...)
 }
 
 // PollQuery says which tasks a poll follows.
