@@ -55,6 +55,14 @@ func expectSoundMessage(g *WithT, message, reason string) {
 	g.Expect(message).To(Equal(CleanMessage(message)), reason)
 }
 
+func TestAMessageOfHiddenTasksSaysWhatToDo(t *testing.T) {
+	g := NewWithT(t)
+	waiting := Waiting(newBackup(), Circumstances{InCall: true, Hidden: true}, noon)
+	ready := readyOf(waiting)
+	g.Expect(ready.Message).To(ContainSubstring("Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."))
+	g.Expect(utf8.RuneCountInString(ready.Message)).To(BeNumerically("<=", v1alpha1.MaxMessageLength))
+}
+
 func TestMessagesSayWhatToDo(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(whatToDo).To(HaveLen(len(conditionSets)))

@@ -34,6 +34,8 @@ type Circumstances struct {
 	ProjectMissing bool
 	// InCall: it is in a recorded call whose outcome is not known.
 	InCall bool
+	// Hidden: CBR's lists hide some of what it holds, and may hide the task of that call.
+	Hidden bool
 	// AwaitsTask: a task of CBR may be its own import.
 	AwaitsTask bool
 	// AwaitedTask is the id of that task, if it is waited for longer than poll.overdueAfter.
@@ -112,6 +114,10 @@ const requestAgain = "request another import (annotation " + v1alpha1.RequestedA
 const driftedMessage = "The manifest was edited after its backup was sent, and CBR cannot change a backup that it has accepted. " +
 	"Revert the edit; or delete the backup in CBR and " + requestAgain + "."
 
+// hiddenMessage is that of OutcomeUnknown where CBR can be asked, and its answer is no proof.
+const hiddenMessage = "A call with this backup was sent, and CBR's lists, which hide some of what it holds, may hide its task. If CBR does not have " +
+	"the backup spec.poll.overdueAfter later, it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
+
 // fixedMessages are the messages of the reasons that have but one.
 var fixedMessages = map[string]string{
 	v1alpha1.ReasonQueued: v1alpha1.QueuedMessage,
@@ -151,6 +157,10 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 			"one: until then nothing is done.", Quote(string(backup.Status.Outcome)))
 	case v1alpha1.ReasonAwaitingTask:
 		return awaitingMessage(given)
+	case v1alpha1.ReasonOutcomeUnknown:
+		if given.Hidden {
+			return hiddenMessage
+		}
 	case v1alpha1.ReasonQueued:
 		if given.Unclear != "" {
 			return unclearMessage(given)

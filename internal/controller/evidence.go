@@ -44,6 +44,8 @@ type knowledge struct {
 	settled map[string]time.Time
 	// inherited is what another process has left in the journal.
 	inherited inheritance
+	// hidden are the backups of lost calls whose tasks lists may hide, by folded id.
+	hidden map[string]struct{}
 	// unclaimed are the backups that a lost call has brought to CBR while there was no BackupSync of them.
 	unclaimed marks
 	// waits are the backups that cannot be sent for what CBR shows, by folded id.
@@ -104,7 +106,7 @@ type namedTask struct {
 const namedTaskLife = 15 * time.Minute
 
 func newKnowledge() knowledge {
-	return knowledge{settled: map[string]time.Time{}, waits: map[string]pause{}, tasks: map[string]namedTask{}}
+	return knowledge{settled: map[string]time.Time{}, hidden: map[string]struct{}{}, waits: map[string]pause{}, tasks: map[string]namedTask{}}
 }
 
 // forgetLists forgets what lists have shown and lacked, when they come to show something else.
@@ -116,6 +118,15 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 		if id := cbr.Fold(item.BackupID); settled.After(k.settled[id]) {
 			k.settled[id] = settled
 		}
+	}
+}
+
+// noteHidden notes whether lists may hide the task of the lost call with a backup. What is known of calls that are over makes no difference.
+func (k *knowledge) noteHidden(backupID string, hidden bool) {
+	if hidden {
+		k.hidden[cbr.Fold(backupID)] = struct{}{}
+	} else {
+		delete(k.hidden, cbr.Fold(backupID))
 	}
 }
 
@@ -279,6 +290,21 @@ func (c *connector) noteRead(err error, what string, count int) bool {
 	c.log.Info(what, "count", count, "class", cbr.ClassOf(err), "cause", err.Error())
 	c.requeueAt(c.health.RequeueAt(&c.health.Reads, c.now))
 	return false
+}
+
+// tellLook logs what a look has shown of backups, and why those wait that do.
+func (v *cloudView) tellLook(look *evidence.Look, judge *evidence.Judge, backups int, questions func(int) evidence.Question) {
+	log := v.log.V(1)
+	if !log.Enabled() {
+		return
+	}
+	verdicts := map[string]int{}
+	for i := range backups {
+		verdicts[judge.Verdict(questions(i)).String()]++
+	}
+	reads := look.Reads()
+	log.Info("Looked at CBR", "pages", reads.Lists, "asked", reads.Singles, "allTasks", look.Tasks.Complete, "hidesTasks", look.Tasks.Hides,
+		"hidesBackups", look.Backups.Narrowed, "verdicts", verdicts)
 }
 
 // awaitsQuietly notes that a backup that is not planned yet waits for the same as others: its status stays as it is.

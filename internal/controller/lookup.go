@@ -221,6 +221,7 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) bool 
 	}
 	p.remember(checked.look)
 	judge := p.judge(checked.look, checked.query.Known)
+	p.tellLook(checked.look, judge, len(checked.wanted), func(i int) evidence.Question { return p.questionOf(checked.wanted[i]) })
 	var changes []change
 	var waiting []*v1alpha1.BackupSync
 	for _, backup := range checked.wanted {

@@ -226,7 +226,8 @@ func (v *cloudView) circumstances(backup *v1alpha1.BackupSync) backupsync.Circum
 	if !backup.Spec.Suspend {
 		wait = v.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	}
-	given := backupsync.Circumstances{InCall: recorded, ProjectMissing: v.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
+	_, hidden := v.evidence.hidden[cbr.Fold(backup.Spec.BackupID)]
+	given := backupsync.Circumstances{InCall: recorded, Hidden: hidden, ProjectMissing: v.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}
 	if v.project != nil {
 		given.Overdue = v.runs(backup, v.overdueAfter())

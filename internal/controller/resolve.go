@@ -85,6 +85,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	}
 	r.remember(look)
 	judge := r.judge(look, query.Known)
+	r.tellLook(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
 		r.conclude(ctx, submission, open[i], look, judge)
 	}
@@ -249,6 +250,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	var open []string
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
+		r.evidence.noteHidden(item.BackupID, verdict.Hidden)
 		switch {
 		case verdict.Kind == evidence.Absent && item.backup != nil:
 			absent = append(absent, batch.Member{BackupSync: item.backup, Hash: item.Hash})

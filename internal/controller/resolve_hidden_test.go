@@ -18,6 +18,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,12 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 				}
 				w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
 				w.loseTheNext(lost.outcome)
+				told := func() bool {
+					return strings.Contains(readyOf(w.backup("new").Status.Conditions).Message, "may hide its task") && w.reason("new") == v1alpha1.ReasonOutcomeUnknown
+				}
+				if !w.liveUntil(w.actors[0], 10*time.Minute, told) {
+					t.Errorf("ten minutes later it says %s", readyOf(w.backup("new").Status.Conditions).Message)
+				}
 				if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
 					t.Errorf("two hours later it is %s", w.reason("new"))
 				}

@@ -255,7 +255,9 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 	case !j.look.Fresh(j.known.Now) && j.known.off != freshNeeded:
 		return unknown("CBR was asked too long ago")
 	case j.mayBeHidden(question) && (seen.sight != notThere || !j.settledLongAgo(question)):
-		return unknown("CBR's lists hide some of what it holds, and may hide the task of its call")
+		hidden := unknown("CBR's lists hide some of what it holds, and may hide the task of its call")
+		hidden.Hidden = true
+		return hidden
 	}
 	return Verdict{Kind: Absent, Task: overdue}
 }

@@ -297,6 +297,21 @@ func TestWatchedTasks(t *testing.T) {
 	}
 }
 
+// Verdicts are counted by what they say.
+func TestWordsOfVerdicts(t *testing.T) {
+	for want, verdict := range map[string]Verdict{
+		"Absent":                               {Kind: Absent, Task: "overdue"},
+		"Unknown: asked too long ago":          {Kind: Unknown, Why: "asked too long ago"},
+		"InProgress: its own task":             {Kind: InProgress, Task: "t", Own: true},
+		"InProgress: some task has just ended": {Kind: InProgress, Task: "t", Ended: true},
+		"InProgress: in status restoring":      {Kind: InProgress, Status: "restoring"},
+	} {
+		if got := verdict.String(); got != want {
+			t.Errorf("%q instead of %q", got, want)
+		}
+	}
+}
+
 // Whatever CBR's clock says, and however it differs from ours: only what it says of itself tells that a task ended long ago, or began so.
 func TestClocksThatDiffer(t *testing.T) {
 	success := func(ago time.Duration) []cbr.OperationLog {

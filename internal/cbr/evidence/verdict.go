@@ -52,6 +52,26 @@ type Verdict struct {
 	Status cbr.BackupStatus
 	// Why says, for people, why the verdict is Unknown.
 	Why string
+	// Hidden reports, of an Unknown one, that CBR's lists may hide the task of its call.
+	Hidden bool
 	// Err is the failed read that makes the verdict Unknown, nil without one.
 	Err error
 }
+
+// String says in a word or two what is so, without the task or the backup: verdicts are counted by it.
+func (v Verdict) String() string {
+	switch {
+	case v.Kind == Unknown:
+		return string(v.Kind) + ": " + v.Why
+	case v.Kind != InProgress:
+		return string(v.Kind)
+	case v.Task == "":
+		return string(v.Kind) + ": in status " + string(v.Status)
+	case v.Ended:
+		return string(v.Kind) + ": " + whose[v.Own] + " task has just ended"
+	default:
+		return string(v.Kind) + ": " + whose[v.Own] + " task"
+	}
+}
+
+var whose = map[bool]string{true: "its own", false: "some"}
