@@ -38,8 +38,9 @@ type knowledge struct {
 	narrowed, hides bool
 	// capitals says that CBR has shown ids with capitals.
 	capitals bool
-	// slow says that the latest look took many single questions.
-	slow bool
+	// slow says that the latest look took many single questions, and perQuestion how long each of them took; 0 if that is not known.
+	slow        bool
+	perQuestion time.Duration
 	// settled is when the latest calls that carried backups have settled, by folded id.
 	settled map[string]time.Time
 	// inherited is what another process has left in the journal.
@@ -121,12 +122,23 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 	}
 }
 
-// noteHidden notes whether lists may hide the task of the lost call with a backup. What is known of calls that are over makes no difference.
-func (k *knowledge) noteHidden(backupID string, hidden bool) {
-	if hidden {
-		k.hidden[cbr.Fold(backupID)] = struct{}{}
-	} else {
-		delete(k.hidden, cbr.Fold(backupID))
+// noteHidden notes whether lists may hide the task of the lost call with a backup. That holds until it is known what became of the backup:
+// what lists hide then they may show of others.
+func (k *knowledge) noteHidden(backupID string, verdict evidence.Verdict) {
+	switch id := cbr.Fold(backupID); {
+	case verdict.Hidden:
+		k.hidden[id] = struct{}{}
+	case verdict.Kind != evidence.Unknown:
+		delete(k.hidden, id)
+	}
+}
+
+// pruneHidden forgets what is known of the backups of lost calls that are over.
+func (k *knowledge) pruneHidden(recorded map[string]struct{}) {
+	for id := range k.hidden {
+		if _, is := recorded[id]; !is {
+			delete(k.hidden, id)
+		}
 	}
 }
 
@@ -174,6 +186,27 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 	k.slow, k.capitals = look.Reads().Singles > manySingles, k.capitals || look.Backups.Capitals
 	k.seen = k.seen.after(look.Tasks.Watched(), now)
 }
+
+// maxQuestions is how many single questions a look may take at the pace at which CBR may be read at worst, ten a second.
+const maxQuestions = 400
+
+// timed notes how long the questions of a look took that has just been taken.
+func (k *knowledge) timed(look *evidence.Look, now time.Time) {
+	if asked := look.Reads().Singles; asked > manySingles {
+		k.perQuestion = now.Sub(look.Began) / time.Duration(asked)
+	}
+}
+
+// questionsInTime is how many single questions a look may take, so that what it shows is still believed when it is over.
+func (k *knowledge) questionsInTime() int {
+	if k.perQuestion <= 0 {
+		return maxQuestions
+	}
+	return int(min(maxQuestions, evidence.FreshFor/2/k.perQuestion))
+}
+
+// asksSingly reports whether looks take a question for each backup.
+func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
 
 // fresh returns the latest look if its absences are still believed, else nil.
 func (k *knowledge) fresh(now time.Time) *evidence.Look {

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -95,4 +96,39 @@ func TestWhenCBRIsAskedAgain(t *testing.T) {
 			g.Expect(learnt.askedAt).To(Equal(c.want), "for those after it")
 		})
 	}
+}
+
+// What looks that ask for each backup may take follows from how long they took: an answer that is not believed any more when it is over is
+// none.
+func TestHowMuchOneLookAsksFor(t *testing.T) {
+	g, learnt := NewWithT(t), newKnowledge()
+	began := time.Unix(1000, 0)
+	took := func(asked int, took time.Duration) {
+		look := &evidence.Look{Began: began, Tasks: &evidence.TaskList{}, Backups: evidence.NewInventory(0)}
+		look.Backups.Reads.Singles = asked
+		learnt.timed(look, began.Add(took))
+	}
+	g.Expect(learnt.questionsInTime()).To(Equal(400), "40 s at the slowest pace of our own")
+	took(400, 20*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(400), "no more, however fast it was")
+	took(400, 120*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(100))
+	took(3, time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(100), "few tell nothing")
+
+	submission := func(id string) v1alpha1.Submission {
+		call := v1alpha1.Submission{ID: id}
+		for number := range 50 {
+			call.Items = append(call.Items, v1alpha1.SubmittedItem{BackupID: fmt.Sprintf("%s-%d", id, number)})
+		}
+		return call
+	}
+	settled := []v1alpha1.Submission{submission("a"), submission("b"), submission("C")}
+	r := newPassOf(step{nil, &scope{now: began}, &nextPass{}}, &memory{}).resolver()
+	*r.evidence = learnt
+	g.Expect(r.limitLook(settled)).To(HaveLen(3), "one list serves them all")
+	r.evidence.narrowed = true
+	g.Expect(r.limitLook(settled)).To(HaveLen(2))
+	g.Expect(r.at).To(Equal(began), "the others come at once")
+	g.Expect(r.limitLook(settled[2:])).To(HaveLen(1), "one is looked up, however many questions it takes")
 }

@@ -78,18 +78,17 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
-// backupsAskedSingly is how many backups are planned at a time if each is to be asked for by itself: at the pace at which CBR may be read,
-// that takes less time than absence is believed.
-const backupsAskedSingly = 200
-
-// limitPlan leaves fewer calls in the plan if looks have taken a question for each backup.
+// limitPlan leaves fewer calls in the plan if looks have taken a question for each backup: none may take longer than absence is believed.
 func (p *preflighter) limitPlan() {
-	if !p.evidence.narrowed && !p.evidence.slow {
+	if !p.evidence.asksSingly() {
 		return
 	}
-	planned := 0
+	questions := 0
 	for i, call := range p.plan.Calls {
-		if planned += len(call); i > 0 && planned > backupsAskedSingly {
+		for _, member := range call {
+			questions += evidence.Questions(member.Spec.BackupID, p.evidence.capitals)
+		}
+		if i > 0 && questions > p.evidence.questionsInTime() {
 			p.plan.Calls, p.plan.More = p.plan.Calls[:i], true
 			return
 		}
@@ -221,7 +220,10 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) bool 
 	}
 	p.remember(checked.look)
 	judge := p.judge(checked.look, checked.query.Known)
-	p.tellLook(checked.look, judge, len(checked.wanted), func(i int) evidence.Question { return p.questionOf(checked.wanted[i]) })
+	if checked.taken {
+		p.evidence.timed(checked.look, p.options.Clock.Now())
+		p.tellLook(checked.look, judge, len(checked.wanted), func(i int) evidence.Question { return p.questionOf(checked.wanted[i]) })
+	}
 	var changes []change
 	var waiting []*v1alpha1.BackupSync
 	for _, backup := range checked.wanted {

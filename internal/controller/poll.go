@@ -165,6 +165,7 @@ func (p *poller) endings(looked *pollResult) []change {
 		byTask[backup.Status.OperationLogID] = append(byTask[backup.Status.OperationLogID], backup)
 	}
 	p.learnLead(byTask, looked.seen.Tasks.Task)
+	p.evidence.narrowed = p.evidence.narrowed || looked.seen.Backups.Narrowed
 	judge := evidence.NewJudge(looked.seen, p.known())
 	var ended []change
 	for i, backup := range p.running {

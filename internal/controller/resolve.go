@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -55,7 +56,8 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	settled := r.settledSubmissions()
+	r.evidence.pruneHidden(r.recorded)
+	settled := r.limitLook(r.settledSubmissions())
 	if len(settled) == 0 {
 		return nil
 	}
@@ -84,6 +86,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 		return nil
 	}
 	r.remember(look)
+	r.evidence.timed(look, r.options.Clock.Now())
 	judge := r.judge(look, query.Known)
 	r.tellLook(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
@@ -107,12 +110,14 @@ func (r *resolver) listedTasks() []string {
 // shownFor is how long CBR shows a task for certain: it keeps them for about 30 days.
 const shownFor = 24 * time.Hour
 
-// settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now; and asks for a pass
+// settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now, the one that was due first at the
+// front; and asks for a pass
 // when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later than it was
 // seen here: the clocks of two machines are not compared.
 func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 	var settled []v1alpha1.Submission
-	var first, soon time.Time // when the first of them had settled, and when the next has
+	due := map[string]time.Time{} // by their ids
+	var first, soon time.Time     // when the first of them had settled, and when the next has
 	recorded := make(map[string]struct{}, len(r.project.Status.Journal.Submissions))
 	for _, submission := range r.project.Status.Journal.Submissions {
 		recorded[submission.ID] = struct{}{}
@@ -129,12 +134,33 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 			continue
 		}
 		first = earliest(first, from)
+		due[submission.ID] = from
 		settled = append(settled, submission)
 	}
+	slices.SortStableFunc(settled, func(a, b v1alpha1.Submission) int { return due[a.ID].Compare(due[b.ID]) })
 	r.forgetSubmissions(recorded)
 	r.requeueAt(soon)
 	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, r.options.SettleTime/10) {
 		return nil // one look serves them all, and what is pending again goes in the same calls
+	}
+	return settled
+}
+
+// limitLook leaves fewer submissions to a look if looks have taken a question for each backup. The others are looked up in passes that come
+// at once; those that stay open after that wait behind them.
+func (r *resolver) limitLook(settled []v1alpha1.Submission) []v1alpha1.Submission {
+	if !r.evidence.asksSingly() {
+		return settled
+	}
+	questions := 0
+	for i, submission := range settled {
+		for _, item := range submission.Items {
+			questions += evidence.Questions(item.BackupID, r.evidence.capitals)
+		}
+		if i > 0 && questions > r.evidence.questionsInTime() {
+			r.requeueNow()
+			return settled[:i]
+		}
 	}
 	return settled
 }
@@ -216,8 +242,9 @@ func (r *resolver) openItems(submission v1alpha1.Submission, lost map[string]*v1
 	left := unwritten(submission, lost)
 	items := make([]openItem, 0, len(left))
 	for _, item := range left {
+		_, hidden := r.evidence.hidden[cbr.Fold(item.BackupID)]
 		open := openItem{SubmittedItem: item, backup: lost[item.BackupID],
-			question: evidence.Question{BackupID: item.BackupID, Call: call, SettledAt: r.settledAt[submission.ID]}}
+			question: evidence.Question{BackupID: item.BackupID, Call: call, Hidden: hidden, SettledAt: r.settledAt[submission.ID]}}
 		if open.backup != nil {
 			open.question.ResourceID = open.backup.Spec.ResourceID
 		}
@@ -250,7 +277,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	var open []string
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
-		r.evidence.noteHidden(item.BackupID, verdict.Hidden)
+		r.evidence.noteHidden(item.BackupID, verdict)
 		switch {
 		case verdict.Kind == evidence.Absent && item.backup != nil:
 			absent = append(absent, batch.Member{BackupSync: item.backup, Hash: item.Hash})

@@ -73,6 +73,33 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// A person who looks for the cause may edit the project: what lists have hidden of a lost call they may go on hiding.
+func TestALostCallWhoseTaskIsHiddenIsNotSentAgainAfterAnEditOfTheEnterpriseProject(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
+		w.hiding()
+		for number := range 12 {
+			w.hold(itemOf(number).ID, "available")
+		}
+		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+			t.Fatalf("they are %v", w.reasons())
+		}
+		w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+		w.loseTheNext(lostCalls["the answer was lost"].outcome)
+		told := func() bool {
+			return strings.Contains(readyOf(w.backup("new").Status.Conditions).Message, "may hide its task")
+		}
+		if !w.liveUntil(w.actors[0], 10*time.Minute, told) {
+			t.Fatalf("it says %s", readyOf(w.backup("new").Status.Conditions).Message)
+		}
+		own := cbrtest.DefaultEnterpriseProject
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &own })
+		if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
+			t.Errorf("two hours later it is %s", w.reason("new"))
+		}
+		w.wantTries(t, 1, itemOf(20).ID)
+	})
+}
+
 // It is known to hide some for a task that runs.
 func TestALostCallWhoseTaskIsHiddenLikeAnotherIsNotSentAgain(t *testing.T) {
 	for name, lost := range lostCalls {

@@ -39,6 +39,8 @@ type still struct {
 	backups  []cbr.ListedBackup
 	hidden   []string // not in lists
 	arrives  []string // those of which the first that is asked for is there from then on
+	leaves   []string // are there when they are asked for the first time, and gone then
+	unstill  bool     // the list of backups counts one more than it shows
 	failures map[string]error
 	listErr  error
 	down     error // of every question for a backup
@@ -76,7 +78,11 @@ func (s *still) GetOperationLog(_ context.Context, id string) (cbr.OperationLog,
 func (s *still) ListBackups(_ context.Context, query cbr.BackupsQuery) (cbr.Page[cbr.ListedBackup], error) {
 	from := min(query.Offset, len(s.backups))
 	to := min(from+query.Limit, len(s.backups))
-	return cbr.Page[cbr.ListedBackup]{Items: s.backups[from:to], Size: to - from, Count: s.count(len(s.backups))}, s.listErr
+	count := s.count(len(s.backups))
+	if s.unstill {
+		count++
+	}
+	return cbr.Page[cbr.ListedBackup]{Items: s.backups[from:to], Size: to - from, Count: count}, s.listErr
 }
 
 func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error) {
@@ -87,6 +93,10 @@ func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error
 		return cbr.StoredBackup{}, err
 	}
 	if slices.Contains(s.hidden, id) {
+		return cbr.StoredBackup{ID: id, Status: "available"}, nil
+	}
+	if i := slices.Index(s.leaves, id); i >= 0 {
+		s.leaves = slices.Delete(s.leaves, i, i+1)
 		return cbr.StoredBackup{ID: id, Status: "available"}, nil
 	}
 	if slices.Contains(s.arrives, id) { // since the list was read
@@ -353,10 +363,10 @@ func TestABackupThatComesAfterTheListWasRead(t *testing.T) {
 			for _, question := range about(20) {
 				source.arrives = append(source.arrives, question.BackupID)
 			}
-			return collect(t, source, Query{Questions: about(20)})
+			return collect(t, source, Query{Questions: about(20), Probes: []string{"new-0", "new-1"}})
 		},
 		"by a later question": func(source *still) (*Look, *Judge) {
-			look, judge := collect(t, source, Query{Questions: about(20)})
+			look, judge := collect(t, source, Query{Questions: about(20), Probes: []string{"new-0", "new-1"}})
 			source.arrives = []string{"new-7"}
 			if err := look.AskFor(t.Context(), source, "new-7"); err != nil {
 				t.Fatal(err)
@@ -385,7 +395,7 @@ func TestABackupThatComesAfterTheListWasRead(t *testing.T) {
 // One that is hidden still when the list is read again was hidden.
 func TestABackupThatALookFindsHiddenLater(t *testing.T) {
 	source := holding(3)
-	look, judge := collect(t, source, Query{Questions: about(20)})
+	look, judge := collect(t, source, Query{Questions: about(20), Probes: []string{"new-0", "new-1"}})
 	source.hidden = []string{"new-7"}
 	if err := look.AskFor(t.Context(), source, "new-7"); err != nil {
 		t.Fatal(err)
@@ -399,6 +409,107 @@ func TestABackupThatALookFindsHiddenLater(t *testing.T) {
 			expect(t, judge, Unknown, question)
 		}
 	}
+}
+
+// One that comes, and one that is hidden, are found at the same time.
+func TestAHiddenBackupBesideOneThatComes(t *testing.T) {
+	for _, order := range [][]string{{"new-7", "new-8"}, {"new-8", "new-7"}} {
+		source := holding(3)
+		look, judge := collect(t, source, Query{Questions: about(20), Probes: []string{"new-0", "new-1"}})
+		source.arrives, source.hidden = order[:1], order[1:]
+		if err := look.AskFor(t.Context(), source, "new-7", "new-8"); err != nil {
+			t.Fatal(err)
+		}
+		if !look.Backups.Narrowed || look.Backups.Whole() {
+			t.Errorf("%v: narrowed %t, whole %t", order, look.Backups.Narrowed, look.Backups.Whole())
+		}
+		expect(t, judge, Stored, Question{BackupID: "new-7"}, Question{BackupID: "new-8"})
+	}
+}
+
+// What was found and is gone when the list is read again was not hidden; of a list that cannot be read as a whole again nobody knows, and
+// this look alone is in doubt.
+func TestAListThatCannotBeHeldAgainstWhatWasFound(t *testing.T) {
+	call := &Call{Items: []string{"new-7", "new-9"}}
+	for name, c := range map[string]struct {
+		change  func(*still)
+		doubted bool
+	}{
+		"it is gone":                      {func(s *still) { s.leaves = []string{"new-7"} }, false},
+		"the list does not hold still":    {func(s *still) { s.hidden, s.unstill = []string{"new-7"}, true }, true},
+		"it comes, and is listed unstill": {func(s *still) { s.arrives, s.unstill = []string{"new-7"}, true }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := holding(3)
+			look, judge := collect(t, source, Query{Questions: about(20), Probes: []string{"new-0", "new-1"}})
+			c.change(source)
+			if err := look.AskFor(t.Context(), source, "new-7", "new-9"); err != nil {
+				t.Fatal(err)
+			}
+			if look.Backups.Narrowed || look.Backups.Doubted != c.doubted {
+				t.Errorf("narrowed %t, doubted %t", look.Backups.Narrowed, look.Backups.Doubted)
+			}
+			if got := judge.Verdict(Question{BackupID: "new-9", Call: call}); got.Hidden != c.doubted {
+				t.Errorf("of a lost call it says %+v", got)
+			}
+		})
+	}
+}
+
+// A list that is read for an id that CBR takes in no question is held against what others were told.
+func TestAListThatHidesWhatWasAskedForBefore(t *testing.T) {
+	source := holding(3)
+	source.failures = map[string]error{"no-uuid": errNotAnID}
+	source.hidden = []string{"new-0"}
+	look, judge := collect(t, source, Query{Questions: about(1, "no-uuid")})
+	if !look.Backups.Narrowed || look.Backups.Whole() {
+		t.Errorf("narrowed %t, whole %t", look.Backups.Narrowed, look.Backups.Whole())
+	}
+	expect(t, judge, Stored, about(1)...)
+	expect(t, judge, Unknown, Question{BackupID: "no-uuid"})
+}
+
+// A running task that the list lacks is hidden if CBR has it. If it does not say so, this look alone is in doubt.
+func TestARunningTaskThatTheListLacks(t *testing.T) {
+	for name, c := range map[string]struct {
+		known          bool
+		hides, doubted bool
+	}{"CBR has it": {true, true, false}, "CBR does not know it": {false, false, true}} {
+		t.Run(name, func(t *testing.T) {
+			source := &unlisting{still: holding(3), known: c.known}
+			look, judge := collect(t, source, Query{Questions: about(1), Running: []string{"runs"}})
+			if look.Tasks.Hides != c.hides || look.Tasks.Doubted != c.doubted {
+				t.Errorf("hides %t, doubted %t", look.Tasks.Hides, look.Tasks.Doubted)
+			}
+			if got := judge.Verdict(Question{BackupID: "new-0", Call: &Call{Items: []string{"new-0"}}}); !got.Hidden {
+				t.Errorf("of a lost call it says %+v", got)
+			}
+			expect(t, judge, Absent, about(1)...)
+		})
+	}
+}
+
+// unlisting is a CBR that lists no tasks.
+type unlisting struct {
+	*still
+	known bool
+}
+
+func (u *unlisting) GetOperationLog(_ context.Context, id string) (cbr.OperationLog, error) {
+	if !u.known {
+		return cbr.OperationLog{}, errNotThere
+	}
+	return task(id), nil
+}
+
+// What one look has told of a lost call holds for the next.
+func TestALostCallWhoseTaskWasSaidToBeHidden(t *testing.T) {
+	source := holding(3)
+	_, judge := collect(t, source, Query{Questions: about(1)})
+	question := Question{BackupID: "new-0", Call: &Call{Items: []string{"new-0"}}}
+	expect(t, judge, Absent, question)
+	question.Hidden = true
+	expect(t, judge, Unknown, question)
 }
 
 // A list that was read as a whole serves those who ask later, without another call.

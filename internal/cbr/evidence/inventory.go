@@ -62,6 +62,8 @@ type Inventory struct {
 	Reads Reads
 	// Narrowed says that the list hides some of the backups: enterprise projects, or permissions, narrow what it shows.
 	Narrowed bool
+	// Doubted says that the list may hide some: this look has found backups that it lacked, and cannot tell whether they came meanwhile.
+	Doubted bool
 	// Complete says that the list was read to its end: of Audit alone.
 	Complete bool
 	// Capitals says that CBR has shown ids with capitals: then it may keep any id so, whoever has spelled it how.
@@ -76,8 +78,9 @@ type Inventory struct {
 	whole  bool                        // the list was complete, and stood the check
 	few    int                         // so many are asked for without a look at the list
 
-	unlisted string // asked for and there, though the list lacked it; "" if there is none
-	off      rule
+	readWhole bool     // the list was complete when it was last read
+	unlisted  []string // asked for since then, and there though the list lacked them
+	off       rule
 }
 
 // NewInventory makes an empty Inventory. The number of pages of the list is that of an earlier one, or 0.
@@ -100,11 +103,27 @@ func (v *Inventory) Read(ctx context.Context, source Source, backupIDs []string)
 	case v.asksFew(wanted):
 		return v.readFew(ctx, source, wanted)
 	}
-	lacking, err := v.readChecked(ctx, source, wanted)
-	if err != nil || v.whole {
+	whole, err := v.readList(ctx, source, wanted, false)
+	if err != nil {
 		return err
 	}
-	return v.askSingly(ctx, source, lacking)
+	if lacking := v.lacking(wanted); whole && len(lacking) > 0 {
+		v.whole = v.probe(ctx, source, lacking)
+		if err := v.recheck(ctx, source, wanted); err != nil {
+			return err
+		}
+	}
+	if v.whole {
+		return ctx.Err()
+	}
+	err = v.askSingly(ctx, source, v.lacking(wanted))
+	v.Doubted = v.Doubted || len(v.unlisted) > 0
+	return err
+}
+
+// lacking returns those of some backups that CBR has not shown.
+func (v *Inventory) lacking(wanted []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[cbr.Fold(id)]; return shown })
 }
 
 // asksFew reports whether the list is likely to take more calls than asking for each of some backups.
@@ -121,45 +140,46 @@ func (v *Inventory) asksFew(wanted []string) bool {
 	return true
 }
 
-// readChecked reads the list and checks it, and returns which backups it lacks. If CBR has one of them, that may have come since: only a
-// list that lacks it when it is read again hides some.
-func (v *Inventory) readChecked(ctx context.Context, source Source, wanted []string) (lacking []string, err error) {
-	var found string
-	for range 2 {
-		whole, err := v.readList(ctx, source, wanted, found != "")
+// recheck reads the list again if CBR, when asked, has shown backups that it lacked: they may have come since. Only a list that was read as
+// a whole, and lacks one that was there before and is there after it, hides some.
+func (v *Inventory) recheck(ctx context.Context, source Source, wanted []string) error {
+	for range maxReadings {
+		found := v.unlisted
+		if v.unlisted = nil; len(found) == 0 || v.Narrowed || v.Doubted {
+			return nil
+		}
+		before := make(map[string]cbr.BackupStatus, len(found))
+		for _, id := range found {
+			before[cbr.Fold(id)] = v.shown[cbr.Fold(id)]
+		}
+		whole, err := v.readList(ctx, source, wanted, true)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		lacking = slices.DeleteFunc(slices.Clone(wanted), func(id string) bool { _, shown := v.shown[cbr.Fold(id)]; return shown })
-		if v.Narrowed = slices.Contains(lacking, found); v.Narrowed || !whole || len(lacking) == 0 {
-			return lacking, ctx.Err()
+		lacking := v.lacking(wanted)
+		if v.whole, v.Doubted, v.Narrowed = false, !whole, whole && v.hidesAny(ctx, source, found); v.Doubted || v.Narrowed {
+			for id, status := range before {
+				if _, shown := v.shown[id]; !shown {
+					v.shown[id] = status
+				}
+			}
+			return ctx.Err()
 		}
-		if v.whole, found = v.probe(ctx, source, lacking); v.whole || found == "" {
-			return lacking, ctx.Err()
-		}
+		v.whole = len(lacking) == 0 || v.probe(ctx, source, lacking)
 	}
-	v.Narrowed = true
-	return lacking, ctx.Err()
+	v.Doubted, v.unlisted = len(v.unlisted) > 0, nil // they come faster than the list can be read
+	return ctx.Err()
 }
 
-// recheck reads the list again if CBR has shown a backup that the list lacked, as readChecked does.
-func (v *Inventory) recheck(ctx context.Context, source Source) error {
-	id := v.unlisted
-	if id == "" {
-		return nil
+// hidesAny reports whether the list, just read as a whole, hides one of some backups that were there before.
+func (v *Inventory) hidesAny(ctx context.Context, source Source, found []string) bool {
+	for _, id := range v.lacking(found) {
+		if v.ask(ctx, source, id) == nil && len(v.unlisted) > 0 {
+			v.unlisted = nil
+			return true
+		}
 	}
-	v.unlisted = ""
-	status := v.shown[cbr.Fold(id)]
-	whole, err := v.readList(ctx, source, []string{id}, true)
-	if err != nil {
-		return err
-	}
-	if _, listed := v.shown[cbr.Fold(id)]; listed {
-		v.whole = whole
-		return nil
-	}
-	v.shown[cbr.Fold(id)], v.Narrowed = status, true
-	return nil
+	return false
 }
 
 // readFew asks for backups one by one. Where CBR takes an id in no question, as one that is no UUID, its list tells.
@@ -172,9 +192,23 @@ func (v *Inventory) readFew(ctx context.Context, source Source, wanted []string)
 		return nil
 	}
 	whole, err := v.readList(ctx, source, refused, true)
+	if err != nil {
+		return err
+	}
 	checked := len(v.absent) > 0 // what was asked for and not there is not listed either
 	v.whole = whole && (checked || !slices.ContainsFunc(refused, isUUID))
-	return err
+	for _, id := range wanted {
+		if _, there := v.shown[cbr.Fold(id)]; there && whole && !v.lists(id) {
+			v.whole, v.unlisted = false, append(v.unlisted, id)
+		}
+	}
+	return v.recheck(ctx, source, wanted)
+}
+
+// lists reports whether the list has shown a backup when it was last read.
+func (v *Inventory) lists(id string) bool {
+	_, listed := v.listed[hashOf(id)]
+	return listed
 }
 
 // isRefused reports whether CBR itself has refused a question for what it asked: that is an answer to it.
@@ -215,8 +249,8 @@ func (v *Inventory) readList(ctx context.Context, source Source, wanted []string
 	}
 	how, err := list.read(ctx)
 	v.Reads.Lists += list.pages
-	v.listed = list.seen
-	return how == complete, err
+	v.listed, v.readWhole = list.seen, err == nil && how == complete
+	return v.readWhole, err
 }
 
 func (v *Inventory) fold(id string) string {
@@ -235,12 +269,12 @@ func pagesOf(elements int) int { return (elements + cbr.MaxPageSize - 1) / cbr.M
 
 // probe checks a list that was seen as a whole: enterprise projects, or permissions, may narrow what it shows. It asks for some
 // of the backups that it lacks. That finds a list which hides most of them, as after a cluster was rebuilt; Look.AskFor is
-// certain, and takes a call for each. It returns whether the list is believed, and one of the backups if CBR has it.
-func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) (believed bool, found string) {
+// certain, and takes a call for each.
+func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) bool {
 	if v.off == listProbed {
-		return true, ""
+		return true
 	}
-	refused := 0
+	believed, refused := false, 0
 	probes := v.probesOf(lacking)
 	for _, id := range probes {
 		if err := v.ask(ctx, source, id); err != nil {
@@ -251,11 +285,11 @@ func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) 
 			continue
 		}
 		if _, absent := v.absent[cbr.Fold(id)]; !absent {
-			return false, id
+			return false
 		}
 		believed = true
 	}
-	return believed || refused == len(probes), ""
+	return believed || refused == len(probes)
 }
 
 // probesOf returns by which of the backups that a list lacks it is checked: those that were asked for, or some here and there.
@@ -350,15 +384,22 @@ func (v *Inventory) note(id string, how func()) {
 }
 
 // spellings returns how CBR may spell an id.
-func (v *Inventory) spellings(id string) []string {
+func (v *Inventory) spellings(id string) []string { return spellings(id, v.fold(id), v.Capitals) }
+
+func spellings(id, folded string, capitals bool) []string {
 	all := []string{id}
-	if lower := v.fold(id); lower != id {
-		all = append(all, lower)
+	if folded != id {
+		all = append(all, folded)
 	}
-	if upper := strings.ToUpper(id); v.Capitals && upper != id {
+	if upper := strings.ToUpper(id); capitals && upper != id {
 		all = append(all, upper)
 	}
 	return all
+}
+
+// Questions returns how many questions it may take to ask for a backup, where CBR is known to show ids with capitals or not.
+func Questions(backupID string, capitals bool) int {
+	return len(spellings(backupID, cbr.Fold(backupID), capitals))
 }
 
 // ask asks for a backup as its id is spelled, and as CBR may spell it. It returns the failure, if it could not be asked for.
@@ -377,8 +418,8 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 		case err == nil:
 			v.note(id, func() {
 				v.shown[cbr.Fold(id)] = cbr.BackupStatus(backup.Status)
-				if _, listed := v.listed[hashOf(id)]; v.whole && !listed {
-					v.whole, v.unlisted = false, id
+				if v.readWhole && !v.lists(id) {
+					v.whole, v.unlisted = false, append(v.unlisted, id)
 				}
 			})
 			return nil
@@ -417,7 +458,7 @@ func (v *Inventory) of(id string) sighting {
 		return sighting{sight: notThere}
 	}
 	if v.whole {
-		if _, listed := v.listed[hashOf(id)]; !listed || v.off == foldedIDs {
+		if !v.lists(id) || v.off == foldedIDs {
 			return sighting{sight: notListed}
 		}
 	}

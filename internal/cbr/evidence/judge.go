@@ -264,7 +264,7 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 
 // mayBeHidden reports whether the backup's call may have a task that is not shown: its outcome is not known, and lists hide some.
 func (j *Judge) mayBeHidden(question Question) bool {
-	return question.Call != nil && j.look.hides()
+	return question.Call != nil && (question.Hidden || j.look.hides())
 }
 
 // settledLongAgo reports whether a task of the backup's call would be overdue by now.

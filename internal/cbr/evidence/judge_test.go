@@ -304,7 +304,7 @@ func TestWordsOfVerdicts(t *testing.T) {
 		"Unknown: asked too long ago":          {Kind: Unknown, Why: "asked too long ago"},
 		"InProgress: its own task":             {Kind: InProgress, Task: "t", Own: true},
 		"InProgress: some task has just ended": {Kind: InProgress, Task: "t", Ended: true},
-		"InProgress: in status restoring":      {Kind: InProgress, Status: "restoring"},
+		"InProgress: in a passing status":      {Kind: InProgress, Status: "restoring"},
 	} {
 		if got := verdict.String(); got != want {
 			t.Errorf("%q instead of %q", got, want)

@@ -62,8 +62,10 @@ func (l *Look) Fresh(now time.Time) bool {
 	return age >= 0 && age < FreshFor // a clock that was set back tells nothing
 }
 
-// hides reports whether the lists have been seen to hide what CBR holds: then a task that they do not show may be under way.
-func (l *Look) hides() bool { return l.Backups.Narrowed || l.Tasks.Hides }
+// hides reports whether the lists hide some of what CBR holds, or may: then a task that they do not show may be under way.
+func (l *Look) hides() bool {
+	return l.Backups.Narrowed || l.Backups.Doubted || l.Tasks.Hides || l.Tasks.Doubted
+}
 
 // When returns when a time that CBR tells of a task was by the clock of this process, if CBR's own clock says how long ago that is.
 func (l *Look) When(at cbr.Time) (when time.Time, told bool) {
@@ -80,7 +82,7 @@ func (l *Look) AskFor(ctx context.Context, source Source, backupIDs ...string) e
 	if err := l.Backups.askSingly(ctx, source, unique(backupIDs)); err != nil {
 		return err
 	}
-	return l.Backups.recheck(ctx, source)
+	return l.Backups.recheck(ctx, source, l.Backups.unlisted)
 }
 
 // Knows reports whether the look can say of a backup whether CBR shows it.

@@ -53,8 +53,10 @@ type TaskQuery struct {
 type TaskList struct {
 	// Complete reports whether all tasks were seen, so that what is not in it is not under way.
 	Complete bool
-	// Hides reports whether the list is known to hide some: it was read as a whole, and lacked a task of TaskQuery.Running.
+	// Hides reports whether the list is known to hide some: it was read as a whole, and lacked a task of TaskQuery.Running that CBR has.
 	Hides bool
+	// Doubted reports whether it may hide some: it lacked such a task, of which CBR, when asked, did not tell either.
+	Doubted bool
 	// Reads counts the calls that were made.
 	Reads Reads
 
@@ -239,9 +241,26 @@ func (l *TaskList) readAll(ctx context.Context, source Source, query TaskQuery) 
 	if l.overfull { // what is kept of it proves nothing
 		l.clear()
 	}
-	l.Hides = l.Hides || l.Complete && slices.ContainsFunc(query.Running, func(id string) bool { _, listed := list.seen[hashOf(id)]; return !listed })
 	l.Reads.Lists += list.pages
-	return err
+	if err == nil && l.Complete && !l.Hides {
+		l.checkListed(ctx, source, slices.DeleteFunc(slices.Clone(query.Running), func(id string) bool {
+			_, listed := list.seen[hashOf(id)]
+			return listed
+		}))
+	}
+	return cmp.Or(err, ctx.Err())
+}
+
+// checkListed asks for some tasks that a list lacks, until CBR shows one: it may have forgotten others.
+func (l *TaskList) checkListed(ctx context.Context, source Source, lacking []string) {
+	for _, id := range lacking[:min(len(lacking), maxProbes)] {
+		l.Reads.Singles++
+		if _, err := source.GetOperationLog(ctx, id); err == nil {
+			l.Hides = true
+			return
+		}
+		l.Doubted = true
+	}
 }
 
 // page reads a page of the list, and notes when CBR began to show it.

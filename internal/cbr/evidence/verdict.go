@@ -65,8 +65,8 @@ func (v Verdict) String() string {
 		return string(v.Kind) + ": " + v.Why
 	case v.Kind != InProgress:
 		return string(v.Kind)
-	case v.Task == "":
-		return string(v.Kind) + ": in status " + string(v.Status)
+	case v.Status != "" && v.Task == "": // which status is CBR's choice
+		return string(v.Kind) + ": in a passing status"
 	case v.Ended:
 		return string(v.Kind) + ": " + whose[v.Own] + " task has just ended"
 	default:
