@@ -34,7 +34,7 @@ type Circumstances struct {
 	ProjectMissing bool
 	// InCall: it is in a recorded call whose outcome is not known.
 	InCall bool
-	// Hidden: CBR's lists hide some of what it holds, and may hide the task of that call.
+	// Hidden: CBR's lists do not seem to show all that it holds, and may hide the task of that call.
 	Hidden bool
 	// AwaitsTask: a task of CBR may be its own import.
 	AwaitsTask bool
@@ -115,7 +115,7 @@ const driftedMessage = "The manifest was edited after its backup was sent, and C
 	"Revert the edit; or delete the backup in CBR and " + requestAgain + "."
 
 // hiddenMessage is that of OutcomeUnknown where CBR can be asked, and its answer is no proof.
-const hiddenMessage = "A call with this backup was sent, and CBR's lists, which hide some of what it holds, may hide its task. If CBR does not have " +
+const hiddenMessage = "A call with this backup was sent, and CBR's lists, which do not seem to show all, may hide its task. If CBR does not have " +
 	"the backup spec.poll.overdueAfter later (if that is not 0), it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
 
 // fixedMessages are the messages of the reasons that have but one.

@@ -19,6 +19,7 @@ package controller
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -111,7 +112,9 @@ func newKnowledge() knowledge {
 }
 
 // forgetLists forgets what lists have shown and lacked, when they come to show something else.
-func (k *knowledge) forgetLists() { k.look, k.pages, k.narrowed, k.hides = nil, 0, false, false }
+func (k *knowledge) forgetLists() {
+	k.look, k.pages, k.narrowed, k.hides, k.perQuestion = nil, 0, false, false, 0
+}
 
 // carried notes that a call with backups was made, and when it has settled.
 func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
@@ -122,14 +125,20 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 	}
 }
 
-// noteHidden notes whether lists may hide the task of the lost call with a backup. That holds until it is known what became of the backup:
-// what lists hide then they may show of others.
-func (k *knowledge) noteHidden(backupID string, verdict evidence.Verdict) {
-	switch id := cbr.Fold(backupID); {
-	case verdict.Hidden:
-		k.hidden[id] = struct{}{}
-	case verdict.Kind != evidence.Unknown:
-		delete(k.hidden, id)
+// noteHidden notes that lists may hide the task of a lost call. That holds until it is known what became of each backup of it, whatever lists show
+// by then.
+func (k *knowledge) noteHidden(call v1alpha1.Submission) {
+	for _, item := range call.Items {
+		k.hidden[cbr.Fold(item.BackupID)] = struct{}{}
+	}
+}
+
+// forgetHidden forgets it of the backups of a call that are not open any more.
+func (k *knowledge) forgetHidden(call v1alpha1.Submission, open []string) {
+	for _, item := range call.Items {
+		if !slices.Contains(open, item.BackupID) {
+			delete(k.hidden, cbr.Fold(item.BackupID))
+		}
 	}
 }
 
@@ -187,12 +196,13 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 	k.seen = k.seen.after(look.Tasks.Watched(), now)
 }
 
-// maxQuestions is how many single questions a look may take at the pace at which CBR may be read at worst, ten a second.
-const maxQuestions = 400
+// maxQuestions is how many single questions a look may take at the pace at which CBR may be read at worst, ten a second; fewQuestions tell
+// how long one takes.
+const maxQuestions, fewQuestions = 400, 20
 
 // timed notes how long the questions of a look took that has just been taken.
 func (k *knowledge) timed(look *evidence.Look, now time.Time) {
-	if asked := look.Reads().Singles; asked > manySingles {
+	if asked := look.Reads().Singles; asked >= fewQuestions {
 		k.perQuestion = now.Sub(look.Began) / time.Duration(asked)
 	}
 }
@@ -202,7 +212,7 @@ func (k *knowledge) questionsInTime() int {
 	if k.perQuestion <= 0 {
 		return maxQuestions
 	}
-	return int(min(maxQuestions, evidence.FreshFor/2/k.perQuestion))
+	return int(min(maxQuestions, max(fewQuestions, evidence.FreshFor/2/k.perQuestion)))
 }
 
 // asksSingly reports whether looks take a question for each backup.

@@ -115,6 +115,10 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	g.Expect(learnt.questionsInTime()).To(Equal(100))
 	took(3, time.Second)
 	g.Expect(learnt.questionsInTime()).To(Equal(100), "few tell nothing")
+	took(50, 500*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(20), "so many that they tell when it goes faster again")
+	took(20, 6*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(100))
 
 	submission := func(id string) v1alpha1.Submission {
 		call := v1alpha1.Submission{ID: id}
@@ -126,9 +130,14 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	settled := []v1alpha1.Submission{submission("a"), submission("b"), submission("C")}
 	r := newPassOf(step{nil, &scope{now: began}, &nextPass{}}, &memory{}).resolver()
 	*r.evidence = learnt
-	g.Expect(r.limitLook(settled)).To(HaveLen(3), "one list serves them all")
+	now, more := r.limitLook(settled)
+	g.Expect(now).To(HaveLen(3), "one list serves them all")
+	g.Expect(more).To(BeFalse())
 	r.evidence.narrowed = true
-	g.Expect(r.limitLook(settled)).To(HaveLen(2))
-	g.Expect(r.at).To(Equal(began), "the others come at once")
-	g.Expect(r.limitLook(settled[2:])).To(HaveLen(1), "one is looked up, however many questions it takes")
+	now, more = r.limitLook(settled)
+	g.Expect(now).To(HaveLen(2))
+	g.Expect(more).To(BeTrue())
+	now, more = r.limitLook(settled[2:])
+	g.Expect(now).To(HaveLen(1), "one is looked up, however many questions it takes")
+	g.Expect(more).To(BeFalse())
 }

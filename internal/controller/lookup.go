@@ -158,7 +158,7 @@ func (p *preflighter) questionsFor(wanted []*v1alpha1.BackupSync) []evidence.Que
 	for _, backup := range wanted {
 		add(backup)
 	}
-	if len(wanted) > max(fewAsked, p.evidence.pages) && !p.evidence.narrowed {
+	if len(wanted) > max(fewAsked, p.evidence.pages) && !p.evidence.asksSingly() {
 		for _, backup := range p.pending {
 			if p.eligible(backup) && p.needsLook(backup) {
 				add(backup)

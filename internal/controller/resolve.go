@@ -57,7 +57,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 		return nil
 	}
 	r.evidence.pruneHidden(r.recorded)
-	settled := r.limitLook(r.settledSubmissions())
+	settled, more := r.limitLook(r.settledSubmissions())
 	if len(settled) == 0 {
 		return nil
 	}
@@ -87,6 +87,9 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	}
 	r.remember(look)
 	r.evidence.timed(look, r.options.Clock.Now())
+	if more {
+		r.requeueNow()
+	}
 	judge := r.judge(look, query.Known)
 	r.tellLook(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
@@ -146,11 +149,11 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 	return settled
 }
 
-// limitLook leaves fewer submissions to a look if looks have taken a question for each backup. The others are looked up in passes that come
-// at once; those that stay open after that wait behind them.
-func (r *resolver) limitLook(settled []v1alpha1.Submission) []v1alpha1.Submission {
+// limitLook leaves fewer submissions to a look if looks have taken a question for each backup. If that goes well the others are looked up in
+// passes that come at once; those that stay open after that wait behind them.
+func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, more bool) {
 	if !r.evidence.asksSingly() {
-		return settled
+		return settled, false
 	}
 	questions := 0
 	for i, submission := range settled {
@@ -158,11 +161,10 @@ func (r *resolver) limitLook(settled []v1alpha1.Submission) []v1alpha1.Submissio
 			questions += evidence.Questions(item.BackupID, r.evidence.capitals)
 		}
 		if i > 0 && questions > r.evidence.questionsInTime() {
-			r.requeueNow()
-			return settled[:i]
+			return settled[:i], true
 		}
 	}
-	return settled
+	return settled, false
 }
 
 // resolveTogether is how long a submission that has settled waits for others at most.
@@ -275,9 +277,11 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	var changes []change
 	var absent []batch.Member
 	var open []string
+	if look.Hides() {
+		r.evidence.noteHidden(submission)
+	}
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
-		r.evidence.noteHidden(item.BackupID, verdict)
 		switch {
 		case verdict.Kind == evidence.Absent && item.backup != nil:
 			absent = append(absent, batch.Member{BackupSync: item.backup, Hash: item.Hash})
@@ -301,6 +305,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
+	r.evidence.forgetHidden(submission, open)
 	r.clearLater(submission, open)
 	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))

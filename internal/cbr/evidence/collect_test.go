@@ -35,16 +35,18 @@ var _ Source = (*cbr.Client)(nil)
 
 // still is a CBR that does not change.
 type still struct {
-	tasks    []cbr.OperationLog
-	backups  []cbr.ListedBackup
-	hidden   []string // not in lists
-	arrives  []string // those of which the first that is asked for is there from then on
-	leaves   []string // are there when they are asked for the first time, and gone then
-	unstill  bool     // the list of backups counts one more than it shows
-	failures map[string]error
-	listErr  error
-	down     error // of every question for a backup
-	noCount  bool
+	tasks   []cbr.OperationLog
+	backups []cbr.ListedBackup
+	hidden  []string // not in lists
+	arrives []string // those of which the first that is asked for is there from then on
+	leaves  []string // are there when they are asked for the first time, and gone then
+	unstill bool     // the list of backups counts one more than it shows
+
+	failsAfter map[string]error // those of them that leave
+	failures   map[string]error
+	listErr    error
+	down       error // of every question for a backup
+	noCount    bool
 
 	mutex   sync.Mutex
 	queries []cbr.OperationLogsQuery
@@ -97,6 +99,7 @@ func (s *still) GetBackup(_ context.Context, id string) (cbr.StoredBackup, error
 	}
 	if i := slices.Index(s.leaves, id); i >= 0 {
 		s.leaves = slices.Delete(s.leaves, i, i+1)
+		s.failures[id] = s.failsAfter[id]
 		return cbr.StoredBackup{ID: id, Status: "available"}, nil
 	}
 	if slices.Contains(s.arrives, id) { // since the list was read
@@ -449,7 +452,7 @@ func TestAListThatCannotBeHeldAgainstWhatWasFound(t *testing.T) {
 			if look.Backups.Narrowed || look.Backups.Doubted != c.doubted {
 				t.Errorf("narrowed %t, doubted %t", look.Backups.Narrowed, look.Backups.Doubted)
 			}
-			if got := judge.Verdict(Question{BackupID: "new-9", Call: call}); got.Hidden != c.doubted {
+			if got := judge.Verdict(Question{BackupID: "new-9", Call: call}); (got.Kind != Absent) != c.doubted {
 				t.Errorf("of a lost call it says %+v", got)
 			}
 		})
@@ -469,6 +472,22 @@ func TestAListThatHidesWhatWasAskedForBefore(t *testing.T) {
 	expect(t, judge, Unknown, Question{BackupID: "no-uuid"})
 }
 
+// What was not there when it was asked for, and is listed then, is not absent.
+func TestABackupThatIsListedAfterItWasAskedFor(t *testing.T) {
+	source := holding(3)
+	source.failures = map[string]error{"no-uuid": errNotAnID}
+	look, judge := collect(t, source, Query{Questions: about(1, "no-uuid", "StoreD-1")}) // CBR keeps it in lower case, and finds it in no other
+	expect(t, judge, Absent, about(1, "no-uuid")...)
+	expect(t, judge, Stored, Question{BackupID: "stored-1"})
+	source.backups = append(source.backups, cbr.ListedBackup{ID: "new-0", Status: "available"}, cbr.ListedBackup{ID: "neW-1", Status: "available"})
+	source.arrives = []string{"new-2"}
+	if err := look.AskFor(t.Context(), source, "new-1", "new-2"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, judge, Unknown, about(2)...)
+	expect(t, judge, Stored, Question{BackupID: "new-2"})
+}
+
 // A running task that the list lacks is hidden if CBR has it. If it does not say so, this look alone is in doubt.
 func TestARunningTaskThatTheListLacks(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -481,7 +500,7 @@ func TestARunningTaskThatTheListLacks(t *testing.T) {
 			if look.Tasks.Hides != c.hides || look.Tasks.Doubted != c.doubted {
 				t.Errorf("hides %t, doubted %t", look.Tasks.Hides, look.Tasks.Doubted)
 			}
-			if got := judge.Verdict(Question{BackupID: "new-0", Call: &Call{Items: []string{"new-0"}}}); !got.Hidden {
+			if got := judge.Verdict(Question{BackupID: "new-0", Call: &Call{Items: []string{"new-0"}}}); got.Kind != Unknown {
 				t.Errorf("of a lost call it says %+v", got)
 			}
 			expect(t, judge, Absent, about(1)...)
@@ -510,6 +529,24 @@ func TestALostCallWhoseTaskWasSaidToBeHidden(t *testing.T) {
 	expect(t, judge, Absent, question)
 	question.Hidden = true
 	expect(t, judge, Unknown, question)
+	long, settled := NewJudge(judge.look, Known{Now: now, OverdueAfter: time.Hour}), question
+	settled.SettledAt = now.Add(-time.Hour)
+	expect(t, long, Absent, settled)
+}
+
+// A question that fails says nothing of what the list hides.
+func TestAListThatCannotBeHeldAgainstAFailedQuestion(t *testing.T) {
+	source := holding(3)
+	look, judge := collect(t, source, Query{Questions: about(20), Probes: []string{"new-0"}})
+	source.leaves = []string{"new-7"}
+	source.failsAfter = map[string]error{"new-7": errOutage}
+	if err := look.AskFor(t.Context(), source, "new-7"); err != nil {
+		t.Fatal(err)
+	}
+	if look.Backups.Narrowed || !look.Backups.Doubted || look.Backups.Whole() {
+		t.Errorf("narrowed %t, doubted %t, whole %t", look.Backups.Narrowed, look.Backups.Doubted, look.Backups.Whole())
+	}
+	expect(t, judge, Stored, Question{BackupID: "new-7"})
 }
 
 // A list that was read as a whole serves those who ask later, without another call.

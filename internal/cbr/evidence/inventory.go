@@ -79,6 +79,7 @@ type Inventory struct {
 	few    int                         // so many are asked for without a look at the list
 
 	readWhole bool     // the list was complete when it was last read
+	checked   bool     // what it lacked was not there either, when it was asked for
 	unlisted  []string // asked for since then, and there though the list lacked them
 	off       rule
 }
@@ -156,8 +157,12 @@ func (v *Inventory) recheck(ctx context.Context, source Source, wanted []string)
 		if err != nil {
 			return err
 		}
+		v.whole, v.Doubted = false, !whole
 		lacking := v.lacking(wanted)
-		if v.whole, v.Doubted, v.Narrowed = false, !whole, whole && v.hidesAny(ctx, source, found); v.Doubted || v.Narrowed {
+		if whole {
+			v.Narrowed, v.Doubted = v.hidesAny(ctx, source, found)
+		}
+		if v.Doubted || v.Narrowed {
 			for id, status := range before {
 				if _, shown := v.shown[id]; !shown {
 					v.shown[id] = status
@@ -165,21 +170,24 @@ func (v *Inventory) recheck(ctx context.Context, source Source, wanted []string)
 			}
 			return ctx.Err()
 		}
-		v.whole = len(lacking) == 0 || v.probe(ctx, source, lacking)
+		v.whole = len(lacking) == 0 && v.checked || len(lacking) > 0 && v.probe(ctx, source, lacking)
 	}
 	v.Doubted, v.unlisted = len(v.unlisted) > 0, nil // they come faster than the list can be read
 	return ctx.Err()
 }
 
-// hidesAny reports whether the list, just read as a whole, hides one of some backups that were there before.
-func (v *Inventory) hidesAny(ctx context.Context, source Source, found []string) bool {
+// hidesAny reports whether the list, just read as a whole, hides one of some backups that were there before, or whether that is not known.
+func (v *Inventory) hidesAny(ctx context.Context, source Source, found []string) (hides, doubted bool) {
 	for _, id := range v.lacking(found) {
-		if v.ask(ctx, source, id) == nil && len(v.unlisted) > 0 {
+		switch err := v.ask(ctx, source, id); {
+		case err != nil:
+			return false, true
+		case len(v.unlisted) > 0:
 			v.unlisted = nil
-			return true
+			return true, false
 		}
 	}
-	return false
+	return false, false
 }
 
 // readFew asks for backups one by one. Where CBR takes an id in no question, as one that is no UUID, its list tells.
@@ -196,7 +204,8 @@ func (v *Inventory) readFew(ctx context.Context, source Source, wanted []string)
 		return err
 	}
 	checked := len(v.absent) > 0 // what was asked for and not there is not listed either
-	v.whole = whole && (checked || !slices.ContainsFunc(refused, isUUID))
+	v.checked = whole && (checked || !slices.ContainsFunc(refused, isUUID))
+	v.whole = v.checked
 	for _, id := range wanted {
 		if _, there := v.shown[cbr.Fold(id)]; there && whole && !v.lists(id) {
 			v.whole, v.unlisted = false, append(v.unlisted, id)
@@ -289,7 +298,8 @@ func (v *Inventory) probe(ctx context.Context, source Source, lacking []string) 
 		}
 		believed = true
 	}
-	return believed || refused == len(probes)
+	v.checked = believed || refused == len(probes)
+	return v.checked
 }
 
 // probesOf returns by which of the backups that a list lacks it is checked: those that were asked for, or some here and there.
@@ -433,11 +443,12 @@ func (v *Inventory) ask(ctx context.Context, source Source, id string) error {
 type sight int
 
 const (
-	notAsked   sight = iota
-	there            // with a status
-	notThere         // asked for singly
-	notListed        // the list lacks it, and is believed
-	unreadable       // asking for it failed
+	notAsked    sight = iota
+	there             // with a status
+	notThere          // asked for singly
+	notListed         // the list lacks it, and is believed
+	listedAlone       // the list shows it, and CBR did not when it was asked for it
+	unreadable        // asking for it failed
 )
 
 // sighting is what an inventory says of a backup.
@@ -454,13 +465,13 @@ func (v *Inventory) of(id string) sighting {
 	if status, shown := v.shown[id]; shown {
 		return sighting{sight: there, status: status}
 	}
-	if _, absent := v.absent[id]; absent {
+	if _, absent := v.absent[id]; absent && v.lists(id) { // it may have come since, or be spelled in another way
+		return sighting{sight: listedAlone}
+	} else if absent {
 		return sighting{sight: notThere}
 	}
-	if v.whole {
-		if !v.lists(id) || v.off == foldedIDs {
-			return sighting{sight: notListed}
-		}
+	if v.whole && (!v.lists(id) || v.off == foldedIDs) {
+		return sighting{sight: notListed}
 	}
 	if err, failed := v.failed[id]; failed {
 		return sighting{sight: unreadable, err: err}

@@ -248,23 +248,23 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 		return unknown("CBR could not be asked for it")
 	case seen.sight == notAsked:
 		return unknown("CBR was not asked for it")
+	case seen.sight == listedAlone:
+		return unknown("CBR lists it, and did not show it when it was asked for it")
 	case !j.look.Tasks.Complete && j.known.off != completeNeeded:
 		return unknown("the list of CBR's tasks was not read as a whole")
 	case j.look.Began.Before(question.SettledAt) && j.known.off != settledNeeded:
 		return unknown("calls that may have carried it are still settling")
 	case !j.look.Fresh(j.known.Now) && j.known.off != freshNeeded:
 		return unknown("CBR was asked too long ago")
-	case j.mayBeHidden(question) && (seen.sight != notThere || !j.settledLongAgo(question)):
-		hidden := unknown("CBR's lists hide some of what it holds, and may hide the task of its call")
-		hidden.Hidden = true
-		return hidden
+	case j.mayBeHidden(question) && (j.look.Hides() && seen.sight != notThere || !j.settledLongAgo(question)):
+		return unknown("CBR's lists do not seem to show all that it holds, and may hide the task of its call")
 	}
 	return Verdict{Kind: Absent, Task: overdue}
 }
 
 // mayBeHidden reports whether the backup's call may have a task that is not shown: its outcome is not known, and lists hide some.
 func (j *Judge) mayBeHidden(question Question) bool {
-	return question.Call != nil && (question.Hidden || j.look.hides())
+	return question.Call != nil && (question.Hidden || j.look.Hides())
 }
 
 // settledLongAgo reports whether a task of the backup's call would be overdue by now.

@@ -62,8 +62,8 @@ func (l *Look) Fresh(now time.Time) bool {
 	return age >= 0 && age < FreshFor // a clock that was set back tells nothing
 }
 
-// hides reports whether the lists hide some of what CBR holds, or may: then a task that they do not show may be under way.
-func (l *Look) hides() bool {
+// Hides reports whether the lists hide some of what CBR holds, or may: then a task that they do not show may be under way.
+func (l *Look) Hides() bool {
 	return l.Backups.Narrowed || l.Backups.Doubted || l.Tasks.Hides || l.Tasks.Doubted
 }
 

@@ -25,7 +25,7 @@ type Question struct {
 	TaskID string
 	// Call is the recorded call that may have carried the backup and whose outcome is not known, nil without one.
 	Call *Call
-	// Hidden says that an earlier look has told that lists may hide the task of that call (Verdict.Hidden).
+	// Hidden says that an earlier look has told that lists may hide the task of that call (Look.Hides).
 	Hidden bool
 	// SettledAt is the time from which all calls that may have carried the backup count as settled; the zero time if there
 	// was none. A look that began before proves no absence. Whoever saw the backup's task end may have it count as well.

@@ -52,8 +52,6 @@ type Verdict struct {
 	Status cbr.BackupStatus
 	// Why says, for people, why the verdict is Unknown.
 	Why string
-	// Hidden reports, of an Unknown one, that CBR's lists may hide the task of its call.
-	Hidden bool
 	// Err is the failed read that makes the verdict Unknown, nil without one.
 	Err error
 }
