@@ -133,6 +133,12 @@ type Journal struct {
 	// +optional
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
+	// taskDateLagMilliseconds is how far the clock by which CBR dates tasks is behind the Date of its answers, at most, by tasks that were seen
+	// to have ended. It tells another process which tasks have ended just now. It is absent while none has told.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TaskDateLagMilliseconds *int64 `json:"taskDateLagMilliseconds,omitempty"`
+
 	// refusedSecret is a mark of the password, access key or token that was refused, so that another process goes on telling it, and tries no
 	// password and no key again as it is: a few failures lock an account or a key. It is the type of credentials, a salt, and the beginning of
 	// a slow hash. It is absent if what the Secret holds was taken, or not tried yet.

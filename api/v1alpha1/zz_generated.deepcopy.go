@@ -404,6 +404,11 @@ func (in *Journal) DeepCopyInto(out *Journal) {
 		in, out := &in.TakeoverTime, &out.TakeoverTime
 		*out = (*in).DeepCopy()
 	}
+	if in.TaskDateLagMilliseconds != nil {
+		in, out := &in.TaskDateLagMilliseconds, &out.TaskDateLagMilliseconds
+		*out = new(int64)
+		**out = **in
+	}
 	if in.CredentialFailures != nil {
 		in, out := &in.CredentialFailures, &out.CredentialFailures
 		*out = make([]v1.MicroTime, len(*in))

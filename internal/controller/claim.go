@@ -183,7 +183,7 @@ func (s *scope) applyClaim(journal *v1alpha1.Journal) {
 // forgetScope forgets whose tasks are, when the project turns to another cloud project: that may be another cloud.
 func (s *scope) forgetScope(journal *v1alpha1.Journal) {
 	if journal.CloudProject != s.claim.cloudProject {
-		journal.TaskScope = ""
+		journal.TaskScope, journal.TaskDateLagMilliseconds = "", nil
 	}
 }
 

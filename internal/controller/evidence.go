@@ -58,6 +58,8 @@ type knowledge struct {
 	tasks map[string]namedTask
 	// seen is when tasks were first seen as they are.
 	seen sightings
+	// dateLag is how far CBR's dates of tasks are behind its Date at most, as this process has seen; 0 if it has not.
+	dateLag time.Duration
 }
 
 // overriddenBy reports whether a person asks for a backup for which CBR was not asked since.
@@ -123,6 +125,33 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 			k.settled[id] = settled
 		}
 	}
+}
+
+const (
+	// maxDateLag is the longest lag that is learnt: tasks that ended longer ago tell nothing of it.
+	maxDateLag = 30 * time.Second
+	// dateResolution is how exact a Date header is.
+	dateResolution = time.Second
+)
+
+// learnDateLag takes in how far CBR's dates of tasks are behind its Date at most, by tasks that were seen to have ended. Several clocks may date
+// tasks: the greatest lag counts.
+func (k *knowledge) learnDateLag(lag time.Duration) {
+	if lag += dateResolution; lag <= maxDateLag {
+		k.dateLag = max(k.dateLag, lag)
+	}
+}
+
+// dateLagWith returns that of this process and of those before it, nil if none has seen it.
+func (k *knowledge) dateLagWith(before *int64) *time.Duration {
+	lag := k.dateLag
+	if before != nil {
+		lag = max(lag, time.Duration(min(*before, maxDateLag.Milliseconds()))*time.Millisecond)
+	}
+	if lag == 0 {
+		return nil
+	}
+	return &lag
 }
 
 // noteHidden notes that lists may hide the task of a lost call. That holds until it is known what became of each backup of it, whatever lists show
@@ -251,6 +280,7 @@ func (v *cloudView) known() evidence.Known {
 		OverdueAfter: v.overdueAfter(),
 		FirstSeen:    func(key evidence.TaskKey) time.Time { return learnt.seen[key].at },
 		SettleTime:   v.options.endSettles(),
+		DateLag:      learnt.dateLagWith(v.project.Status.Journal.TaskDateLagMilliseconds),
 	}
 }
 

@@ -141,3 +141,38 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	g.Expect(now).To(HaveLen(1), "one is looked up, however many questions it takes")
 	g.Expect(more).To(BeFalse())
 }
+
+// Whoever takes over learns from the journal how CBR's clocks differ, and waits for no backups of tasks that have long ended.
+func TestASuccessorDoesNotWaitForWhatHasEnded(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 3, func(t *testing.T, w *world) {
+		w.configure(func(o *cbrtest.Options) { o.SharedTaskIDs = true }) // any task may be that of any backup
+		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+			t.Fatalf("they are %v", w.reasons())
+		}
+		w.live(w.actors[0], 5*propertySettle)
+		before := len(w.posts())
+		if lag := w.project().Status.Journal.TaskDateLagMilliseconds; lag == nil || *lag < 1000 || *lag > 30_000 {
+			t.Fatalf("the journal says %v", lag)
+		}
+		w.kill(w.actors[0])
+		w.restart(0)
+		w.declare("new", itemOf(20).ID, itemOf(0).ResourceID)
+		const within = propertySettle / 2
+		if !w.liveUntil(w.actors[0], within, func() bool { return len(w.posts()) > before }) {
+			t.Errorf("%s later it is %s", within, w.reason("new"))
+		}
+	})
+}
+
+func TestHowFarCBRsDatesAreBehind(t *testing.T) {
+	g, learnt := NewWithT(t), newKnowledge()
+	milliseconds := func(count int64) *int64 { return &count }
+	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
+	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(4 * time.Second))
+	g.Expect(*learnt.dateLagWith(milliseconds(1 << 60))).To(Equal(maxDateLag), "a damaged status")
+	learnt.learnDateLag(time.Hour) // of what ended long before it was looked at
+	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
+	learnt.learnDateLag(7 * time.Second)
+	learnt.learnDateLag(2 * time.Second)
+	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(8*time.Second), "a Date has whole seconds")
+}

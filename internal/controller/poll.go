@@ -166,6 +166,9 @@ func (p *poller) endings(looked *pollResult) []change {
 	}
 	p.learnLead(byTask, looked.seen.Tasks.Task)
 	p.evidence.narrowed = p.evidence.narrowed || looked.seen.Backups.Narrowed
+	if lag, told := looked.seen.Tasks.DateLag(); told {
+		p.evidence.learnDateLag(lag + looked.at.Sub(looked.seen.Began))
+	}
 	judge := evidence.NewJudge(looked.seen, p.known())
 	var ended []change
 	for i, backup := range p.running {

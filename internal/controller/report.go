@@ -315,10 +315,11 @@ func (r *reporter) reread(ctx context.Context, conflict error) error {
 }
 
 // sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago. That the claim was confirmed is
-// written with the first call, and with what an edit has written anyway.
+// written with the first call, and with what an edit has written anyway; and how CBR's clocks differ, with the counts of what was imported.
 func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	current := r.project.Status
 	current.Journal.ConfirmedGeneration = next.Journal.ConfirmedGeneration
+	current.Journal.TaskDateLagMilliseconds = next.Journal.TaskDateLagMilliseconds
 	if equality.Semantic.DeepEqual(&current, next) {
 		r.countsDue = time.Time{}
 		return true
@@ -363,6 +364,9 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	}
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, r.taskScope)
+	if lag := r.evidence.dateLagWith(journal.TaskDateLagMilliseconds); lag != nil {
+		journal.TaskDateLagMilliseconds = new(lag.Milliseconds())
+	}
 	journal.RefusedSecret = r.refusedSecret(journal.RefusedSecret)
 	journal.CredentialFailures = r.credentialFailures(journal.CredentialFailures)
 	if len(r.cleared) > 0 {

@@ -23,7 +23,8 @@ limitations under the License.
 //
 // The assumptions, apart from what the API documents:
 //   - CBR shows what it took within the settling time, and the backup of a task that has ended within Known.SettleTime.
-//   - The clock by which CBR dates tasks is not behind that of its Date headers by ten times Known.SettleTime. It matters for tasks that have
+//   - The clock by which CBR dates tasks is not behind that of its Date headers by more than Known.DateLag, which tasks that ended have told;
+//     or, where none has, by ten times Known.SettleTime. It matters for tasks that have
 //     ended when they are first seen, and for how long others run. CBR's times are compared with no other clock.
 //   - Elements of a list keep their order while it is read, whatever order it is, and pages are all of the longest length that
 //     CBR gives; or CBR counts the elements right.

@@ -322,13 +322,16 @@ func TestClocksThatDiffer(t *testing.T) {
 			k.FirstSeen = func(of TaskKey) time.Time { return map[TaskKey]time.Time{key: k.Now.Add(-ago)}[of] }
 		}
 	}
+	lag := func(most time.Duration) func(*Known) { return func(k *Known) { k.DateLag = &most } }
 	waits, absent := Verdict{Kind: InProgress, Task: "t", Ended: true}, Verdict{Kind: Absent}
 	run(t, []judged{
 		{name: "ended just now by a clock that is behind", ahead: -time.Hour, tasks: success(time.Hour + 5*time.Second), want: waits},
 		{name: "ended long ago by a clock that is ahead", ahead: 8 * time.Hour, tasks: success(-7 * time.Hour), want: absent},
 		{name: "ended a little too long ago for clocks of one cloud", tasks: success(10 * time.Minute), want: absent},
 		{name: "ended in what clocks of one cloud may differ", tasks: success(10*time.Minute - 1), want: waits},
-		{name: "ended in the future", tasks: success(-24 * time.Hour), want: waits},
+		{name: "ended before the backup must be shown, by clocks that differ less than that", tasks: success(80 * time.Second), known: lag(20 * time.Second), want: absent},
+		{name: "ended in what these clocks differ", tasks: success(80*time.Second - 1), known: lag(20 * time.Second), want: waits},
+		{name: "ended in the future", tasks: success(-24 * time.Hour), known: lag(0), want: waits},
 		{name: "ended in the future, and was seen so", tasks: success(-24 * time.Hour), known: firstSeen(TaskKey{"t", true}, time.Minute+time.Second), want: absent},
 		{name: "ended in sight, long ago by CBR", tasks: success(time.Hour), known: firstSeen(TaskKey{id: "t"}, 2*time.Minute), want: waits},
 		{name: "ended in sight a moment ago, long ago by CBR", tasks: success(time.Hour), known: firstSeen(TaskKey{"t", true}, 10*time.Second), want: waits},
@@ -337,6 +340,31 @@ func TestClocksThatDiffer(t *testing.T) {
 		{name: "created in the future, and seen for long", tasks: []cbr.OperationLog{task("t", createdFor(-8*time.Hour))}, known: firstSeen(TaskKey{id: "t"}, time.Hour),
 			want: Verdict{Kind: Absent, Task: "t"}},
 	})
+}
+
+// The clock that dates tasks is behind by no more than what the latest of those that have ended was dated before now.
+func TestHowFarTheDatesOfTasksAreBehind(t *testing.T) {
+	for name, c := range map[string]struct {
+		tasks []cbr.OperationLog
+		lag   time.Duration
+		told  bool
+	}{
+		"none has ended":    {[]cbr.OperationLog{task("a"), task("b", inStatus(cbr.TaskSuccess))}, 0, false},
+		"some have":         {[]cbr.OperationLog{task("a", inStatus(cbr.TaskSuccess), endedFor(9*time.Second)), task("b", inStatus(cbr.TaskFailed), endedFor(4*time.Second))}, 4 * time.Second, true},
+		"one in the future": {[]cbr.OperationLog{task("a", inStatus(cbr.TaskSuccess), endedFor(-time.Hour))}, 0, true},
+	} {
+		tasks := newTaskList()
+		for _, each := range c.tasks {
+			tasks.keep(&each, true)
+		}
+		if _, told := tasks.DateLag(); told {
+			t.Errorf("%s: told without a Date", name)
+		}
+		tasks.date = now
+		if lag, told := tasks.DateLag(); lag != c.lag || told != c.told {
+			t.Errorf("%s: %s, %t", name, lag, told)
+		}
+	}
 }
 
 // What is waited for does not change from one look to the next.

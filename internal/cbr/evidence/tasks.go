@@ -31,8 +31,8 @@ import (
 const (
 	// watchedFor is how long the end of a task is watched after it was first seen; Known.SettleTime is less.
 	watchedFor = 10 * time.Minute
-	// doubtfulFor is how long ago a task must have ended that is seen for the first time, in settling times: CBR's clocks, of which one
-	// dates tasks and another one answers, may be that far apart.
+	// doubtfulFor is how long ago a task must have ended that is seen for the first time, in settling times, where Known.DateLag does not tell:
+	// CBR's clocks, of which one dates tasks and another one answers, may be that far apart.
 	doubtfulFor = 10
 )
 
@@ -138,12 +138,35 @@ func (l *TaskList) mayHaveJustSucceeded(task *cbr.OperationLog, known Known) boo
 	if task.Status != cbr.TaskSuccess || settle == 0 {
 		return false
 	}
-	if age, told := l.age(endOf(task)); !told || age < doubtfulFor*settle {
+	if age, told := l.age(endOf(task)); !told || age < known.doubtfulFor() {
 		return true
 	}
 	ran, ended := known.firstSeen(keyOf(task, false)), known.firstSeen(keyOf(task, true))
 	inSight := !ran.IsZero() || !ended.IsZero() && known.Now.Sub(ended) < watchedFor
 	return inSight && known.off != endInSight
+}
+
+// doubtfulFor is how long ago a task must have ended, by CBR's clocks, that has certainly not ended just now.
+func (k Known) doubtfulFor() time.Duration {
+	longest := doubtfulFor * k.settleTime()
+	if k.DateLag == nil {
+		return longest
+	}
+	return min(longest, k.settleTime()+*k.DateLag)
+}
+
+// DateLag returns how far the clock by which CBR dates tasks is behind its Date headers at most, as those that have ended tell: none can have
+// ended later than now.
+func (l *TaskList) DateLag() (lag time.Duration, told bool) {
+	for _, task := range l.tasks {
+		if l.date.IsZero() || !task.Status.Final() || task.EndedAt.IsZero() {
+			continue
+		}
+		if since := max(0, l.date.Sub(task.EndedAt.Time)); !told || since < lag {
+			lag, told = since, true
+		}
+	}
+	return lag, told
 }
 
 // age returns how long ago a time of CBR's was, by its own clock. One that is still to come tells nothing.
