@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -270,7 +271,10 @@ func (w *world) build(t *testing.T) {
 	must(t, wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		var list v1alpha1.BackupSyncList
 		err := cluster.Client.List(ctx, &list)
-		return len(list.Items) == len(w.backups), client.IgnoreNotFound(err)
+		if apierrors.IsTooManyRequests(err) || apierrors.IsNotFound(err) { // the API server is still to read what was put there
+			return false, nil
+		}
+		return len(list.Items) == len(w.backups), err
 	}))
 }
 
