@@ -330,6 +330,14 @@ func TestClocksThatDiffer(t *testing.T) {
 		{name: "ended a little too long ago for clocks of one cloud", tasks: success(10 * time.Minute), want: absent},
 		{name: "ended in what clocks of one cloud may differ", tasks: success(10*time.Minute - 1), want: waits},
 		{name: "ended before the backup must be shown, by clocks that differ less than that", tasks: success(80 * time.Second), known: lag(20 * time.Second), want: absent},
+		{name: "ended before that, and was seen so a moment ago", tasks: success(80 * time.Second), known: func(k *Known) {
+			firstSeen(TaskKey{"t", true}, 10*time.Second)(k)
+			lag(20 * time.Second)(k)
+		}, want: absent},
+		{name: "ended in sight by clocks that hardly differ", tasks: success(80 * time.Second), known: func(k *Known) {
+			firstSeen(TaskKey{id: "t"}, 10*time.Second)(k)
+			lag(20 * time.Second)(k)
+		}, want: waits},
 		{name: "ended in what these clocks differ", tasks: success(80*time.Second - 1), known: lag(20 * time.Second), want: waits},
 		{name: "ended in the future", tasks: success(-24 * time.Hour), known: lag(0), want: waits},
 		{name: "ended in the future, and was seen so", tasks: success(-24 * time.Hour), known: firstSeen(TaskKey{"t", true}, time.Minute+time.Second), want: absent},

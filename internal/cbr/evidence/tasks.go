@@ -142,7 +142,8 @@ func (l *TaskList) mayHaveJustSucceeded(task *cbr.OperationLog, known Known) boo
 		return true
 	}
 	ran, ended := known.firstSeen(keyOf(task, false)), known.firstSeen(keyOf(task, true))
-	inSight := !ran.IsZero() || !ended.IsZero() && known.Now.Sub(ended) < watchedFor
+	// Dates that have been seen to tell when a task ended tell it of one that was over when it was first seen.
+	inSight := !ran.IsZero() || known.DateLag == nil && !ended.IsZero() && known.Now.Sub(ended) < watchedFor
 	return inSight && known.off != endInSight
 }
 
