@@ -247,6 +247,23 @@ func (k *knowledge) questionsInTime() int {
 // asksSingly reports whether looks take a question for each backup.
 func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
 
+// fittingOneLook returns the first of some calls, at least one, about whose members a look may ask if looks take a question for each backup.
+func fittingOneLook[C, M any](k *knowledge, calls []C, members func(C) []M, id func(M) string) []C {
+	if !k.asksSingly() {
+		return calls
+	}
+	questions := 0
+	for i, call := range calls {
+		for _, member := range members(call) {
+			questions += evidence.Questions(id(member), k.capitals)
+		}
+		if i > 0 && questions > k.questionsInTime() {
+			return calls[:i]
+		}
+	}
+	return calls
+}
+
 // fresh returns the latest look if its absences are still believed, else nil.
 func (k *knowledge) fresh(now time.Time) *evidence.Look {
 	if k.look != nil && !k.look.Fresh(now) {

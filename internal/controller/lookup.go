@@ -80,19 +80,10 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 
 // limitPlan leaves fewer calls in the plan if looks have taken a question for each backup: none may take longer than absence is believed.
 func (p *preflighter) limitPlan() {
-	if !p.evidence.asksSingly() {
-		return
-	}
-	questions := 0
-	for i, call := range p.plan.Calls {
-		for _, member := range call {
-			questions += evidence.Questions(member.Spec.BackupID, p.evidence.capitals)
-		}
-		if i > 0 && questions > p.evidence.questionsInTime() {
-			p.plan.Calls, p.plan.More = p.plan.Calls[:i], true
-			return
-		}
-	}
+	fitting := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []batch.Candidate { return call },
+		func(member batch.Candidate) string { return member.Spec.BackupID })
+	p.plan.More = p.plan.More || len(fitting) < len(p.plan.Calls)
+	p.plan.Calls = fitting
 }
 
 // prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.

@@ -114,9 +114,8 @@ func (r *resolver) listedTasks() []string {
 const shownFor = 24 * time.Hour
 
 // settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now, the one that was due first at the
-// front; and asks for a pass
-// when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later than it was
-// seen here: the clocks of two machines are not compared.
+// front; and asks for a pass when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later
+// than it was seen here: the clocks of two machines are not compared.
 func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 	var settled []v1alpha1.Submission
 	due := map[string]time.Time{} // by their ids
@@ -152,19 +151,9 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 // limitLook leaves fewer submissions to a look if looks have taken a question for each backup. If that goes well the others are looked up in
 // passes that come at once; those that stay open after that wait behind them.
 func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, more bool) {
-	if !r.evidence.asksSingly() {
-		return settled, false
-	}
-	questions := 0
-	for i, submission := range settled {
-		for _, item := range submission.Items {
-			questions += evidence.Questions(item.BackupID, r.evidence.capitals)
-		}
-		if i > 0 && questions > r.evidence.questionsInTime() {
-			return settled[:i], true
-		}
-	}
-	return settled, false
+	now = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []v1alpha1.SubmittedItem { return call.Items },
+		func(item v1alpha1.SubmittedItem) string { return item.BackupID })
+	return now, len(now) < len(settled)
 }
 
 // resolveTogether is how long a submission that has settled waits for others at most.

@@ -38,6 +38,31 @@ func (w *world) hiding() {
 	w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter.Duration = 30 * time.Minute })
 }
 
+// findHidden has the operator find twelve backups that the list hides every other of.
+func (w *world) findHidden(t *testing.T) {
+	t.Helper()
+	w.hiding()
+	for number := range 12 {
+		w.hold(itemOf(number).ID, "available")
+	}
+	if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+		t.Fatalf("they are %v", w.reasons())
+	}
+}
+
+// loseNew loses a call with a new backup, of which the status comes to say that its task may be hidden.
+func (w *world) loseNew(t *testing.T, outcome verdict) {
+	t.Helper()
+	w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+	w.loseTheNext(outcome)
+	told := func() bool {
+		return strings.Contains(readyOf(w.backup("new").Status.Conditions).Message, "may hide its task") && w.reason("new") == v1alpha1.ReasonOutcomeUnknown
+	}
+	if !w.liveUntil(w.actors[0], 10*time.Minute, told) {
+		t.Fatalf("ten minutes later it says %s", readyOf(w.backup("new").Status.Conditions).Message)
+	}
+}
+
 // The list is known to hide some for the backups that it has hidden.
 func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 	for name, lost := range lostCalls {
@@ -46,24 +71,11 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
-				w.hiding()
-				for number := range 12 {
-					w.hold(itemOf(number).ID, "available")
-				}
-				if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
-					t.Fatalf("they are %v", w.reasons())
-				}
+				w.findHidden(t)
 				if !w.actors[0].reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence.narrowed {
 					t.Fatal("the list is not known to hide some")
 				}
-				w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
-				w.loseTheNext(lost.outcome)
-				told := func() bool {
-					return strings.Contains(readyOf(w.backup("new").Status.Conditions).Message, "may hide its task") && w.reason("new") == v1alpha1.ReasonOutcomeUnknown
-				}
-				if !w.liveUntil(w.actors[0], 10*time.Minute, told) {
-					t.Errorf("ten minutes later it says %s", readyOf(w.backup("new").Status.Conditions).Message)
-				}
+				w.loseNew(t, lost.outcome)
 				if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
 					t.Errorf("two hours later it is %s", w.reason("new"))
 				}
@@ -76,21 +88,8 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 // A person who looks for the cause may edit the project: what lists have hidden of a lost call they may go on hiding.
 func TestALostCallWhoseTaskIsHiddenIsNotSentAgainAfterAnEditOfTheEnterpriseProject(t *testing.T) {
 	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
-		w.hiding()
-		for number := range 12 {
-			w.hold(itemOf(number).ID, "available")
-		}
-		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
-			t.Fatalf("they are %v", w.reasons())
-		}
-		w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
-		w.loseTheNext(lostCalls["the answer was lost"].outcome)
-		told := func() bool {
-			return strings.Contains(readyOf(w.backup("new").Status.Conditions).Message, "may hide its task")
-		}
-		if !w.liveUntil(w.actors[0], 10*time.Minute, told) {
-			t.Fatalf("it says %s", readyOf(w.backup("new").Status.Conditions).Message)
-		}
+		w.findHidden(t)
+		w.loseNew(t, lostCalls["the answer was lost"].outcome)
 		own := cbrtest.DefaultEnterpriseProject
 		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &own })
 		if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
