@@ -18,7 +18,6 @@ package controller
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -76,103 +75,4 @@ func TestWhyNothingCanBeSaid(t *testing.T) {
 			g.Expect(refused).To(Equal(c.refused))
 		})
 	}
-}
-
-// Whatever else is asked about: nothing is asked about later than half as long again as its own wait.
-func TestWhenCBRIsAskedAgain(t *testing.T) {
-	now := time.Unix(1000, 0)
-	in := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * float64(time.Second))) }
-	for name, c := range map[string]struct{ others, own, want time.Time }{
-		"nothing else is":                        {time.Time{}, in(1), in(1)},
-		"others were, a moment ago":              {in(-0.01), in(1), in(1)},
-		"others are, soon":                       {in(0.4), in(1), in(0.4)},
-		"others are, a little later":             {in(1.5), in(1), in(1.5)},
-		"others are, too late":                   {in(1.51), in(1), in(1)},
-		"others are, a little after a long wait": {in(80), in(60), in(80)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g, learnt := NewWithT(t), knowledge{askedAt: c.others}
-			g.Expect(learnt.together(now, c.own)).To(Equal(c.want))
-			g.Expect(learnt.askedAt).To(Equal(c.want), "for those after it")
-		})
-	}
-}
-
-// What looks that ask for each backup may take follows from how long they took: an answer that is not believed any more when it is over is
-// none.
-func TestHowMuchOneLookAsksFor(t *testing.T) {
-	g, learnt := NewWithT(t), newKnowledge()
-	began := time.Unix(1000, 0)
-	took := func(asked int, took time.Duration) {
-		look := &evidence.Look{Began: began, Tasks: &evidence.TaskList{}, Backups: evidence.NewInventory(0)}
-		look.Backups.Reads.Singles = asked
-		learnt.timed(look, began.Add(took))
-	}
-	g.Expect(learnt.questionsInTime()).To(Equal(400), "40 s at the slowest pace of our own")
-	took(400, 20*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(400), "no more, however fast it was")
-	took(400, 120*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100))
-	took(3, time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100), "few tell nothing")
-	took(50, 500*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(20), "so many that they tell when it goes faster again")
-	took(20, 6*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100))
-
-	submission := func(id string) v1alpha1.Submission {
-		call := v1alpha1.Submission{ID: id}
-		for number := range 50 {
-			call.Items = append(call.Items, v1alpha1.SubmittedItem{BackupID: fmt.Sprintf("%s-%d", id, number)})
-		}
-		return call
-	}
-	settled := []v1alpha1.Submission{submission("a"), submission("b"), submission("C")}
-	r := newPassOf(step{nil, &scope{now: began}, &nextPass{}}, &memory{}).resolver()
-	*r.evidence = learnt
-	now, more := r.limitLook(settled)
-	g.Expect(now).To(HaveLen(3), "one list serves them all")
-	g.Expect(more).To(BeFalse())
-	r.evidence.narrowed = true
-	now, more = r.limitLook(settled)
-	g.Expect(now).To(HaveLen(2))
-	g.Expect(more).To(BeTrue())
-	now, more = r.limitLook(settled[2:])
-	g.Expect(now).To(HaveLen(1), "one is looked up, however many questions it takes")
-	g.Expect(more).To(BeFalse())
-}
-
-// Whoever takes over learns from the journal how CBR's clocks differ, and waits for no backups of tasks that have long ended.
-func TestASuccessorDoesNotWaitForWhatHasEnded(t *testing.T) {
-	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 3, func(t *testing.T, w *world) {
-		w.configure(func(o *cbrtest.Options) { o.SharedTaskIDs = true }) // any task may be that of any backup
-		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
-			t.Fatalf("they are %v", w.reasons())
-		}
-		w.live(w.actors[0], 5*propertySettle)
-		before := len(w.posts())
-		if lag := w.project().Status.Journal.TaskDateLagMilliseconds; lag == nil || *lag < 1000 || *lag > 30_000 {
-			t.Fatalf("the journal says %v", lag)
-		}
-		w.kill(w.actors[0])
-		w.restart(0)
-		w.declare("new", itemOf(20).ID, itemOf(0).ResourceID)
-		const within = propertySettle / 2
-		if !w.liveUntil(w.actors[0], within, func() bool { return len(w.posts()) > before }) {
-			t.Errorf("%s later it is %s", within, w.reason("new"))
-		}
-	})
-}
-
-func TestHowFarCBRsDatesAreBehind(t *testing.T) {
-	g, learnt := NewWithT(t), newKnowledge()
-	milliseconds := func(count int64) *int64 { return &count }
-	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
-	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(4 * time.Second))
-	g.Expect(*learnt.dateLagWith(milliseconds(1 << 60))).To(Equal(maxDateLag), "a damaged status")
-	learnt.learnDateLag(time.Hour) // of what ended long before it was looked at
-	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
-	learnt.learnDateLag(7 * time.Second)
-	learnt.learnDateLag(2 * time.Second)
-	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(8*time.Second), "a Date has whole seconds")
 }

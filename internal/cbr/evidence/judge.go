@@ -39,6 +39,7 @@ const (
 	successSettles   rule = "a task that has just succeeded has a backup to show"
 	cloudsClock      rule = "the times of tasks are compared with no clock but CBR's"
 	endInSight       rule = "a task that was seen under way has ended when that is first seen"
+	lagCounts        rule = "how far CBR's dates of tasks are behind its clock counts as if they had ended later"
 )
 
 // Judge turns a look into verdicts. It keeps an index of the tasks under way, and changes nothing.

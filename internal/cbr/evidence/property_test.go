@@ -74,7 +74,7 @@ func play(script []byte, off rule) outcome {
 func (w *world) known(off rule) Known {
 	return Known{Now: worldBegan, Scope: w.scope, Owners: w.owners, SettleTime: worldSettle, off: off,
 		OverdueAfter: pick(w.dice, 0, worldOverdue),
-		FirstSeen:    w.firstSeen}
+		FirstSeen:    w.firstSeen, DateLag: w.dateLag}
 }
 
 // firstSeen is when earlier looks may have seen a task first, at the earliest.
@@ -140,9 +140,9 @@ func (w *world) plain(item int) Kind {
 
 func (w *world) describe() string {
 	text := fmt.Sprintf("per call %t (known as %q), named %t, resource %t, pages of %d, count %d, cuts %t, inserts %t, deletes %t, swaps %t, "+
-		"as sent %t, exact %t, narrowed %t, flaky %t, late %t, asked %d, at %s, clock ahead %s, dates %d, watched %t\n",
+		"as sent %t, exact %t, narrowed %t, flaky %t, late %t, asked %d, at %s, clock ahead %s, dates %d, lag known %t, watched %t\n",
 		w.perCall, w.scope, w.named, w.showsResource, w.longest, w.count, w.cuts, w.inserts, w.deletes, w.swaps,
-		w.storesAsSent, w.exactGet, w.narrowed, w.flaky, w.late, w.asked, w.now.Sub(worldBegan), w.ahead, w.dates, w.watched)
+		w.storesAsSent, w.exactGet, w.narrowed, w.flaky, w.late, w.asked, w.now.Sub(worldBegan), w.ahead, w.dates, w.dateLag != nil, w.watched)
 	for _, item := range w.items {
 		text += fmt.Sprintf("  %s of %s, task %q, settled at %s, call %+v\n",
 			item.BackupID, item.ResourceID, item.TaskID, item.SettledAt.Sub(worldBegan), item.Call)
@@ -211,7 +211,7 @@ func TestTeethOfTheProperty(t *testing.T) {
 	inOrder(t)
 	for _, off := range []rule{tasksFirst, countsCompared, anchorsCompared, emptyPageNeeded, listProbed, failuresUnknown, foldedIDs,
 		completeNeeded, settledNeeded, freshNeeded, namelessHold, resourcePerItem, matesShare, othersOfTheTask, usableOnly,
-		unknownIsRunning, successSettles, cloudsClock, endInSight} {
+		unknownIsRunning, successSettles, cloudsClock, endInSight, lagCounts} {
 		t.Run(string(off), func(t *testing.T) {
 			for number := range maxWorlds {
 				script := randomScript(number)

@@ -153,6 +153,9 @@ func (k Known) doubtfulFor() time.Duration {
 	if k.DateLag == nil {
 		return longest
 	}
+	if k.off == lagCounts {
+		return k.settleTime()
+	}
 	return min(longest, k.settleTime()+*k.DateLag)
 }
 

@@ -120,7 +120,8 @@ type world struct {
 	flaky                         bool
 	ahead                         time.Duration // of the clock by which tasks are dated
 	dates                         dating
-	watched                       bool // earlier looks have seen its tasks, whenever they have changed
+	dateLag                       *time.Duration // how far that clock is behind CBR's Date at most, if tasks have told
+	watched                       bool           // earlier looks have seen its tasks, whenever they have changed
 
 	items    []Question // about which backups it is; those from asked on are nobody's question
 	asked    int
@@ -158,6 +159,19 @@ func (w *world) date() time.Time {
 // misdated reports whether CBR dates tasks far earlier than its answers. As is assumed, all that have ended were seen under way then.
 func (w *world) misdated() bool { return w.dates == byOurClock && w.ahead < -doubtfulFor*worldSettle }
 
+// learntLag is a lag that tasks which were seen to have ended may have told: no less than it is, and nil where it is too long to be learnt.
+func (w *world) learntLag() *time.Duration {
+	lag := time.Second // a Date has no fractions
+	if w.dates == byOurClock {
+		lag += max(0, -w.ahead)
+	}
+	if w.dates == undated || lag > 30*time.Second || w.is() {
+		return nil
+	}
+	lag = pick(w.dice, lag, 30*time.Second)
+	return &lag
+}
+
 // countMode is what CBR tells as the count of a list.
 type countMode int
 
@@ -182,8 +196,9 @@ func newWorld(d *dice) *world {
 	w.storesAsSent, w.exactGet = d.is(), d.is()
 	w.narrowed, w.flaky = d.roll(4) == 1, d.roll(4) == 1
 	w.late = d.roll(5) == 1
-	w.ahead = pick(d, 0, -2*time.Minute, 2*time.Minute, -8*time.Hour, 8*time.Hour, 80*365*24*time.Hour)
+	w.ahead = pick(d, 0, -29*time.Second, -2*time.Minute, 2*time.Minute, -8*time.Hour, 8*time.Hour, 80*365*24*time.Hour)
 	w.dates = dating(d.roll(int(datings)))
+	w.dateLag = w.learntLag()
 	w.watched = d.is() || w.misdated()
 	if d.is() && w.perCall {
 		w.scope = PerCall
@@ -325,7 +340,7 @@ func (w *world) start(call *worldCall, lag time.Duration, members []int) {
 	if w.showsResource {
 		task.resource = first.ResourceID
 	}
-	task.ended = worldBegan.Add(pick(w.dice, time.Second, 2*time.Second, 4*time.Second, 5*time.Minute, never, -time.Second, -30*time.Second, -2*time.Minute))
+	task.ended = worldBegan.Add(pick(w.dice, time.Second, 2*time.Second, 4*time.Second, 5*time.Minute, never, -time.Second, -35*time.Second, -50*time.Second, -2*time.Minute))
 	if task.ended.Before(task.visible) {
 		task.ended = task.visible
 	}

@@ -1,0 +1,281 @@
+/*
+Copyright 2026 The BackupSync Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package controller
+
+import (
+	"slices"
+	"time"
+
+	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/cbr"
+	"backupsync.dev/operator/internal/cbr/evidence"
+)
+
+// knowledge is what this process remembers of what CBR has shown of a cloud project, and of its own calls there.
+type knowledge struct {
+	// look is the latest complete look, nil if its absences are not believed any more.
+	look *evidence.Look
+	// pages is how many pages the list of CBR's backups had when it was last read, 0 before.
+	pages int
+	// narrowed says that the list of CBR's backups has been seen to hide some, hides that the list of its tasks has.
+	narrowed, hides bool
+	// capitals says that CBR has shown ids with capitals.
+	capitals bool
+	// slow says that the latest look took many single questions, and perQuestion how long each of them took; 0 if that is not known.
+	slow        bool
+	perQuestion time.Duration
+	// settled is when the latest calls that carried backups have settled, by folded id.
+	settled map[string]time.Time
+	// inherited is what another process has left in the journal.
+	inherited inheritance
+	// hidden are the backups of lost calls whose tasks lists may hide, by folded id.
+	hidden map[string]struct{}
+	// unclaimed are the backups that a lost call has brought to CBR while there was no BackupSync of them.
+	unclaimed marks
+	// waits are the backups that cannot be sent for what CBR shows, by folded id.
+	waits map[string]pause
+	// askedAt is when CBR is next asked again about some of them.
+	askedAt time.Time
+	// tasks are those that answers have named, by id.
+	tasks map[string]namedTask
+	// seen is when tasks were first seen as they are.
+	seen sightings
+	// dateLag is how far CBR's dates of tasks are behind its Date at most, as this process has seen; 0 if it has not.
+	dateLag time.Duration
+}
+
+// overriddenBy reports whether a person asks for a backup for which CBR was not asked since.
+func (w pause) overriddenBy(backup *v1alpha1.BackupSync) bool {
+	return backupsync.Requested(backup) && backupsync.RequestOf(backup) != w.request
+}
+
+// sightings is when tasks were first seen as they are, by their keys (evidence.TaskList.Watched). It is replaced, and never changed.
+type sightings map[evidence.TaskKey]firstSight
+
+// firstSight is when so many tasks of a key were first seen.
+type firstSight struct {
+	at    time.Time
+	count int
+}
+
+// after returns what is known after a look. Of several tasks that cannot be told apart, one more may be a new one.
+func (s sightings) after(watched map[evidence.TaskKey]int, now time.Time) sightings {
+	seen := make(sightings, len(watched))
+	for key, count := range watched {
+		before := s[key]
+		if before.at.IsZero() || count > before.count {
+			before.at = now
+		}
+		seen[key] = firstSight{at: before.at, count: count}
+	}
+	return seen
+}
+
+// pause is why a backup is not sent before CBR is asked again.
+type pause struct {
+	since, until time.Time
+	awaits       bool   // a task may be its own import, or it is in a passing status
+	heldAs       string // that status, without a task
+	overdue      string // id of that task, if it takes too long
+	unclear      string // why nothing can be said
+	refused      bool   // CBR answers with that error when it is asked for the backup
+	request      string // at the BackupSync, that CBR was asked for: another one does not wait
+}
+
+// namedTask is a task that an answer has named.
+type namedTask struct {
+	owner  evidence.Owner
+	needed time.Time // when it last was a running BackupSync's
+}
+
+// namedTaskLife is how long a task is remembered after its backups have ended: as long as it may count as just ended.
+const namedTaskLife = 15 * time.Minute
+
+func newKnowledge() knowledge {
+	return knowledge{settled: map[string]time.Time{}, hidden: map[string]struct{}{}, waits: map[string]pause{}, tasks: map[string]namedTask{}}
+}
+
+// forgetLists forgets what lists have shown and lacked, when they come to show something else.
+func (k *knowledge) forgetLists() {
+	k.look, k.pages, k.narrowed, k.hides, k.perQuestion = nil, 0, false, false, 0
+}
+
+// carried notes that a call with backups was made, and when it has settled.
+func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
+	for _, item := range items {
+		if id := cbr.Fold(item.BackupID); settled.After(k.settled[id]) {
+			k.settled[id] = settled
+		}
+	}
+}
+
+const (
+	// maxDateLag is the longest lag that is learnt: tasks that ended longer ago tell nothing of it.
+	maxDateLag = 30 * time.Second
+	// dateResolution is how exact a Date header is.
+	dateResolution = time.Second
+)
+
+// learnDateLag takes in how far CBR's dates of tasks are behind its Date at most, by tasks that were seen to have ended. Several clocks may date
+// tasks: the greatest lag counts.
+func (k *knowledge) learnDateLag(lag time.Duration) {
+	if lag += dateResolution; lag <= maxDateLag {
+		k.dateLag = max(k.dateLag, lag)
+	}
+}
+
+// dateLagWith returns that of this process and of those before it, nil if none has seen it.
+func (k *knowledge) dateLagWith(before *int64) *time.Duration {
+	lag := k.dateLag
+	if before != nil {
+		lag = max(lag, time.Duration(min(*before, maxDateLag.Milliseconds()))*time.Millisecond)
+	}
+	if lag == 0 {
+		return nil
+	}
+	return &lag
+}
+
+// noteHidden notes that lists may hide the task of a lost call. That holds until it is known what became of each backup of it, whatever lists show
+// by then.
+func (k *knowledge) noteHidden(call v1alpha1.Submission) {
+	for _, item := range call.Items {
+		k.hidden[cbr.Fold(item.BackupID)] = struct{}{}
+	}
+}
+
+// forgetHidden forgets it of the backups of a call that are not open any more.
+func (k *knowledge) forgetHidden(call v1alpha1.Submission, open []string) {
+	for _, item := range call.Items {
+		if !slices.Contains(open, item.BackupID) {
+			delete(k.hidden, cbr.Fold(item.BackupID))
+		}
+	}
+}
+
+// pruneHidden forgets what is known of the backups of lost calls that are over.
+func (k *knowledge) pruneHidden(recorded map[string]struct{}) {
+	for id := range k.hidden {
+		if _, is := recorded[id]; !is {
+			delete(k.hidden, id)
+		}
+	}
+}
+
+// pruneWaits forgets why backups wait that are not pending any more.
+func (k *knowledge) pruneWaits(pending ...[]*v1alpha1.BackupSync) {
+	if len(k.waits) == 0 {
+		return
+	}
+	left := make(map[string]pause, len(k.waits))
+	for _, backups := range pending {
+		for _, backup := range backups {
+			id := cbr.Fold(backup.Spec.BackupID)
+			if wait, waits := k.waits[id]; waits && !backup.Spec.Suspend {
+				left[id] = wait
+			}
+		}
+	}
+	k.waits = left
+}
+
+// prune forgets what no decision can need any more.
+func (k *knowledge) prune(now time.Time) {
+	for id, settled := range k.settled {
+		if now.Sub(settled) > 2*evidence.FreshFor { // any look that is believed began later
+			delete(k.settled, id)
+		}
+	}
+	for id, task := range k.tasks {
+		if now.Sub(task.needed) > namedTaskLife {
+			delete(k.tasks, id)
+		}
+	}
+}
+
+// manySingles is how many single questions make a look slow.
+const manySingles = 100
+
+// remember keeps what a look has shown.
+func (k *knowledge) remember(look *evidence.Look, now time.Time) {
+	k.look = look
+	if look.Backups.Pages > 0 {
+		k.pages = look.Backups.Pages
+	}
+	k.narrowed, k.hides = k.narrowed || look.Backups.Narrowed, k.hides || look.Tasks.Hides
+	k.slow, k.capitals = look.Reads().Singles > manySingles, k.capitals || look.Backups.Capitals
+	k.seen = k.seen.after(look.Tasks.Watched(), now)
+}
+
+// maxQuestions is how many single questions a look may take at the pace at which CBR may be read at worst, ten a second; fewQuestions tell
+// how long one takes.
+const maxQuestions, fewQuestions = 400, 20
+
+// timed notes how long the questions of a look took that has just been taken.
+func (k *knowledge) timed(look *evidence.Look, now time.Time) {
+	if asked := look.Reads().Singles; asked >= fewQuestions {
+		k.perQuestion = now.Sub(look.Began) / time.Duration(asked)
+	}
+}
+
+// questionsInTime is how many single questions a look may take, so that what it shows is still believed when it is over.
+func (k *knowledge) questionsInTime() int {
+	if k.perQuestion <= 0 {
+		return maxQuestions
+	}
+	return int(min(maxQuestions, max(fewQuestions, evidence.FreshFor/2/k.perQuestion)))
+}
+
+// asksSingly reports whether looks take a question for each backup.
+func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
+
+// fittingOneLook returns the first of some calls, at least one, about whose members a look may ask if looks take a question for each backup.
+func fittingOneLook[C, M any](k *knowledge, calls []C, members func(C) []M, id func(M) string) []C {
+	if !k.asksSingly() {
+		return calls
+	}
+	questions := 0
+	for i, call := range calls {
+		for _, member := range members(call) {
+			questions += evidence.Questions(id(member), k.capitals)
+		}
+		if i > 0 && questions > k.questionsInTime() {
+			return calls[:i]
+		}
+	}
+	return calls
+}
+
+// fresh returns the latest look if its absences are still believed, else nil.
+func (k *knowledge) fresh(now time.Time) *evidence.Look {
+	if k.look != nil && !k.look.Fresh(now) {
+		k.look = nil
+	}
+	return k.look
+}
+
+// together returns when CBR is asked again about something that is to be asked about at a time: with others, if they are soon enough,
+// so that what waits for the same goes in the same call. It waits for them for half as long again: what has waited longer is asked about
+// more seldom, and would else have looks of its own.
+func (k *knowledge) together(now, at time.Time) time.Time {
+	latest := at.Add(at.Sub(now) / 2)
+	if !k.askedAt.After(now) || k.askedAt.After(latest) {
+		k.askedAt = at
+	}
+	return k.askedAt
+}
