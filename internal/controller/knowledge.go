@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -43,7 +42,8 @@ type knowledge struct {
 	settled map[string]time.Time
 	// inherited is what another process has left in the journal.
 	inherited inheritance
-	// hidden are the backups of lost calls whose tasks lists may hide, by folded id.
+	// hidden are the ids of recorded calls whose tasks lists may hide. That holds until it is known what became of each of their backups,
+	// whatever lists show by then.
 	hidden map[string]struct{}
 	// unclaimed are the backups that a lost call has brought to CBR while there was no BackupSync of them.
 	unclaimed marks
@@ -149,32 +149,6 @@ func (k *knowledge) dateLagWith(before *int64) *time.Duration {
 		return nil
 	}
 	return &lag
-}
-
-// noteHidden notes that lists may hide the task of a lost call. That holds until it is known what became of each backup of it, whatever lists show
-// by then.
-func (k *knowledge) noteHidden(call v1alpha1.Submission) {
-	for _, item := range call.Items {
-		k.hidden[cbr.Fold(item.BackupID)] = struct{}{}
-	}
-}
-
-// forgetHidden forgets it of the backups of a call that are not open any more.
-func (k *knowledge) forgetHidden(call v1alpha1.Submission, open []string) {
-	for _, item := range call.Items {
-		if !slices.Contains(open, item.BackupID) {
-			delete(k.hidden, cbr.Fold(item.BackupID))
-		}
-	}
-}
-
-// pruneHidden forgets what is known of the backups of lost calls that are over.
-func (k *knowledge) pruneHidden(recorded map[string]struct{}) {
-	for id := range k.hidden {
-		if _, is := recorded[id]; !is {
-			delete(k.hidden, id)
-		}
-	}
 }
 
 // pruneWaits forgets why backups wait that are not pending any more.

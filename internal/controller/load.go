@@ -192,10 +192,10 @@ func (l *loader) loadProject(ctx context.Context) error {
 // setProject takes a version of the project as the one that the pass works on.
 func (s *scope) setProject(project *v1alpha1.CBRProject) {
 	s.project = project
-	s.recorded = map[string]struct{}{}
+	s.recorded = map[string]string{}
 	for _, submission := range project.Status.Journal.Submissions {
 		for _, item := range submission.Items {
-			s.recorded[cbr.Fold(item.BackupID)] = struct{}{}
+			s.recorded[cbr.Fold(item.BackupID)] = submission.ID
 		}
 	}
 }

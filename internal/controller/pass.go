@@ -56,7 +56,7 @@ type scope struct {
 	pending     []*v1alpha1.BackupSync
 	running     []*v1alpha1.BackupSync
 	rest        []*v1alpha1.BackupSync // ended, with an edit or a request to take in, or an owner to wait for
-	recorded    map[string]struct{}    // ids of the backups in recorded submissions
+	recorded    map[string]string      // which submission a backup is recorded in, by folded id
 	fingerprint string                 // identifies what the project's spec says, and the latest request
 	claim       claim
 	outdated    string // how the CRDs are older than the operator, "" if they are not

@@ -221,12 +221,12 @@ func (r *reporter) waitingStatus(backup *v1alpha1.BackupSync, freed map[types.UI
 
 // circumstances returns what the pass knows of a BackupSync besides its own spec and status.
 func (v *cloudView) circumstances(backup *v1alpha1.BackupSync) backupsync.Circumstances {
-	_, recorded := v.recorded[cbr.Fold(backup.Spec.BackupID)]
+	call, recorded := v.recorded[cbr.Fold(backup.Spec.BackupID)]
 	var wait pause // what is suspended waits for a person alone
 	if !backup.Spec.Suspend {
 		wait = v.evidence.waits[cbr.Fold(backup.Spec.BackupID)]
 	}
-	_, hidden := v.evidence.hidden[cbr.Fold(backup.Spec.BackupID)]
+	_, hidden := v.evidence.hidden[call]
 	given := backupsync.Circumstances{InCall: recorded, Hidden: hidden, ProjectMissing: v.project == nil, AwaitsTask: wait.awaits, AwaitedTask: wait.overdue,
 		HeldAs: wait.heldAs, Unclear: wait.unclear, QuestionRefused: wait.refused}
 	if v.project != nil {

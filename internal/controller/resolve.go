@@ -19,6 +19,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -56,7 +57,6 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	r.evidence.pruneHidden(r.recorded)
 	settled, more := r.limitLook(r.settledSubmissions())
 	if len(settled) == 0 {
 		return nil
@@ -141,6 +141,7 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 	}
 	slices.SortStableFunc(settled, func(a, b v1alpha1.Submission) int { return due[a.ID].Compare(due[b.ID]) })
 	r.forgetSubmissions(recorded)
+	maps.DeleteFunc(r.evidence.hidden, func(id string, _ struct{}) bool { _, is := recorded[id]; return !is })
 	r.requeueAt(soon)
 	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, r.options.SettleTime/10) {
 		return nil // one look serves them all, and what is pending again goes in the same calls
@@ -231,9 +232,9 @@ func (r *resolver) openItems(submission v1alpha1.Submission, lost map[string]*v1
 		call.Items = append(call.Items, item.BackupID)
 	}
 	left := unwritten(submission, lost)
+	_, hidden := r.evidence.hidden[submission.ID]
 	items := make([]openItem, 0, len(left))
 	for _, item := range left {
-		_, hidden := r.evidence.hidden[cbr.Fold(item.BackupID)]
 		open := openItem{SubmittedItem: item, backup: lost[item.BackupID],
 			question: evidence.Question{BackupID: item.BackupID, Call: call, Hidden: hidden, SettledAt: r.settledAt[submission.ID]}}
 		if open.backup != nil {
@@ -267,7 +268,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	var absent []batch.Member
 	var open []string
 	if look.Hides() {
-		r.evidence.noteHidden(submission)
+		r.evidence.hidden[submission.ID] = struct{}{}
 	}
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
@@ -294,7 +295,6 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 	for _, backup := range unwritten {
 		open = append(open, backup.Spec.BackupID)
 	}
-	r.evidence.forgetHidden(submission, open)
 	r.clearLater(submission, open)
 	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
