@@ -43,7 +43,7 @@ var whatToDo = map[string]string{
 	v1alpha1.ReasonImported:         "it can be restored there.",
 	v1alpha1.ReasonAlreadyImported:  "the manifest was not compared with what CBR has.",
 	v1alpha1.ReasonRejected:         "Correct the manifest: an edit sends it again.",
-	v1alpha1.ReasonRetryScheduled:   "It is sent again at status.nextAttemptTime.",
+	v1alpha1.ReasonRetryScheduled:   "It is sent again after status.nextAttemptTime. If it is not, the conditions of the CBRProject say why.",
 	v1alpha1.ReasonOperationFailed:  "Fix the reported cause, then edit the manifest or request another import (annotation " + v1alpha1.RequestedAtAnnotation + ").",
 	v1alpha1.ReasonBackupUnusable:   "Delete it in CBR, fix the cause, then request another import (annotation " + v1alpha1.RequestedAtAnnotation + ").",
 	v1alpha1.ReasonUnknownOutcome:   "Run the version that wrote it, or a later one: until then nothing is done.",

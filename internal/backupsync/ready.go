@@ -149,7 +149,7 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 	case v1alpha1.ReasonRejected:
 		return rejectedMessage(said)
 	case v1alpha1.ReasonRetryScheduled:
-		return around("", said, ". It is sent again at status.nextAttemptTime.")
+		return around("", said, ". It is sent again after status.nextAttemptTime. If it is not, the conditions of the CBRProject say why.")
 	case v1alpha1.ReasonOperationFailed:
 		return around("", said, ". "+afterFailure(said))
 	case v1alpha1.ReasonUnknownOutcome:

@@ -80,7 +80,7 @@ func busy() *facts {
 
 	single := &tallies{}
 	some(single, "default", 120, backupsync.Pending, v1alpha1.ReasonQueued, v1alpha1.QueuedMessage, false)
-	some(single, "default", 4, backupsync.Pending, v1alpha1.ReasonRetryScheduled, "CBR's import task failed (BackupService.9900: no space). It is sent again at status.nextAttemptTime.", false)
+	some(single, "default", 4, backupsync.Pending, v1alpha1.ReasonRetryScheduled, "CBR's import task failed (BackupService.9900: no space). It is sent again after status.nextAttemptTime. If it is not, the conditions of the CBRProject say why.", false)
 	some(single, "default", 62, backupsync.Pending, v1alpha1.ReasonOutcomeUnknown, "A call with this backup was sent.", false)
 	some(single, "default", 200, backupsync.Pending, v1alpha1.ReasonSuspended, "spec.suspend is set: the backup is not sent to CBR.", false)
 	some(single, "default", 90, backupsync.Running, v1alpha1.ReasonOperationRunning, "CBR accepted the backup and is importing it.", false)
