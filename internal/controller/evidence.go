@@ -138,8 +138,9 @@ func (c *connector) noteRead(err error, what string, count int) bool {
 	return false
 }
 
-// tellLook logs what a look has shown of backups, and why those wait that do.
-func (v *cloudView) tellLook(look *evidence.Look, judge *evidence.Judge, backups int, questions func(int) evidence.Question) {
+// noteTaken takes in how long a look took that was just taken, and logs what it has shown of backups, and why those wait that do.
+func (v *cloudView) noteTaken(look *evidence.Look, judge *evidence.Judge, backups int, questions func(int) evidence.Question) {
+	v.evidence.timed(look, v.options.Clock.Now())
 	log := v.log.V(1)
 	if !log.Enabled() {
 		return

@@ -212,26 +212,9 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) bool 
 	p.remember(checked.look)
 	judge := p.judge(checked.look, checked.query.Known)
 	if checked.taken {
-		p.evidence.timed(checked.look, p.options.Clock.Now())
-		p.tellLook(checked.look, judge, len(checked.wanted), func(i int) evidence.Question { return p.questionOf(checked.wanted[i]) })
+		p.noteTaken(checked.look, judge, len(checked.wanted), func(i int) evidence.Question { return p.questionOf(checked.wanted[i]) })
 	}
-	var changes []change
-	var waiting []*v1alpha1.BackupSync
-	for _, backup := range checked.wanted {
-		verdict := judge.Verdict(p.questionOf(backup))
-		switch {
-		case verdict.Kind == evidence.Absent:
-			delete(p.evidence.waits, cbr.Fold(backup.Spec.BackupID))
-			if verdict.Task != "" {
-				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
-			}
-		case undecided(verdict, backup.Status.OperationLogID):
-			p.awaits(backup, verdict, judge)
-			waiting = append(waiting, backup)
-		default:
-			changes = append(changes, p.markPreflight(backup, verdict))
-		}
-	}
+	changes, waiting := p.found(checked.wanted, judge)
 	if len(waiting) > 0 {
 		p.drop(waiting)
 		p.requeueNow() // others may have waited for them to be sent
@@ -247,6 +230,26 @@ func (p *preflighter) concludeLookup(ctx context.Context, checked *lookup) bool 
 	written, _ := p.apply(ctx, changes) // what cannot be written stays pending, and is found again
 	p.log.Info("Found backups in CBR before they were sent", "backups", len(changes))
 	return written == len(changes)
+}
+
+// found returns the changes to the planned backups that CBR has, or is importing, and those that wait for what it has shown.
+func (p *preflighter) found(wanted []*v1alpha1.BackupSync, judge *evidence.Judge) (changes []change, waiting []*v1alpha1.BackupSync) {
+	for _, backup := range wanted {
+		verdict := judge.Verdict(p.questionOf(backup))
+		switch {
+		case verdict.Kind == evidence.Absent:
+			delete(p.evidence.waits, cbr.Fold(backup.Spec.BackupID))
+			if verdict.Task != "" {
+				p.log.Info("A task that may be a backup's runs for too long, and is no longer waited for", "backupSync", backup.Name, "task", verdict.Task)
+			}
+		case undecided(verdict, backup.Status.OperationLogID):
+			p.awaits(backup, verdict, judge)
+			waiting = append(waiting, backup)
+		default:
+			changes = append(changes, p.markPreflight(backup, verdict))
+		}
+	}
+	return changes, waiting
 }
 
 // markOthers returns the changes to the pending backups that are not planned, as far as a look has shown them in CBR. Those that wait

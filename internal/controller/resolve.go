@@ -86,12 +86,11 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 		return nil
 	}
 	r.remember(look)
-	r.evidence.timed(look, r.options.Clock.Now())
 	if more {
 		r.requeueNow()
 	}
 	judge := r.judge(look, query.Known)
-	r.tellLook(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
+	r.noteTaken(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
 		r.conclude(ctx, submission, open[i], look, judge)
 	}
