@@ -207,7 +207,7 @@ func TestMessagesOfWaitingBackups(t *testing.T) {
 			"It is not known whether CBR has this backup: CBR answers with an error when asked for it (BackupService.9900: Parameter error). CBR is asked again,", "If this lasts, check spec.backupID."},
 		"a long refusal": {Circumstances{Unclear: Quote(long) + Quote(long), QuestionRefused: true}, "It is not known", "If this lasts, check spec.backupID."},
 		"calls that settle": {Circumstances{Unclear: "calls that may have carried it are still settling"},
-			"It is not known whether CBR has this backup: calls that may have carried it are still settling. CBR is asked again,", "If this lasts, the conditions of the CBRProject say why."},
+			"It is not known whether CBR has this backup: calls that may have carried it are still settling. CBR is asked again,", "If this lasts, look at the conditions of the CBRProject."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

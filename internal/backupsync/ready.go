@@ -200,7 +200,7 @@ func unclearMessage(given Circumstances) string {
 			"asked again, and the backup is sent once CBR reports that it does not have it. If this lasts, check spec.backupID.")
 	}
 	return around("It is not known whether CBR has this backup: ", given.Unclear, ". CBR is asked again, and the backup is sent once CBR reports "+
-		"that it does not have it. If this lasts, the conditions of the CBRProject say why.")
+		"that it does not have it. If this lasts, look at the conditions of the CBRProject.")
 }
 
 // awaitingMessage names the task only when it takes too long: till then there may be another one each time.

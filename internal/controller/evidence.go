@@ -53,7 +53,7 @@ func (v *cloudView) known() evidence.Known {
 		OverdueAfter: v.overdueAfter(),
 		FirstSeen:    func(key evidence.TaskKey) time.Time { return learnt.seen[key].at },
 		SettleTime:   v.options.endSettles(),
-		DateLag:      learnt.dateLagWith(v.project.Status.Journal.TaskDateLagMilliseconds),
+		DateLag:      usableLag(learnt.dateLagWith(v.project.Status.Journal.TaskDateLagMilliseconds)),
 	}
 }
 

@@ -17,6 +17,7 @@ limitations under the License.
 package controller
 
 import (
+	"math"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -55,7 +56,8 @@ type knowledge struct {
 	tasks map[string]namedTask
 	// seen is when tasks were first seen as they are.
 	seen sightings
-	// dateLag is how far CBR's dates of tasks are behind its Date at most, as this process has seen; 0 if it has not.
+	// dateLag is how far CBR's dates of tasks are behind its Date at most, as this process has seen; 0 if it has not. More than maxDateLag says that
+	// they tell nothing.
 	dateLag time.Duration
 }
 
@@ -124,28 +126,47 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 	}
 }
 
+// hide notes that lists may hide the tasks of calls, whatever they show from now on.
+func (k *knowledge) hide(calls []v1alpha1.Submission) {
+	for _, call := range calls {
+		k.hidden[call.ID] = struct{}{}
+	}
+}
+
 const (
-	// maxDateLag is the longest lag that is learnt: tasks that ended longer ago tell nothing of it.
+	// maxDateLag is the longest lag of CBR's dates with which they tell when a task ended.
 	maxDateLag = 30 * time.Second
-	// dateResolution is how exact a Date header is.
-	dateResolution = time.Second
+	// maxKnownLag is the longest that is kept: any that is longer than maxDateLag means the same.
+	maxKnownLag = time.Hour
 )
 
-// learnDateLag takes in how far CBR's dates of tasks are behind its Date at most, by tasks that were seen to have ended. Several clocks may date
-// tasks: the greatest lag counts.
+// learnDateLag takes in how far CBR's dates of tasks are behind its Date at most, by tasks that were seen to have ended. Of those that ended
+// longer ago they tell nothing.
 func (k *knowledge) learnDateLag(lag time.Duration) {
-	if lag += dateResolution; lag <= maxDateLag {
+	if lag += evidence.DateResolution; lag <= maxDateLag {
 		k.dateLag = max(k.dateLag, lag)
 	}
 }
 
-// dateLagWith returns that of this process and of those before it, nil if none has seen it.
-func (k *knowledge) dateLagWith(before *int64) *time.Duration {
-	lag := k.dateLag
-	if before != nil {
-		lag = max(lag, time.Duration(min(*before, maxDateLag.Milliseconds()))*time.Millisecond)
+// doubtDates takes in that a task had ended for so long by its date which had been seen under way a shorter while ago: what others have told is
+// not true of every clock that dates tasks.
+func (k *knowledge) doubtDates(endedFor, underWay time.Duration) {
+	if endedFor-underWay-evidence.DateResolution > k.dateLag {
+		k.dateLag = min(endedFor+evidence.DateResolution, maxKnownLag)
 	}
-	if lag == 0 {
+}
+
+// dateLagWith returns the lag that this process and those before it have seen, 0 if none has.
+func (k *knowledge) dateLagWith(before *int64) time.Duration {
+	if before == nil {
+		return k.dateLag
+	}
+	return max(k.dateLag, time.Duration(min(*before, maxKnownLag.Milliseconds()))*time.Millisecond)
+}
+
+// usableLag returns a lag with which dates tell when a task ended, nil if they do not.
+func usableLag(lag time.Duration) *time.Duration {
+	if lag <= 0 || lag > maxDateLag {
 		return nil
 	}
 	return &lag
@@ -200,39 +221,45 @@ func (k *knowledge) remember(look *evidence.Look, now time.Time) {
 // how long one takes.
 const maxQuestions, fewQuestions = 400, 20
 
-// timed notes how long the questions of a look took that has just been taken.
+// timed notes how long the questions of a look took that has just been taken. Where but few may be asked, few tell.
 func (k *knowledge) timed(look *evidence.Look, now time.Time) {
-	if asked := look.Reads().Singles; asked >= fewQuestions {
+	if asked := look.Reads().Singles; asked >= min(fewQuestions, k.questionsInTime()) {
 		k.perQuestion = now.Sub(look.Began) / time.Duration(asked)
 	}
 }
 
-// questionsInTime is how many single questions a look may take, so that what it shows is still believed when it is over.
+// questionsInTime is how many single questions a look may take, so that what it shows is still believed when it is over. One more is tried than
+// surely fits: so it is seen when CBR answers faster again.
 func (k *knowledge) questionsInTime() int {
 	if k.perQuestion <= 0 {
 		return maxQuestions
 	}
-	return int(min(maxQuestions, max(fewQuestions, evidence.FreshFor/2/k.perQuestion)))
+	return int(min(maxQuestions, evidence.FreshFor/2/k.perQuestion+1))
 }
 
 // asksSingly reports whether looks take a question for each backup.
 func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
 
-// fittingOneLook returns the first of some calls, at least one, about whose members a look may ask if looks take a question for each backup.
-func fittingOneLook[C, M any](k *knowledge, calls []C, members func(C) []M, id func(M) string) []C {
+// fittingOneLook returns the first of some calls about whose members a look may ask if looks take a question for each backup, at least one, and
+// about how many members of the first call it may ask, at least one.
+func fittingOneLook[C, M any](k *knowledge, calls []C, members func(C) []M, id func(M) string) (fitting []C, ofFirst int) {
 	if !k.asksSingly() {
-		return calls
+		return calls, math.MaxInt
 	}
 	questions := 0
 	for i, call := range calls {
-		for _, member := range members(call) {
+		for m, member := range members(call) {
 			questions += evidence.Questions(id(member), k.capitals)
-		}
-		if i > 0 && questions > k.questionsInTime() {
-			return calls[:i]
+			switch {
+			case questions <= k.questionsInTime() || i == 0 && m == 0:
+			case i > 0:
+				return calls[:i], math.MaxInt
+			default:
+				return calls[:1], m
+			}
 		}
 	}
-	return calls
+	return calls, math.MaxInt
 }
 
 // fresh returns the latest look if its absences are still believed, else nil.

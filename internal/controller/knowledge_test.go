@@ -24,6 +24,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 	"backupsync.dev/operator/internal/cbr/evidence"
 )
@@ -62,13 +63,18 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	took(400, 20*time.Second)
 	g.Expect(learnt.questionsInTime()).To(Equal(400), "no more, however fast it was")
 	took(400, 120*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100))
+	g.Expect(learnt.questionsInTime()).To(Equal(101), "one more is tried")
 	took(3, time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100), "few tell nothing")
+	g.Expect(learnt.questionsInTime()).To(Equal(101), "few tell nothing")
 	took(50, 500*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(20), "so many that they tell when it goes faster again")
+	g.Expect(learnt.questionsInTime()).To(Equal(4))
+	took(4, 80*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(2), "few tell where no more may be asked")
+	took(2, 45*time.Second)
+	took(2, 20*time.Second)
+	g.Expect(learnt.questionsInTime()).To(Equal(4), "it goes faster again")
 	took(20, 6*time.Second)
-	g.Expect(learnt.questionsInTime()).To(Equal(100))
+	g.Expect(learnt.questionsInTime()).To(Equal(101), "one more is tried")
 
 	submission := func(id string) v1alpha1.Submission {
 		call := v1alpha1.Submission{ID: id}
@@ -80,16 +86,24 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	settled := []v1alpha1.Submission{submission("a"), submission("b"), submission("C")}
 	r := newPassOf(step{nil, &scope{now: began}, &nextPass{}}, &memory{}).resolver()
 	*r.evidence = learnt
-	now, more := r.limitLook(settled)
+	now, ofFirst, more := r.limitLook(settled)
 	g.Expect(now).To(HaveLen(3), "one list serves them all")
 	g.Expect(more).To(BeFalse())
 	r.evidence.narrowed = true
-	now, more = r.limitLook(settled)
+	now, ofFirst, more = r.limitLook(settled)
+	g.Expect(ofFirst).To(BeNumerically(">=", 50))
 	g.Expect(now).To(HaveLen(2))
 	g.Expect(more).To(BeTrue())
-	now, more = r.limitLook(settled[2:])
-	g.Expect(now).To(HaveLen(1), "one is looked up, however many questions it takes")
+	now, ofFirst, more = r.limitLook(settled[2:])
+	g.Expect(now).To(HaveLen(1))
+	g.Expect(ofFirst).To(BeNumerically(">=", 50), "of each two questions")
 	g.Expect(more).To(BeFalse())
+	took(50, 150*time.Second)
+	r.evidence.perQuestion = learnt.perQuestion
+	now, ofFirst, more = r.limitLook(settled)
+	g.Expect(now).To(HaveLen(1))
+	g.Expect(ofFirst).To(Equal(11), "about some of them")
+	g.Expect(more).To(BeTrue())
 }
 
 // Whoever takes over learns from the journal how CBR's clocks differ, and waits for no backups of tasks that have long ended.
@@ -117,12 +131,50 @@ func TestASuccessorDoesNotWaitForWhatHasEnded(t *testing.T) {
 func TestHowFarCBRsDatesAreBehind(t *testing.T) {
 	g, learnt := NewWithT(t), newKnowledge()
 	milliseconds := func(count int64) *int64 { return &count }
-	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
-	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(4 * time.Second))
-	g.Expect(*learnt.dateLagWith(milliseconds(1 << 60))).To(Equal(maxDateLag), "a damaged status")
+	g.Expect(learnt.dateLagWith(nil)).To(BeZero())
+	g.Expect(learnt.dateLagWith(milliseconds(4000))).To(Equal(4 * time.Second))
+	g.Expect(usableLag(learnt.dateLagWith(milliseconds(1<<60)))).To(BeNil(), "a damaged status")
 	learnt.learnDateLag(time.Hour) // of what ended long before it was looked at
-	g.Expect(learnt.dateLagWith(nil)).To(BeNil())
+	g.Expect(usableLag(learnt.dateLagWith(nil))).To(BeNil())
 	learnt.learnDateLag(7 * time.Second)
 	learnt.learnDateLag(2 * time.Second)
-	g.Expect(*learnt.dateLagWith(milliseconds(4000))).To(Equal(8*time.Second), "a Date has whole seconds")
+	g.Expect(*usableLag(learnt.dateLagWith(milliseconds(4000)))).To(Equal(8*time.Second), "a Date has whole seconds")
+
+	learnt.doubtDates(12*time.Second, 4*time.Second)
+	g.Expect(learnt.dateLag).To(Equal(8*time.Second), "it may have ended as it was seen under way")
+	learnt.doubtDates(25*time.Second, 5*time.Second)
+	g.Expect(learnt.dateLag).To(Equal(26*time.Second), "of another clock")
+	learnt.doubtDates(time.Minute, 5*time.Second)
+	g.Expect(usableLag(learnt.dateLag)).To(BeNil(), "dates tell nothing")
+}
+
+// A project that turns to another cloud project while it is suspended leaves behind what it has learnt of the first.
+func TestTheLagOfOneCloudIsNotThatOfAnother(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 3, func(t *testing.T, w *world) {
+		a := w.actors[0]
+		w.configure(func(o *cbrtest.Options) {
+			o.HideTaskBackup, o.HideTaskResource = true, true
+			o.ProjectIDs = []string{cbrtest.ProjectID, "another"}
+		})
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter.Duration = 6 * time.Hour })
+		if !w.liveUntil(a, 10*time.Minute, w.allImported) {
+			t.Fatalf("they are %v", w.reasons())
+		}
+		w.live(a, 10*time.Minute)
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.ProjectID, spec.Suspend = "another", true })
+		w.live(a, time.Minute)
+		w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+		w.live(a, time.Minute)
+		if journal := w.project().Status.Journal; journal.TaskDateLagMilliseconds != nil {
+			t.Errorf("of %s, of which no task was ever seen, the journal says %d ms", journal.CloudProject, *journal.TaskDateLagMilliseconds)
+		}
+		w.configure(func(o *cbrtest.Options) { o.TimeOffset, o.TaskDuration = -50*time.Second, 20*time.Second }) // less than ten settling times
+		w.endsAs(func(cbr.Backup) cbrtest.Outcome { return cbrtest.Outcome{BackupAfter: propertySettle - time.Second} })
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Suspend = false })
+		w.loseTheNext(answerLost)
+		if !w.liveUntil(a, 30*time.Minute, w.allImported) {
+			t.Errorf("it is %s", w.reason("new"))
+		}
+		w.wantTries(t, 1, itemOf(20).ID)
+	})
 }

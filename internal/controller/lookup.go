@@ -78,12 +78,14 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
-// limitPlan leaves fewer calls in the plan if looks have taken a question for each backup: none may take longer than absence is believed.
+// limitPlan leaves fewer calls, or backups, in the plan if looks have taken a question for each backup: none may take longer than absence is believed.
 func (p *preflighter) limitPlan() {
-	fitting := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []batch.Candidate { return call },
+	fitting, ofFirst := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []batch.Candidate { return call },
 		func(member batch.Candidate) string { return member.Spec.BackupID })
 	p.plan.More = p.plan.More || len(fitting) < len(p.plan.Calls)
-	p.plan.Calls = fitting
+	if p.plan.Calls = fitting; len(fitting) > 0 && ofFirst < len(fitting[0]) { // smaller calls are better than none
+		p.plan.More, p.plan.Calls = true, [][]batch.Candidate{fitting[0][:ofFirst]}
+	}
 }
 
 // prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.

@@ -153,3 +153,66 @@ func TestATaskOfAnEarlierImportIsNotFollowedByAnotherClock(t *testing.T) {
 		})
 	}
 }
+
+// A task that was seen under way is waited for after it has ended, although others have been dated well.
+func TestATaskThatEndsInSightIsWaitedForWhateverItsDates(t *testing.T) {
+	for _, behind := range []time.Duration{0, 25 * time.Second, 4 * time.Minute} {
+		for _, extra := range []time.Duration{2 * time.Second, 8 * time.Second, 15 * time.Second} {
+			t.Run(fmt.Sprintf("%s/%s", behind, extra), func(t *testing.T) {
+				scripted(t, v1alpha1.LookupBeforeFirstSubmission, 3, func(t *testing.T, w *world) {
+					options := &w.actors[0].reconciler.options
+					options.SettleTime = DefaultSettleTime // as it is by default: 30 s after the end of a task
+					w.configure(func(o *cbrtest.Options) { o.HideTaskBackup, o.HideTaskResource = true, true })
+					w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter.Duration = 6 * time.Hour })
+					if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+						t.Fatalf("they are %v", w.reasons())
+					}
+					w.live(w.actors[0], 10*time.Minute)
+					if lag := w.project().Status.Journal.TaskDateLagMilliseconds; lag == nil {
+						t.Fatal("no lag learnt")
+					} else {
+						t.Logf("lag %d ms", *lag)
+					}
+					w.configure(func(o *cbrtest.Options) {
+						o.TimeOffset = -behind
+						o.TaskDuration = options.settlesWithin() + extra
+					})
+					w.endsAs(func(cbr.Backup) cbrtest.Outcome {
+						return cbrtest.Outcome{BackupAfter: options.endSettles() - time.Second}
+					})
+					w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+					w.loseTheNext(answerLost)
+					if !w.liveUntil(w.actors[0], 30*time.Minute, w.allImported) {
+						t.Errorf("it is %s", w.reason("new"))
+					}
+					w.wantTries(t, 1, itemOf(20).ID)
+				})
+			})
+		}
+	}
+}
+
+// Ends that are dated after the Date of an answer tell nothing of how far dates are behind: that Date is wrong, and may be right later.
+func TestEndsInTheFutureTeachNothing(t *testing.T) {
+	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 3, func(t *testing.T, w *world) {
+		a := w.actors[0]
+		w.configure(func(o *cbrtest.Options) {
+			o.HideTaskBackup, o.HideTaskResource = true, true
+			o.TimeOffset = -50 * time.Second  // all the time; less than ten settling times
+			o.ClockOffset = -10 * time.Minute // of a proxy, or of one node of the gateway
+		})
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Poll.OverdueAfter.Duration = 6 * time.Hour })
+		if !w.liveUntil(a, 10*time.Minute, w.allImported) {
+			t.Fatalf("they are %v", w.reasons())
+		}
+		w.live(a, 10*time.Minute)
+		w.configure(func(o *cbrtest.Options) { o.ClockOffset, o.TaskDuration = 0, 20*time.Second }) // its clock was set right
+		w.endsAs(func(cbr.Backup) cbrtest.Outcome { return cbrtest.Outcome{BackupAfter: propertySettle - time.Second} })
+		w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+		w.loseTheNext(answerLost)
+		if !w.liveUntil(a, 30*time.Minute, w.allImported) {
+			t.Errorf("it is %s", w.reason("new"))
+		}
+		w.wantTries(t, 1, itemOf(20).ID)
+	})
+}

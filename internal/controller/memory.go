@@ -94,6 +94,8 @@ type callMemory struct {
 type pollMemory struct {
 	// endSeen is when tasks were first seen to have ended that leave open what became of their backups, by id.
 	endSeen map[string]time.Time
+	// underWay is when tasks were last seen under way, by id.
+	underWay map[string]time.Time
 	// taskLead is how much earlier than this process CBR dates the tasks of its calls, at most, by the latest look at them.
 	taskLead time.Duration
 	// nextPoll is when the running tasks are looked at again.

@@ -18,6 +18,7 @@ package controller
 
 import (
 	"context"
+	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -166,9 +167,7 @@ func (p *poller) endings(looked *pollResult) []change {
 	}
 	p.learnLead(byTask, looked.seen.Tasks.Task)
 	p.evidence.narrowed = p.evidence.narrowed || looked.seen.Backups.Narrowed
-	if lag, told := looked.seen.Tasks.DateLag(); told {
-		p.evidence.learnDateLag(lag + looked.at.Sub(looked.seen.Began))
-	}
+	p.learnDates(byTask, looked)
 	judge := evidence.NewJudge(looked.seen, p.known())
 	var ended []change
 	for i, backup := range p.running {
@@ -294,6 +293,33 @@ func (m *pollMemory) learnLead(running map[string][]*v1alpha1.BackupSync, shown 
 	}
 	if learnt {
 		m.taskLead = lead
+	}
+}
+
+// learnDates takes in what tasks that have ended tell of how far CBR's dates are behind: none can have ended later than now, and none before it
+// was seen under way.
+func (p *poller) learnDates(running map[string][]*v1alpha1.BackupSync, looked *pollResult) {
+	before := p.underWay
+	p.underWay = make(map[string]time.Time, len(running))
+	latest := time.Duration(math.MaxInt64)
+	for id := range running {
+		began, seen := before[id]
+		switch task, shown := looked.seen.Tasks.Task(id); {
+		case shown && !task.Status.Final():
+			p.underWay[id] = looked.seen.Began
+		case !shown && seen:
+			p.underWay[id] = began
+		}
+		ended, told := looked.seen.Tasks.EndedFor(id)
+		if told {
+			latest = min(latest, ended)
+		}
+		if told && seen {
+			p.evidence.doubtDates(ended, looked.at.Sub(began))
+		}
+	}
+	if latest <= maxDateLag {
+		p.evidence.learnDateLag(latest + looked.at.Sub(looked.seen.Began))
 	}
 }
 

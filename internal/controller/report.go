@@ -364,7 +364,7 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	}
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, r.taskScope)
-	if lag := r.evidence.dateLagWith(journal.TaskDateLagMilliseconds); lag != nil {
+	if lag := r.evidence.dateLagWith(journal.TaskDateLagMilliseconds); lag > 0 && r.target == r.claim.cloudProject { // else it is that of another cloud
 		journal.TaskDateLagMilliseconds = new(lag.Milliseconds())
 	}
 	journal.RefusedSecret = r.refusedSecret(journal.RefusedSecret)

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -57,7 +58,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	settled, more := r.limitLook(r.settledSubmissions())
+	settled, ofFirst, more := r.limitLook(r.settledSubmissions())
 	if len(settled) == 0 {
 		return nil
 	}
@@ -68,10 +69,13 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open := make([][]openItem, len(settled))
+	open, later := make([][]openItem, len(settled)), make([][]openItem, len(settled))
 	var questions []evidence.Question
 	for i, submission := range settled {
 		open[i] = r.openItems(submission, lost)
+		if i == 0 && len(open[i]) > ofFirst {
+			open[i], later[i] = someOf(open[i], ofFirst)
+		}
 		for _, item := range open[i] {
 			questions = append(questions, item.question)
 		}
@@ -92,7 +96,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	judge := r.judge(look, query.Known)
 	r.noteTaken(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
-		r.conclude(ctx, submission, open[i], look, judge)
+		r.conclude(ctx, submission, open[i], later[i], look, judge)
 	}
 	return nil
 }
@@ -150,10 +154,17 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 
 // limitLook leaves fewer submissions to a look if looks have taken a question for each backup. If that goes well the others are looked up in
 // passes that come at once; those that stay open after that wait behind them.
-func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, more bool) {
-	now = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []v1alpha1.SubmittedItem { return call.Items },
+func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, ofFirst int, more bool) {
+	now, ofFirst = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []v1alpha1.SubmittedItem { return call.Items },
 		func(item v1alpha1.SubmittedItem) string { return item.BackupID })
-	return now, len(now) < len(settled)
+	return now, ofFirst, len(now) < len(settled)
+}
+
+// someOf returns so many of some items, not always the same: some that stay open hold up no others; and the rest.
+func someOf(items []openItem, count int) (some, rest []openItem) {
+	first := rand.IntN(len(items))
+	turned := slices.Concat(items[first:], items[:first])
+	return turned[:count], turned[count:]
 }
 
 // resolveTogether is how long a submission that has settled waits for others at most.
@@ -259,15 +270,18 @@ func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupS
 	return items
 }
 
-// conclude writes what was found of the backups of a submission, and clears what is settled by it.
-func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
+// conclude writes what was found of some backups of a submission, and clears what is settled by it. Others are asked about later.
+func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission, items, later []openItem, look *evidence.Look, judge *evidence.Judge) {
 	detached, cancel := r.detach(ctx)
 	defer cancel()
 	var changes []change
 	var absent []batch.Member
 	var open []string
+	for _, item := range later {
+		open = append(open, item.BackupID)
+	}
 	if look.Hides() {
-		r.evidence.hidden[submission.ID] = struct{}{}
+		r.evidence.hide([]v1alpha1.Submission{submission})
 	}
 	for _, item := range items {
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
@@ -295,6 +309,10 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 		open = append(open, backup.Spec.BackupID)
 	}
 	r.clearLater(submission, open)
+	if len(later) > 0 {
+		r.lookUpFrom[submission.ID] = r.now // behind others
+		r.requeueNow()
+	}
 	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),
 		"found", len(changes), "absent", len(absent), "open", len(open))
 }

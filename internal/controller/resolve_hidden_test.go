@@ -87,16 +87,26 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 
 // A person who looks for the cause may edit the project: what lists have hidden of a lost call they may go on hiding.
 func TestALostCallWhoseTaskIsHiddenIsNotSentAgainAfterAnEditOfTheEnterpriseProject(t *testing.T) {
-	scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
-		w.findHidden(t)
-		w.loseNew(t, lostCalls["the answer was lost"].outcome)
-		own := cbrtest.DefaultEnterpriseProject
-		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &own })
-		if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
-			t.Errorf("two hours later it is %s", w.reason("new"))
-		}
-		w.wantTries(t, 1, itemOf(20).ID)
-	})
+	for name, lose := range map[string]func(*testing.T, *world){
+		"when its status has said so": func(t *testing.T, w *world) { w.loseNew(t, answerLost) },
+		"before it has settled": func(_ *testing.T, w *world) {
+			w.declare("new", itemOf(20).ID, itemOf(20).ResourceID)
+			w.loseTheNext(answerLost)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
+				w.findHidden(t)
+				lose(t, w)
+				own := cbrtest.DefaultEnterpriseProject
+				w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.EnterpriseProjectID = &own })
+				if !w.liveUntil(w.actors[0], 2*time.Hour, w.allImported) {
+					t.Errorf("two hours later it is %s", w.reason("new"))
+				}
+				w.wantTries(t, 1, itemOf(20).ID)
+			})
+		})
+	}
 }
 
 // It is known to hide some for a task that runs.

@@ -50,8 +50,9 @@ type audit struct {
 // acceptance is what CBR makes of a backup that it has taken.
 type acceptance struct {
 	at, ends, shown time.Time
-	leaves          string // the status of the backup afterwards, "" for none
-	removed         bool   // a person has deleted it in CBR
+	told            time.Time // when its task is seen to have ended
+	leaves          string    // the status of the backup afterwards, "" for none
+	removed         bool      // a person has deleted it in CBR
 }
 
 func newAudit() *audit {
@@ -133,6 +134,7 @@ func (a *audit) accepted(backup cbr.Backup) cbrtest.Outcome {
 		a.wrong = append(a.wrong, fmt.Sprintf("%s was accepted %s", backup.ID, why))
 	}
 	next := acceptance{at: now, ends: now.Add(a.options.TaskDuration), leaves: a.leaves(outcome)}
+	next.told = now.Add(max(a.options.TaskDuration, a.options.VisibleAfter))
 	next.shown = now.Add(max(a.options.TaskDuration+outcome.BackupAfter, a.options.VisibleAfter))
 	a.taken[id] = append(a.taken[id], next)
 	return outcome
@@ -197,10 +199,10 @@ func (a *audit) untrue(backup *v1alpha1.BackupSync) string {
 	return ""
 }
 
-// usable reports whether CBR has had a backup in a usable status.
+// usable reports whether CBR has had a backup in a usable status, or has told of the success of its task, after which it may be shown a little later.
 func (a *audit) usable(id string, now time.Time) bool {
 	return a.had[id] || slices.ContainsFunc(a.taken[id], func(each acceptance) bool {
-		return !each.shown.After(now) && cbr.BackupStatus(each.leaves).Usable()
+		return !each.told.After(now) && cbr.BackupStatus(each.leaves).Usable()
 	})
 }
 

@@ -38,8 +38,9 @@ type behaviour struct {
 	StartTimeIsStart, FailedInError, NarrowLists     bool
 	ListShift, MaxPage                               int
 	Count                                            cbrtest.Count
-	VisibleAfter, TaskDuration                       time.Duration
-	Missing                                          int // which of missingAnswers says that there is no task or backup
+	VisibleAfter, TaskDuration, StoredAfter          time.Duration // StoredAfter: the end of its task
+	Dates, Gateway                                   time.Duration // how far the clocks are ahead by which it dates tasks, and its answers
+	Missing                                          int           // which of missingAnswers says that there is no task or backup
 	Held                                             []holding
 	Failing                                          []failing
 	Refused, Unreadable                              []refusedItem
@@ -90,6 +91,9 @@ func drawBehaviour() *rapid.Generator[behaviour] {
 			// Both are counted from the acceptance, which may come propertyCall after its caller has lost the connection.
 			VisibleAfter: oneOf(t, "visible after", 0, time.Second, propertySettle-propertyCall-10*time.Millisecond),
 			TaskDuration: oneOf(t, "duration", 3*time.Second, 0, 30*time.Second, 5*time.Minute),
+			StoredAfter:  oneOf(t, "stored after", 0, time.Second, propertySettle-time.Second),
+			Dates:        oneOf(t, "dates", 0, -25*time.Second, -40*time.Second, 8*time.Hour),
+			Gateway:      oneOf(t, "gateway", 0, 10*time.Second, -10*time.Minute),
 			Missing:      oneOf(t, "missing", 0, 1, 4, 5, 6), Retries: int32(oneOf(t, "retries", 0, 1, 3)),
 		}
 		if b.Count == cbrtest.CountAll { // a list that moves is told from its count alone: package evidence
@@ -131,6 +135,7 @@ func (w *world) behave(b behaviour) {
 		o.SharedTaskIDs, o.NameFirst, o.HideTaskBackup, o.HideTaskResource = b.SharedTasks, b.NameFirst, b.HideBackup, b.HideResource
 		o.FoldCase, o.StartTimeIsStart, o.FailedInError, o.NarrowLists = b.FoldCase, b.StartTimeIsStart, b.FailedInError, b.NarrowLists
 		o.ListShift, o.MaxPage, o.Count, o.VisibleAfter, o.TaskDuration = b.ListShift, b.MaxPage, b.Count, b.VisibleAfter, b.TaskDuration
+		o.TimeOffset, o.ClockOffset = b.Dates, b.Gateway
 		missing := missingAnswers[b.Missing]
 		if o.BackupNotFound = &missing; strings.HasPrefix(missing.Code, "BackupService.") {
 			o.TaskNotFound = &missing
@@ -145,7 +150,7 @@ func (w *world) behave(b behaviour) {
 				return cbrtest.Outcome{Status: each.Status, Code: "BackupService.1006"}
 			}
 		}
-		return cbrtest.Outcome{}
+		return cbrtest.Outcome{BackupAfter: b.StoredAfter}
 	})
 	if w.observe == v1alpha1.LookupBeforeFirstSubmission { // nobody looks otherwise: the policy takes that risk
 		for _, each := range b.Held {

@@ -256,7 +256,7 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 	case j.look.Began.Before(question.SettledAt) && j.known.off != settledNeeded:
 		return unknown("calls that may have carried it are still settling")
 	case !j.look.Fresh(j.known.Now) && j.known.off != freshNeeded:
-		return unknown("CBR was asked too long ago")
+		return unknown("CBR has answered so slowly that what it showed first is not believed any more")
 	case j.mayBeHidden(question) && (j.look.Hides() && seen.sight != notThere || !j.settledLongAgo(question)):
 		return unknown("CBR's lists do not seem to show all that it holds, and may hide the task of its call")
 	}

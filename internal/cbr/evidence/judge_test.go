@@ -276,7 +276,7 @@ func TestTasksWithoutAnIDOrAnEnd(t *testing.T) {
 	})
 }
 
-// Tasks that cannot be told apart count together, and one that has ended is not the one that ran.
+// Tasks that cannot be told apart count together, and one that has ended is not the one that ran. That it was seen under way is not forgotten.
 func TestWatchedTasks(t *testing.T) {
 	tasks := newTaskList()
 	tasks.date = now
@@ -290,7 +290,7 @@ func TestWatchedTasks(t *testing.T) {
 			return map[TaskKey]time.Time{{id: "in sight"}: now.Add(-2 * time.Hour)}[key]
 		}})
 	}
-	want := map[TaskKey]int{{id: "a"}: 1, {id: "b"}: 1, {"c", true}: 1, {"lately", true}: 1, {"to come", true}: 1, {"in sight", true}: 1,
+	want := map[TaskKey]int{{id: "a"}: 1, {id: "b"}: 1, {"c", true}: 1, {"lately", true}: 1, {"to come", true}: 1, {"in sight", true}: 1, {"in sight", false}: 1,
 		keyOf(&cbr.OperationLog{ExtraInfo: cbr.ExtraInfo{Backup: cbr.TaskBackup{ID: "x"}}}, false): 2}
 	if got := tasks.Watched(); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -350,27 +350,30 @@ func TestClocksThatDiffer(t *testing.T) {
 	})
 }
 
-// The clock that dates tasks is behind by no more than what the latest of those that have ended was dated before now.
-func TestHowFarTheDatesOfTasksAreBehind(t *testing.T) {
+// How long ago a task ended by its date is told against the Date of the answer alone.
+func TestForHowLongTasksHaveEnded(t *testing.T) {
 	for name, c := range map[string]struct {
-		tasks []cbr.OperationLog
-		lag   time.Duration
+		task  cbr.OperationLog
+		since time.Duration
 		told  bool
 	}{
-		"none has ended":    {[]cbr.OperationLog{task("a"), task("b", inStatus(cbr.TaskSuccess))}, 0, false},
-		"some have":         {[]cbr.OperationLog{task("a", inStatus(cbr.TaskSuccess), endedFor(9*time.Second)), task("b", inStatus(cbr.TaskFailed), endedFor(4*time.Second))}, 4 * time.Second, true},
-		"one in the future": {[]cbr.OperationLog{task("a", inStatus(cbr.TaskSuccess), endedFor(-time.Hour))}, 0, true},
+		"it runs":                                {task("t"), 0, false},
+		"it does not tell when":                  {task("t", inStatus(cbr.TaskSuccess)), 0, false},
+		"it has ended":                           {task("t", inStatus(cbr.TaskFailed), endedFor(4*time.Second)), 4 * time.Second, true},
+		"in the second of the Date":              {task("t", inStatus(cbr.TaskSuccess), endedFor(-time.Second)), 0, true},
+		"it ends in the future, by wrong clocks": {task("t", inStatus(cbr.TaskSuccess), endedFor(-time.Second-1)), 0, false},
 	} {
 		tasks := newTaskList()
-		for _, each := range c.tasks {
-			tasks.keep(&each, true)
-		}
-		if _, told := tasks.DateLag(); told {
+		tasks.keep(&c.task, true)
+		if _, told := tasks.EndedFor("t"); told {
 			t.Errorf("%s: told without a Date", name)
 		}
 		tasks.date = now
-		if lag, told := tasks.DateLag(); lag != c.lag || told != c.told {
-			t.Errorf("%s: %s, %t", name, lag, told)
+		if since, told := tasks.EndedFor("t"); since != c.since || told != c.told {
+			t.Errorf("%s: %s, %t", name, since, told)
+		}
+		if _, told := tasks.EndedFor("another"); told {
+			t.Errorf("%s: another is told of", name)
 		}
 	}
 }

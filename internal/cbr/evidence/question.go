@@ -82,7 +82,7 @@ type Known struct {
 	// SettleTime is how long CBR may take to show the backup of a task that has succeeded: so long, up to ten minutes, such a
 	// task counts as under way if it has no backup to show. 0 if it shows it at once.
 	SettleTime time.Duration
-	// DateLag is how far the clock by which CBR dates tasks is behind its Date headers at most (TaskList.DateLag); nil if that is not known.
+	// DateLag is how far the clock by which CBR dates the ends of tasks is behind its Date headers at most; nil if that is not known.
 	DateLag *time.Duration
 
 	off rule // tests switch rules off

@@ -128,6 +128,9 @@ func (l *TaskList) watch(task *cbr.OperationLog, known Known) bool {
 	} else {
 		l.watched[key] = 1 // pages overlap
 	}
+	if ran := keyOf(task, false); task.Status.Final() && !known.firstSeen(ran).IsZero() { // that is known as long as its end is watched
+		l.watched[ran] = max(l.watched[ran], 1)
+	}
 	return true
 }
 
@@ -138,19 +141,20 @@ func (l *TaskList) mayHaveJustSucceeded(task *cbr.OperationLog, known Known) boo
 	if task.Status != cbr.TaskSuccess || settle == 0 {
 		return false
 	}
-	if age, told := l.age(endOf(task)); !told || age < known.doubtfulFor() {
+	// Dates that have been seen to tell when a task ended tell it of one that was over when it was first seen.
+	dated := known.DateLag != nil && !task.EndedAt.IsZero()
+	if age, told := l.age(endOf(task)); !told || age < known.doubtfulFor(dated) {
 		return true
 	}
 	ran, ended := known.firstSeen(keyOf(task, false)), known.firstSeen(keyOf(task, true))
-	// Dates that have been seen to tell when a task ended tell it of one that was over when it was first seen.
-	inSight := !ran.IsZero() || known.DateLag == nil && !ended.IsZero() && known.Now.Sub(ended) < watchedFor
-	return inSight && known.off != endInSight
+	inSight := !ran.IsZero() || !dated && !ended.IsZero()
+	return inSight && (ended.IsZero() || known.Now.Sub(ended) < watchedFor) && known.off != endInSight
 }
 
 // doubtfulFor is how long ago a task must have ended, by CBR's clocks, that has certainly not ended just now.
-func (k Known) doubtfulFor() time.Duration {
+func (k Known) doubtfulFor(dated bool) time.Duration {
 	longest := doubtfulFor * k.settleTime()
-	if k.DateLag == nil {
+	if !dated {
 		return longest
 	}
 	if k.off == lagCounts {
@@ -159,18 +163,17 @@ func (k Known) doubtfulFor() time.Duration {
 	return min(longest, k.settleTime()+*k.DateLag)
 }
 
-// DateLag returns how far the clock by which CBR dates tasks is behind its Date headers at most, as those that have ended tell: none can have
-// ended later than now.
-func (l *TaskList) DateLag() (lag time.Duration, told bool) {
-	for _, task := range l.tasks {
-		if l.date.IsZero() || !task.Status.Final() || task.EndedAt.IsZero() {
-			continue
-		}
-		if since := max(0, l.date.Sub(task.EndedAt.Time)); !told || since < lag {
-			lag, told = since, true
-		}
+// DateResolution is how exact CBR's Date is.
+const DateResolution = time.Second
+
+// EndedFor returns how long before CBR's Date a task ended by its own date. One that ended later tells nothing: one of the two clocks is wrong.
+func (l *TaskList) EndedFor(id string) (since time.Duration, told bool) {
+	task := l.tasks[id]
+	if task == nil || l.date.IsZero() || !task.Status.Final() || task.EndedAt.IsZero() {
+		return 0, false
 	}
-	return lag, told
+	since = l.date.Sub(task.EndedAt.Time)
+	return max(0, since), since >= -DateResolution
 }
 
 // age returns how long ago a time of CBR's was, by its own clock. One that is still to come tells nothing.
