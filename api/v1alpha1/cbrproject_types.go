@@ -114,7 +114,8 @@ type Poll struct {
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// overdueAfter is the age from which a running task is reported as OperationOverdue: 30m by default, at most 720h. It
-	// is still followed, slowly.
+	// is still followed, slowly. So long a backup waits for a task that only may be its import, and for the task of a lost call
+	// that CBR's lists may hide: with 0s without end, and running tasks are overdue at once.
 	// +default="30m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -295,7 +296,7 @@ type AuditSummary struct {
 	// CBR for everything is not complete: it is made again.
 	// +optional
 	FinishedTime *metav1.Time `json:"finishedTime,omitempty"`
-	// checked is the number of imported BackupSyncs that the latest complete audit has looked at.
+	// checked is the number of imported BackupSyncs that the latest complete audit has held against CBR's list of backups.
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Checked int32 `json:"checked"`

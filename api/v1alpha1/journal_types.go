@@ -133,8 +133,9 @@ type Journal struct {
 	// +optional
 	TaskScope TaskScope `json:"taskScope,omitempty"`
 
-	// taskDateLagMilliseconds is how far the clock by which CBR dates tasks is behind the Date of its answers, at most, by tasks that were seen
-	// to have ended. It tells another process which tasks have ended just now. It is absent while none has told.
+	// taskDateLagMilliseconds is how far the dates of CBR's tasks are behind the Date header of its answers, at most, as tasks have told that
+	// had just ended. The next process takes a task for long over that ended longer ago than that and the settling time. More than 30000 says
+	// that the dates tell nothing. It is absent while no task has told.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	TaskDateLagMilliseconds *int64 `json:"taskDateLagMilliseconds,omitempty"`

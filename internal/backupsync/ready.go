@@ -115,8 +115,8 @@ const driftedMessage = "The manifest was edited after its backup was sent, and C
 	"Revert the edit; or delete the backup in CBR and " + requestAgain + "."
 
 // hiddenMessage is that of OutcomeUnknown where CBR can be asked, and its answer is no proof.
-const hiddenMessage = "A call with this backup was sent, and CBR's lists, which do not seem to show all, may hide its task. If CBR does not have " +
-	"the backup spec.poll.overdueAfter later (if that is not 0), it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
+const hiddenMessage = "A call with this backup was sent, and CBR's lists, which seem to hide some, may hide its task. If CBR does not have the backup " +
+	"spec.poll.overdueAfter after that call (if that is not 0), it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
 
 // fixedMessages are the messages of the reasons that have but one.
 var fixedMessages = map[string]string{

@@ -181,7 +181,7 @@ func (v *cloudView) awaits(backup *v1alpha1.BackupSync, verdict evidence.Verdict
 	case verdict.Task == "":
 		next.heldAs = string(verdict.Status)
 	default:
-		if began := judge.RunsSince(verdict.Task); !began.IsZero() && now.Sub(began) >= v.overdueAfter() {
+		if began := judge.RunsSince(verdict.Task); v.overdueAfter() > 0 && !began.IsZero() && now.Sub(began) >= v.overdueAfter() {
 			next.overdue = verdict.Task
 		}
 	}

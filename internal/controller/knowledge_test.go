@@ -88,6 +88,7 @@ func TestHowMuchOneLookAsksFor(t *testing.T) {
 	*r.evidence = learnt
 	now, ofFirst, more := r.limitLook(settled)
 	g.Expect(now).To(HaveLen(3), "one list serves them all")
+	g.Expect(ofFirst).To(BeNumerically(">=", 50))
 	g.Expect(more).To(BeFalse())
 	r.evidence.narrowed = true
 	now, ofFirst, more = r.limitLook(settled)

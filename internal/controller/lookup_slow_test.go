@@ -66,7 +66,7 @@ func slowAndHiding(t *testing.T, story func(t *testing.T, w *world, slow func(*c
 
 // A call has no more backups than a look can ask about in time.
 func TestBackupsAreSentByACloudThatIsSlowAndHidesSome(t *testing.T) {
-	slowAndHiding(t, func(t *testing.T, w *world, slow func(*cbrtest.Options)) {
+	slowAndHiding(t, func(_ *testing.T, w *world, slow func(*cbrtest.Options)) {
 		w.configure(slow)
 		w.declareMany(50)
 	})

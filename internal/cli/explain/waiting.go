@@ -48,8 +48,12 @@ func waitOf(from *facts, so *Explanation) *Wait {
 		return &Wait{For: fmt.Sprintf("its deletion, which %s hold up: it is not sent any more", finalizersOf(from.backup))}
 	case so.Call != nil:
 		until := metav1.NewTime(so.Call.StartTime.Add(lookedUp))
-		return &Wait{For: fmt.Sprintf("the outcome of the sync call %s. If its answer was lost, CBR is asked whether it has the backup, with the operator's "+
+		wait := &Wait{For: fmt.Sprintf("the outcome of the sync call %s. If its answer was lost, CBR is asked whether it has the backup, with the operator's "+
 			"default flags at about this time", so.Call.ID), Until: &until}
+		if !from.now.Before(until.Time) {
+			wait.For += ", and again later if it could not be asked, or its lists may hide a task of the call"
+		}
+		return wait
 	case !so.Project.Known:
 		return &Wait{For: "its CBRProject, which could not be read: " + from.projectError}
 	case !so.Project.Exists:
@@ -89,8 +93,11 @@ func sendableWait(from *facts, so *Explanation) *Wait {
 	case next != nil && !backupsync.Renewed(from.backup):
 		return &Wait{For: "the next attempt, after a failure", Until: next}
 	case so.Reason == v1alpha1.ReasonAwaitingTask:
-		return &Wait{For: fmt.Sprintf("a task or a status in CBR, as the message says. A task is waited for until it ends, or has run for %s",
-			length(from.project.Spec.Poll.OverdueAfter, defaultOverdue))}
+		wait := &Wait{For: "a task or a status in CBR, as the message says. A task is waited for until it ends"}
+		if overdue := length(from.project.Spec.Poll.OverdueAfter, defaultOverdue); overdue > 0 {
+			wait.For += fmt.Sprintf(", or has run for %s", overdue)
+		}
+		return wait
 	case so.Settling:
 		return &Wait{For: "an earlier call with this backup to settle: CBR may not show yet what it has taken. That takes a minute or two"}
 	}
