@@ -116,7 +116,7 @@ const driftedMessage = "The manifest was edited after its backup was sent, and C
 
 // hiddenMessage is that of OutcomeUnknown where CBR can be asked, and its answer is no proof.
 const hiddenMessage = "A call with this backup was sent, and CBR's lists, which seem to hide some, may hide its task. If CBR does not have the backup " +
-	"spec.poll.overdueAfter after that call (if that is not 0), it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
+	"when spec.poll.overdueAfter (if not 0) has passed since then, it is sent again. Check spec.enterpriseProjectID of the CBRProject, and the rights to list tasks and backups."
 
 // fixedMessages are the messages of the reasons that have but one.
 var fixedMessages = map[string]string{
@@ -149,6 +149,9 @@ func messageOf(backup *v1alpha1.BackupSync, reason string, given Circumstances) 
 	case v1alpha1.ReasonRejected:
 		return rejectedMessage(said)
 	case v1alpha1.ReasonRetryScheduled:
+		if given.Unclear != "" {
+			return around("", said+". It is not sent again while it is not known whether CBR has it: "+given.Unclear, ". CBR is asked again.")
+		}
 		return around("", said, ". It is sent again after status.nextAttemptTime. If it is not, the conditions of the CBRProject say why.")
 	case v1alpha1.ReasonOperationFailed:
 		return around("", said, ". "+afterFailure(said))

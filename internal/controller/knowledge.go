@@ -17,7 +17,6 @@ limitations under the License.
 package controller
 
 import (
-	"math"
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -36,9 +35,11 @@ type knowledge struct {
 	narrowed, hides bool
 	// capitals says that CBR has shown ids with capitals.
 	capitals bool
-	// slow says that the latest look took many single questions, and perQuestion how long each of them took; 0 if that is not known.
+	// slow says that the latest look took many single questions, perQuestion how long each of them took, and beside what else the look took; 0 if
+	// that is not known.
 	slow        bool
 	perQuestion time.Duration
+	beside      time.Duration
 	// settled is when the latest calls that carried backups have settled, by folded id.
 	settled map[string]time.Time
 	// inherited is what another process has left in the journal.
@@ -114,7 +115,7 @@ func newKnowledge() knowledge {
 
 // forgetLists forgets what lists have shown and lacked, when they come to show something else.
 func (k *knowledge) forgetLists() {
-	k.look, k.pages, k.narrowed, k.hides, k.perQuestion = nil, 0, false, false, 0
+	k.look, k.pages, k.narrowed, k.hides, k.perQuestion, k.beside = nil, 0, false, false, 0, 0
 }
 
 // carried notes that a call with backups was made, and when it has settled.
@@ -148,11 +149,18 @@ func (k *knowledge) learnDateLag(lag time.Duration) {
 	}
 }
 
-// doubtDates takes in that a task had ended for so long by its date which had been seen under way a shorter while ago: what others have told is
-// not true of every clock that dates tasks.
-func (k *knowledge) doubtDates(endedFor, underWay time.Duration) {
+// doubtDates takes in that a task had ended for so long by its date, when a poll that took some time began, which had been seen under way a shorter
+// while before its end: what others have told is not true of every clock that dates tasks.
+func (k *knowledge) doubtDates(endedFor, underWay, took time.Duration) {
 	if endedFor-underWay-evidence.DateResolution > k.dateLag {
-		k.dateLag = min(endedFor+evidence.DateResolution, maxKnownLag)
+		k.dateLag = min(endedFor+took+evidence.DateResolution, maxKnownLag)
+	}
+}
+
+// noteDateLag writes what is known of CBR's dates into a journal, unless it is known of another cloud.
+func (c *connector) noteDateLag(journal *v1alpha1.Journal) {
+	if lag := c.evidence.dateLagWith(journal.TaskDateLagMilliseconds); lag > 0 && c.target == c.claim.cloudProject {
+		journal.TaskDateLagMilliseconds = new(lag.Milliseconds())
 	}
 }
 
@@ -223,10 +231,14 @@ const maxQuestions, fewQuestions = 400, 20
 
 // timed notes how long the questions of a look took that has just been taken. Where but few may be asked, few tell.
 func (k *knowledge) timed(look *evidence.Look, now time.Time) {
-	if asked := look.Reads().Singles; asked >= min(fewQuestions, k.questionsInTime()) {
-		k.perQuestion = now.Sub(look.Began) / time.Duration(asked)
+	if asked := look.Backups.Asked; asked >= min(fewQuestions, k.questionsInTime()) {
+		k.perQuestion = look.Backups.Asking / time.Duration(asked)
+		k.beside = now.Sub(look.Began) - look.Backups.Asking
 	}
 }
+
+// askingFor is how long single questions may take, and lookFor a look: what it shows is still to be believed when calls are made.
+const askingFor, lookFor = evidence.FreshFor / 2, evidence.FreshFor - 15*time.Second
 
 // questionsInTime is how many single questions a look may take, so that what it shows is still believed when it is over. One more is tried than
 // surely fits: so it is seen when CBR answers faster again.
@@ -234,32 +246,41 @@ func (k *knowledge) questionsInTime() int {
 	if k.perQuestion <= 0 {
 		return maxQuestions
 	}
-	return int(min(maxQuestions, evidence.FreshFor/2/k.perQuestion+1))
+	return int(min(maxQuestions, max(0, min(askingFor, lookFor-k.beside))/k.perQuestion+1))
 }
 
 // asksSingly reports whether looks take a question for each backup.
 func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
 
-// fittingOneLook returns the first of some calls about whose members a look may ask if looks take a question for each backup, at least one, and
-// about how many members of the first call it may ask, at least one.
-func fittingOneLook[C, M any](k *knowledge, calls []C, members func(C) []M, id func(M) string) (fitting []C, ofFirst int) {
+// fittingOneLook returns the first of some calls, at least one, about whose backups a look may ask if looks take a question for each.
+func fittingOneLook[C any](k *knowledge, calls []C, backupIDs func(C) []string) []C {
 	if !k.asksSingly() {
-		return calls, math.MaxInt
+		return calls
 	}
 	questions := 0
 	for i, call := range calls {
-		for m, member := range members(call) {
-			questions += evidence.Questions(id(member), k.capitals)
-			switch {
-			case questions <= k.questionsInTime() || i == 0 && m == 0:
-			case i > 0:
-				return calls[:i], math.MaxInt
-			default:
-				return calls[:1], m
-			}
+		for _, id := range backupIDs(call) {
+			questions += evidence.Questions(id, k.capitals)
+		}
+		if i > 0 && questions > k.questionsInTime() {
+			return calls[:i]
 		}
 	}
-	return calls, math.MaxInt
+	return calls
+}
+
+// fitting returns about how many of the first of some backups a look may ask, at least one, if looks take a question for each.
+func (k *knowledge) fitting(backupIDs []string) int {
+	if !k.asksSingly() {
+		return len(backupIDs)
+	}
+	questions := 0
+	for i, id := range backupIDs {
+		if questions += evidence.Questions(id, k.capitals); questions > k.questionsInTime() {
+			return max(i, 1)
+		}
+	}
+	return len(backupIDs)
 }
 
 // fresh returns the latest look if its absences are still believed, else nil.

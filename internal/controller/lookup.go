@@ -48,12 +48,15 @@ type lookup struct {
 
 // lookedUp returns the planned backups that are to be looked up.
 func (p *preflighter) lookedUp() []*v1alpha1.BackupSync {
+	return p.lookedUpOf(slices.Concat(p.plan.Calls...))
+}
+
+// lookedUpOf returns those of one call.
+func (p *preflighter) lookedUpOf(call []batch.Candidate) []*v1alpha1.BackupSync {
 	var wanted []*v1alpha1.BackupSync
-	for _, call := range p.plan.Calls {
-		for _, member := range call {
-			if p.needsLook(member.BackupSync) {
-				wanted = append(wanted, member.BackupSync)
-			}
+	for _, member := range call {
+		if p.needsLook(member.BackupSync) {
+			wanted = append(wanted, member.BackupSync)
 		}
 	}
 	return wanted
@@ -78,14 +81,28 @@ func outcomeLost(backup *v1alpha1.BackupSync) bool {
 	return status.OperationLogID != "" && status.Outcome == "" && status.NextAttemptTime == nil
 }
 
-// limitPlan leaves fewer calls, or backups, in the plan if looks have taken a question for each backup: none may take longer than absence is believed.
+// limitPlan leaves fewer calls, or backups, in the plan if looks have taken a question for each backup: none may take longer than absence is
+// believed, and a call of fewer backups is better than none.
 func (p *preflighter) limitPlan() {
-	fitting, ofFirst := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []batch.Candidate { return call },
-		func(member batch.Candidate) string { return member.Spec.BackupID })
-	p.plan.More = p.plan.More || len(fitting) < len(p.plan.Calls)
-	if p.plan.Calls = fitting; len(fitting) > 0 && ofFirst < len(fitting[0]) { // smaller calls are better than none
-		p.plan.More, p.plan.Calls = true, [][]batch.Candidate{fitting[0][:ofFirst]}
+	if !p.evidence.asksSingly() {
+		return
 	}
+	fitting := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []string { return idsOf(p.lookedUpOf(call)) })
+	p.plan.More = p.plan.More || len(fitting) < len(p.plan.Calls)
+	p.plan.Calls = fitting
+	wanted := p.lookedUp()
+	if fits := p.evidence.fitting(idsOf(wanted)); fits < len(wanted) { // of the only call
+		p.drop(wanted[fits:])
+		p.plan.More = true
+	}
+}
+
+func idsOf(backups []*v1alpha1.BackupSync) []string {
+	ids := make([]string, len(backups))
+	for i, backup := range backups {
+		ids[i] = backup.Spec.BackupID
+	}
+	return ids
 }
 
 // prepare says how to look at CBR for planned backups: at what was seen a moment ago, as far as that serves.

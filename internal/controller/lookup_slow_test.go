@@ -21,16 +21,24 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
 // slowClouds take so long to answer that a question for each backup of a full call takes longer than absence is believed.
-var slowClouds = map[string]func(*cbrtest.Options){
-	"answers late":                      func(o *cbrtest.Options) { o.Latency = 5 * time.Second },
-	"lets one read a second through":    func(o *cbrtest.Options) { o.ReadsPerSecond = 1 },
-	"answers at once, to compare it to": func(*cbrtest.Options) {},
+var slowClouds = map[string]slowCloud{
+	"answers late":                      {func(o *cbrtest.Options) { o.Latency = 5 * time.Second }, 1500},
+	"lets one read a second through":    {func(o *cbrtest.Options) { o.ReadsPerSecond = 1 }, 1500},
+	"answers at once, to compare it to": {func(*cbrtest.Options) {}, 4500},
+}
+
+// slowCloud is one, and how often it may be asked while nothing can be said of fifty backups for half an hour, and till it can.
+type slowCloud struct {
+	is    func(*cbrtest.Options)
+	reads int
 }
 
 // within lives for so many times ten minutes, at most, until all are imported: a world takes a bounded number of steps at a time.
@@ -44,7 +52,7 @@ func (w *world) within(tens int) bool {
 }
 
 // slowAndHiding runs a story in clouds that are slow, and of which the lists are known to hide some backups.
-func slowAndHiding(t *testing.T, story func(t *testing.T, w *world, slow func(*cbrtest.Options))) {
+func slowAndHiding(t *testing.T, story func(t *testing.T, w *world, slow slowCloud)) {
 	for name, slow := range slowClouds {
 		t.Run(name, func(t *testing.T) {
 			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
@@ -66,8 +74,8 @@ func slowAndHiding(t *testing.T, story func(t *testing.T, w *world, slow func(*c
 
 // A call has no more backups than a look can ask about in time.
 func TestBackupsAreSentByACloudThatIsSlowAndHidesSome(t *testing.T) {
-	slowAndHiding(t, func(_ *testing.T, w *world, slow func(*cbrtest.Options)) {
-		w.configure(slow)
+	slowAndHiding(t, func(_ *testing.T, w *world, slow slowCloud) {
+		w.configure(slow.is)
 		w.declareMany(50)
 	})
 }
@@ -76,14 +84,40 @@ func TestBackupsAreSentByACloudThatIsSlowAndHidesSome(t *testing.T) {
 func TestALostCallIsLookedUpInACloudThatIsSlowAndHidesSome(t *testing.T) {
 	for _, outcome := range []verdict{failsBefore, answerLost} {
 		t.Run(fmt.Sprint(outcome), func(t *testing.T) {
-			slowAndHiding(t, func(t *testing.T, w *world, slow func(*cbrtest.Options)) {
+			slowAndHiding(t, func(t *testing.T, w *world, slow slowCloud) {
 				w.declareMany(50)
 				w.loseTheNext(outcome)
 				if !w.liveUntil(w.actors[0], 10*time.Minute, func() bool { return w.reason("good-000") == v1alpha1.ReasonOutcomeUnknown }) {
 					t.Fatalf("they are %v", w.reasons())
 				}
-				w.configure(slow)
+				w.configure(slow.is)
+				before := len(w.cloud.Ledger())
+				t.Cleanup(func() {
+					if reads := len(w.cloud.Ledger()) - before; reads > slow.reads {
+						t.Errorf("%d reads", reads)
+					}
+				})
 			})
 		})
 	}
+}
+
+// Backups that are not looked up are sent in full calls, however slowly CBR has answered questions.
+func TestWhatIsNotLookedUpIsSentInFullCallsByASlowCloud(t *testing.T) {
+	scripted(t, v1alpha1.LookupNever, 12, func(t *testing.T, w *world) {
+		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
+			t.Fatalf("they are %v", w.reasons())
+		}
+		learnt := w.actors[0].reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence
+		learnt.narrowed, learnt.perQuestion = true, 5*time.Second
+		w.batchesOf(50)
+		before := len(w.posts())
+		w.declareMany(50)
+		if !w.within(1) {
+			t.Errorf("they are %v", w.reasons())
+		}
+		if calls := len(w.posts()) - before; calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
+	})
 }

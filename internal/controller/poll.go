@@ -301,7 +301,7 @@ func (m *pollMemory) learnLead(running map[string][]*v1alpha1.BackupSync, shown 
 func (p *poller) learnDates(running map[string][]*v1alpha1.BackupSync, looked *pollResult) {
 	before := p.underWay
 	p.underWay = make(map[string]time.Time, len(running))
-	latest := time.Duration(math.MaxInt64)
+	latest, took := time.Duration(math.MaxInt64), looked.at.Sub(looked.seen.Began)
 	for id := range running {
 		began, seen := before[id]
 		switch task, shown := looked.seen.Tasks.Task(id); {
@@ -315,11 +315,11 @@ func (p *poller) learnDates(running map[string][]*v1alpha1.BackupSync, looked *p
 			latest = min(latest, ended)
 		}
 		if told && seen {
-			p.evidence.doubtDates(ended, looked.at.Sub(began))
+			p.evidence.doubtDates(ended, looked.at.Sub(began), took)
 		}
 	}
 	if latest <= maxDateLag {
-		p.evidence.learnDateLag(latest + looked.at.Sub(looked.seen.Began))
+		p.evidence.learnDateLag(latest + took)
 	}
 }
 

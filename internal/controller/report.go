@@ -315,11 +315,14 @@ func (r *reporter) reread(ctx context.Context, conflict error) error {
 }
 
 // sameForNow reports whether the project needs no write: nothing has changed, or counts alone and not long ago. That the claim was confirmed is
-// written with the first call, and with what an edit has written anyway; and how CBR's clocks differ, with the counts of what was imported.
+// written with the first call, and with what an edit has written anyway; and how far CBR's dates are behind, with the counts of what was imported,
+// unless that is further than the journal says.
 func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	current := r.project.Status
 	current.Journal.ConfirmedGeneration = next.Journal.ConfirmedGeneration
-	current.Journal.TaskDateLagMilliseconds = next.Journal.TaskDateLagMilliseconds
+	if before, after := current.Journal.TaskDateLagMilliseconds, next.Journal.TaskDateLagMilliseconds; before == nil || after == nil || *after-*before < dateLagRise.Milliseconds() {
+		current.Journal.TaskDateLagMilliseconds = after
+	}
 	if equality.Semantic.DeepEqual(&current, next) {
 		r.countsDue = time.Time{}
 		return true
@@ -344,6 +347,10 @@ func (r *reporter) sameForNow(next *v1alpha1.CBRProjectStatus) bool {
 	return !call.IsZero() && !call.After(r.countsDue.Add(countsPatience))
 }
 
+// dateLagRise is by how much further than the journal says CBR's dates must be behind for that to be written at once: for as long as that is not
+// known, another process would believe dates that it must not.
+const dateLagRise = 2 * time.Second
+
 // projectStatus computes the status that follows from the pass for a version of the project.
 func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProjectStatus {
 	status := project.Status.DeepCopy()
@@ -364,9 +371,7 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	}
 	journal := &status.Journal
 	journal.TaskScope = learnt(journal.TaskScope, r.taskScope)
-	if lag := r.evidence.dateLagWith(journal.TaskDateLagMilliseconds); lag > 0 && r.target == r.claim.cloudProject { // else it is that of another cloud
-		journal.TaskDateLagMilliseconds = new(lag.Milliseconds())
-	}
+	r.noteDateLag(journal)
 	journal.RefusedSecret = r.refusedSecret(journal.RefusedSecret)
 	journal.CredentialFailures = r.credentialFailures(journal.CredentialFailures)
 	if len(r.cleared) > 0 {

@@ -58,7 +58,7 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if r.project == nil || r.outdated != "" {
 		return nil
 	}
-	settled, ofFirst, more := r.limitLook(r.settledSubmissions())
+	settled, more := r.limitLook(r.settledSubmissions())
 	if len(settled) == 0 {
 		return nil
 	}
@@ -73,8 +73,8 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	var questions []evidence.Question
 	for i, submission := range settled {
 		open[i] = r.openItems(submission, lost)
-		if i == 0 && len(open[i]) > ofFirst {
-			open[i], later[i] = someOf(open[i], ofFirst)
+		if len(settled) == 1 {
+			open[i], later[i] = r.someOf(open[i])
 		}
 		for _, item := range open[i] {
 			questions = append(questions, item.question)
@@ -154,17 +154,30 @@ func (r *resolver) settledSubmissions() []v1alpha1.Submission {
 
 // limitLook leaves fewer submissions to a look if looks have taken a question for each backup. If that goes well the others are looked up in
 // passes that come at once; those that stay open after that wait behind them.
-func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, ofFirst int, more bool) {
-	now, ofFirst = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []v1alpha1.SubmittedItem { return call.Items },
-		func(item v1alpha1.SubmittedItem) string { return item.BackupID })
-	return now, ofFirst, len(now) < len(settled)
+func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, more bool) {
+	now = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []string {
+		ids := make([]string, len(call.Items))
+		for i, item := range call.Items {
+			ids[i] = item.BackupID
+		}
+		return ids
+	})
+	return now, len(now) < len(settled)
 }
 
-// someOf returns so many of some items, not always the same: some that stay open hold up no others; and the rest.
-func someOf(items []openItem, count int) (some, rest []openItem) {
+// someOf returns as many items as a look may ask about, not always the same, as some that stay open are to hold up no others; and the rest.
+func (r *resolver) someOf(items []openItem) (some, rest []openItem) {
+	if len(items) == 0 {
+		return nil, nil
+	}
 	first := rand.IntN(len(items))
 	turned := slices.Concat(items[first:], items[:first])
-	return turned[:count], turned[count:]
+	ids := make([]string, len(turned))
+	for i, item := range turned {
+		ids[i] = item.BackupID
+	}
+	fits := r.evidence.fitting(ids)
+	return turned[:fits], turned[fits:]
 }
 
 // resolveTogether is how long a submission that has settled waits for others at most.
@@ -309,8 +322,8 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 		open = append(open, backup.Spec.BackupID)
 	}
 	r.clearLater(submission, open)
-	if len(later) > 0 {
-		r.lookUpFrom[submission.ID] = r.now // behind others
+	if len(later) > 0 && len(open) < len(items)+len(later) { // the others at once, behind other calls; if it is of no use, later
+		r.lookUpFrom[submission.ID] = r.now
 		r.requeueNow()
 	}
 	r.log.Info("Looked up a submission", "submission", submission.ID, "backups", len(submission.Items),

@@ -113,6 +113,7 @@ func (s *submitter) record(ctx context.Context, calls [][]batch.Candidate) ([]su
 	project := s.project.DeepCopy()
 	counts := s.counts.counts(s.key)
 	project.Status.Backups = &counts
+	s.noteDateLag(&project.Status.Journal)
 	for _, members := range calls {
 		call := submission{members: members, Submission: v1alpha1.Submission{
 			ID: uuid.NewString(), StartTime: metav1.NewMicroTime(s.options.Clock.Now()),

@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -68,6 +69,10 @@ type Inventory struct {
 	Complete bool
 	// Capitals says that CBR has shown ids with capitals: then it may keep any id so, whoever has spelled it how.
 	Capitals bool
+
+	// Asked is how many questions were asked one by one, beside each other, and Asking how long that took.
+	Asked  int
+	Asking time.Duration
 
 	probes []string // by which the list is checked
 	mutex  sync.Mutex
@@ -245,6 +250,7 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 	}
 	var group sync.WaitGroup
 	var heard answers
+	began, before := time.Now(), v.Reads.Singles
 	slots := make(chan struct{}, singleReaders)
 	first := firstOf(len(ids)) // not always the same: some that fail hold up those after them
 	for i := range ids {
@@ -263,6 +269,7 @@ func (v *Inventory) askSingly(ctx context.Context, source Source, ids []string) 
 		})
 	}
 	group.Wait()
+	v.Asked, v.Asking = v.Asked+v.Reads.Singles-before, v.Asking+time.Since(began)
 	switch err := heard.ofAll(); {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -359,6 +366,8 @@ type sighting struct {
 	sight  sight
 	status cbr.BackupStatus
 	err    error
+	// refused says that CBR takes the id in no question, as it is no UUID: its list tells, if it is believed.
+	refused bool
 }
 
 // of returns what is known of a backup by its folded id.
@@ -374,7 +383,7 @@ func (v *Inventory) of(id string) sighting {
 		return sighting{sight: notThere}
 	}
 	if v.whole && (!v.lists(id) || v.off == foldedIDs) {
-		return sighting{sight: notListed}
+		return sighting{sight: notListed, refused: isRefused(v.failed[id]) && !isUUID(id)}
 	}
 	if err, failed := v.failed[id]; failed {
 		return sighting{sight: unreadable, err: err}

@@ -256,8 +256,8 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 	case j.look.Began.Before(question.SettledAt) && j.known.off != settledNeeded:
 		return unknown("calls that may have carried it are still settling")
 	case !j.look.Fresh(j.known.Now) && j.known.off != freshNeeded:
-		return unknown("CBR has answered so slowly that what it showed first is not believed any more")
-	case j.mayBeHidden(question) && (j.look.Hides() && seen.sight != notThere || !j.settledLongAgo(question)):
+		return unknown("what CBR showed first was too old to be believed when it had been asked for all")
+	case j.mayBeHidden(question) && (!j.answered(seen) || !j.settledLongAgo(question)):
 		return unknown("CBR's lists do not seem to show all that it holds, and may hide the task of its call")
 	}
 	return Verdict{Kind: Absent, Task: overdue}
@@ -266,6 +266,12 @@ func (j *Judge) absent(question Question, seen sighting, overdue string) Verdict
 // mayBeHidden reports whether the backup's call may have a task that is not shown: its outcome is not known, and lists hide some.
 func (j *Judge) mayBeHidden(question Question) bool {
 	return question.Call != nil && (question.Hidden || j.look.Hides())
+}
+
+// answered reports whether CBR was asked for a backup itself, and said that it does not have it. Of an id that it takes in no question its list
+// tells, if that does not hide any.
+func (j *Judge) answered(seen sighting) bool {
+	return seen.sight == notThere || seen.sight == notListed && seen.refused && !j.look.Hides()
 }
 
 // settledLongAgo reports whether a task of the backup's call would be overdue by now.

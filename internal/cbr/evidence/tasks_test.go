@@ -148,3 +148,25 @@ func TestReadsOfAPoll(t *testing.T) {
 		}
 	}
 }
+
+// Where lists have hidden something of a lost call, a list that is believed again is no answer about its backups: they are asked for.
+func TestALostCallWhoseTaskWasSaidToBeHiddenAndABackupThatCannotBeAskedFor(t *testing.T) {
+	source := holding(3)
+	source.failures = map[string]error{"new-0": errOutage, "no-uuid": errNotAnID}
+	call, settled := &Call{Items: []string{"new-0", "new-1", "no-uuid"}}, now.Add(-time.Hour)
+	questions := about(20, "no-uuid")
+	for i := range questions {
+		questions[i].Call, questions[i].Hidden, questions[i].SettledAt = call, true, settled
+	}
+	look, judge := collect(t, source, Query{Questions: questions, Probes: []string{"new-5", "new-6"}, Known: Known{OverdueAfter: time.Hour}})
+	if look.Hides() {
+		t.Fatal("lists hide some")
+	}
+	for _, question := range questions {
+		want := Absent
+		if question.BackupID == "new-0" {
+			want = Unknown
+		}
+		expect(t, judge, want, question)
+	}
+}
