@@ -50,6 +50,7 @@ type population struct {
 	*env
 	generator *testbed.Generator
 	simulator *cluster.Simulator
+	imported  time.Time // when B5 has seen the latest import end
 
 	atRest []restingState // B4, by step
 	added  []growth       // B6, by lookupPolicy

@@ -50,6 +50,9 @@ type sizes struct {
 	tenantTrials int
 	// lease is how long the leader's lease of B5 is.
 	lease time.Duration
+	// outlast is how long before B5 looks at a successor the latest import must have ended: for half a minute after that, and as far as CBR's dates
+	// lag, a successor may hold back other backups of the same machines (docs/never-twice.md), and all that are added are of the same.
+	outlast time.Duration
 	// timeout bounds the whole run, measureTimeout each measure: one that hangs must not take the others' time.
 	timeout, measureTimeout time.Duration
 }
@@ -69,6 +72,7 @@ func fullSizes() sizes {
 		projects: []int{1, 100}, trials: 2, additions: 3, applied: 9,
 		tenants: 100, backupsPerTenant: 10, tenantTrials: 4,
 		lease:   15 * time.Second, // the manager's default
+		outlast: 35 * time.Second,
 		timeout: 90 * time.Minute, measureTimeout: 45 * time.Minute,
 	}
 }

@@ -65,11 +65,23 @@ func (p *population) measureColdStart(ctx context.Context) {
 func (p *population) startCold(ctx context.Context) coldStart {
 	informer := p.timeBareInformer(ctx)
 	p.must(p.generator.Add(ctx, p.sizes.added))
+	p.outlast(ctx)
 	running := p.startOperator(ctx)
 	look, first := p.awaitCall(ctx, "", running.began), p.awaitCall(ctx, cbr.OperationImport, running.began)
-	p.awaitImported(ctx, running, ofNamespace(populationNamespace), p.generator.Count)
+	p.awaitAll(ctx, running)
 	p.retire(ctx, running)
 	return coldStart{firstCall: first.Sub(running.began), looked: first.Sub(look), informer: informer}
+}
+
+// awaitAll waits until all of the population is imported.
+func (p *population) awaitAll(ctx context.Context, running *operator) {
+	p.awaitImported(ctx, running, ofNamespace(populationNamespace), p.generator.Count)
+	p.imported = time.Now()
+}
+
+// outlast waits until no import has ended lately.
+func (p *population) outlast(ctx context.Context) {
+	p.pause(ctx, time.Until(p.imported.Add(p.sizes.outlast)))
 }
 
 // awaitCall waits for the first call of an operation after a moment, of any if it is "", and returns when it arrived:
@@ -117,13 +129,14 @@ func (p *population) failOver(ctx context.Context, leader *operator, by *ending)
 	standby := p.startOperator(ctx, p.sizes.leaseArguments()...)
 	p.must(p.generator.Add(ctx, p.sizes.added))
 	p.pause(ctx, settleTime)
+	p.outlast(ctx)
 	began, ended := time.Now(), make(chan error, 1)
 	go func() { ended <- by.end(leader) }()
 	p.changeProject(ctx, map[string]any{"suspend": false})
 	took := p.awaitCall(ctx, cbr.OperationImport, began).Sub(began)
 	p.tell("B5: %s, next sync call after %s", by.how, report.Seconds(took))
 	by.took = append(by.took, took)
-	p.awaitImported(ctx, standby, ofNamespace(populationNamespace), p.generator.Count)
+	p.awaitAll(ctx, standby)
 	p.must(<-ended)
 	return standby
 }
