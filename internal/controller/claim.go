@@ -81,6 +81,7 @@ func (l *loader) findClaim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.readBy()
 	l.claim.rival = olderClaimant(l.project, found)
 	journal := &l.project.Status.Journal
 	if l.claim.rival == nil && (l.takesOver() || journal.CloudProject != l.claim.cloudProject) {

@@ -176,6 +176,7 @@ func (l *loader) loadProject(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("get the CBRProject: %w", err)
 	}
+	l.readBy()
 	if project.Status.Journal.WriterID != l.options.Identity {
 		l.lostOwnership()
 		journal := &project.Status.Journal
@@ -188,6 +189,9 @@ func (l *loader) loadProject(ctx context.Context) error {
 	l.fingerprint = fmt.Sprintf("%s/%d/%s", project.UID, project.Generation, project.Annotations[v1alpha1.RequestedAtAnnotation])
 	return nil
 }
+
+// readBy notes that something was read by now, however long ago the pass began: what it shows has not happened later.
+func (l *loader) readBy() { l.now = l.options.Clock.Now() }
 
 // setProject takes a version of the project as the one that the pass works on.
 func (s *scope) setProject(project *v1alpha1.CBRProject) {

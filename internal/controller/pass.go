@@ -50,7 +50,7 @@ type step struct {
 type scope struct {
 	key         types.NamespacedName
 	log         logr.Logger
-	now         time.Time            // when the pass began
+	now         time.Time            // when the pass began, and had read the project and its rivals: nothing that they show has happened later
 	project     *v1alpha1.CBRProject // nil if it does not exist
 	generation  int64                // of the project that the pass acts on
 	pending     []*v1alpha1.BackupSync

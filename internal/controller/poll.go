@@ -242,7 +242,7 @@ func (p *poller) lostTask(backup *v1alpha1.BackupSync, look *evidence.Look, verd
 func (p *poller) settledSinceEnd(task string) bool {
 	since, known := p.endSeen[task]
 	if !known {
-		since = p.now
+		since = p.options.Clock.Now() // not when the pass began: it was seen after that
 		p.endSeen[task] = since
 	}
 	return p.now.Sub(since) >= p.options.endSettles()

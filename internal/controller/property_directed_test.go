@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"backupsync.dev/operator/api/v1alpha1"
+	"backupsync.dev/operator/internal/cbr/cbrtest"
 )
 
 // played runs a directed script in a world of its own, and fails the test if a backup was accepted twice.
@@ -194,6 +195,30 @@ func TestPropertyCallOfAHaltedProcess(t *testing.T) {
 	if twice, trace := halted(t, unchecked); len(twice) == 0 {
 		t.Errorf("without the rule that no call begins late, nothing is found\n%s", trace)
 	}
+}
+
+// A pass that is halted before it reads the project has seen nothing of it when it began: a call that another process records meanwhile has not settled
+// when that pass is over.
+func TestPropertyPassThatBeganLongAgo(t *testing.T) {
+	hasty(t)
+	directed(t, v1alpha1.LookupNever, func(w *world) {
+		w.configure(func(o *cbrtest.Options) {
+			o.VisibleAfter, o.TaskDuration = propertySettle-propertyCall-10*time.Millisecond, 5*time.Minute
+		})
+		w.stopAt(w.actors[0], "live: get CBRProject")
+		w.mutex.Lock()
+		read := w.waiting[0]
+		w.waiting = nil
+		w.mutex.Unlock()
+		time.Sleep(5 * time.Minute)
+		w.reach(w.actors[1], crashAfter)
+		read.opened <- goesWell
+		w.finish(w.actors[0])
+		for range 3 {
+			w.actors[0].sees()
+			w.pass(w.actors[0], goesWell, "")
+		}
+	})
 }
 
 // A duplicate that is deleted while a pass considers it must not be sent: its backup has another owner.
