@@ -71,6 +71,8 @@ type claim struct {
 	unreadable []string
 	// confirmed is the generation of the spec for which the claim is known to have stood since all other projects were read, 0 for none.
 	confirmed int64
+	// overtaken says that another process has written the project since this was found out: it is to be found out again.
+	overtaken bool
 }
 
 // findClaim finds out whether the project has the cloud project to itself, as far as the cache shows.
@@ -95,7 +97,7 @@ func (l *loader) findClaim(ctx context.Context) error {
 		l.claim.from = l.now.Add(l.options.settlesWithin())
 		l.lostOwnership()
 	case journal.TakeoverTime != nil:
-		l.claim.from = l.tookOver(journal.TakeoverTime.Time, l.now).Add(l.options.settlesWithin())
+		l.claim.from = l.tookOver(journal, l.now).Add(l.options.settlesWithin())
 	}
 	return nil
 }
@@ -165,6 +167,7 @@ func (p *planner) mayCall(ctx context.Context) (bool, error) {
 // applyClaim writes the claim into a status.
 func (s *scope) applyClaim(journal *v1alpha1.Journal) {
 	switch {
+	case s.claim.overtaken:
 	case s.claim.rival == nil && len(s.claim.unreadable) > 0:
 	case s.claim.rival == nil && s.claim.takeover:
 		taken := metav1.NewMicroTime(s.now)

@@ -136,10 +136,15 @@ func (m *memory) lostOwnership() {
 	m.evidence.look = nil
 }
 
-// tookOver returns the time from which a takeover counts: a clock that is ahead does not put it into the future.
-func (m *claimMemory) tookOver(at, now time.Time) time.Time {
-	if !m.takeoverTime.Equal(at) {
-		m.takeoverTime, m.takeoverSeen = at, batch.Earlier(at, now)
+// tookOver returns the time from which a takeover counts: when it was first seen to be written, as whoever had the cloud project before may have
+// made calls until then, however long ago the one that took over began to write; or when it began, once calls were made after it. A clock that is
+// ahead does not put it into the future.
+func (m *claimMemory) tookOver(journal *v1alpha1.Journal, now time.Time) time.Time {
+	if at := journal.TakeoverTime.Time; !m.takeoverTime.Equal(at) {
+		m.takeoverTime, m.takeoverSeen = at, now
+		if journal.ConfirmedGeneration != 0 { // that is written with the first call
+			m.takeoverSeen = batch.Earlier(at, now)
+		}
 	}
 	return m.takeoverSeen
 }

@@ -90,7 +90,7 @@ func (p *poller) pollQuery() evidence.PollQuery {
 			since = at.Time
 		}
 	}
-	return evidence.PollQuery{Began: p.now, Questions: questions, Pages: p.evidence.pages, Narrowed: p.evidence.narrowed,
+	return evidence.PollQuery{Began: p.options.Clock.Now(), Questions: questions, Pages: p.evidence.pages, Narrowed: p.evidence.narrowed,
 		Since: since.Add(-min(p.taskLead+leadMargin, clockSkew))}
 }
 

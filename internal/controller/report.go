@@ -33,6 +33,7 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
+	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/connection"
 )
@@ -307,6 +308,9 @@ func (r *reporter) reread(ctx context.Context, conflict error) error {
 	}
 	if project.Status.Journal.WriterID != r.options.Identity {
 		r.memory.lostOwnership()
+		r.claim.overtaken = true
+		r.requeueNow()
+		r.inheritedWindow = batch.RestoreRateWindow(&project.Status.Journal, r.options.Clock.Now(), r.options.RateWindow, r.options.BeginTimeout+r.options.CallTimeout)
 		r.claim.confirmed = 0                                                                         // that one may have given the claim back, and taken it again
 		r.evidence.inherit(&project.Status.Journal, r.options.Clock.Now(), r.options.settlesWithin()) // it is written again
 	}
@@ -356,7 +360,7 @@ func (r *reporter) projectStatus(project *v1alpha1.CBRProject) *v1alpha1.CBRProj
 	status := project.Status.DeepCopy()
 	now := r.options.Clock.Now()
 	reason, message, set := r.projectVerdict()
-	if reason != "" && project.Generation == r.generation {
+	if reason != "" && project.Generation == r.generation && !r.claim.overtaken {
 		status.ObservedGeneration = project.Generation
 		status.Conditions = set.Apply(&project.ObjectMeta, status.Conditions, reason, message, metav1.NewTime(now))
 		r.applyExpiring(project, &status.Conditions, metav1.NewTime(now))

@@ -307,7 +307,7 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 		case item.backup == nil: // there is nothing to write; if it is applied again, it is looked up
 			r.evidence.unclaimed.add(markOf(item.BackupID))
 		default:
-			changes = append(changes, r.resolved(item.backup, item.Hash, submission.StartTime.Time, verdict))
+			changes = append(changes, r.resolved(item, submission.StartTime.Time, verdict))
 		}
 	}
 	if len(changes) > 0 { // whatever it answered: CBR takes calls
@@ -347,7 +347,8 @@ func verdictOn(item v1alpha1.SubmittedItem, sent time.Time, verdict evidence.Ver
 }
 
 // resolved is the change to a BackupSync whose backup a call has brought to CBR.
-func (r *resolver) resolved(backup *v1alpha1.BackupSync, hash string, sent time.Time, verdict evidence.Verdict) change {
+func (r *resolver) resolved(item openItem, sent time.Time, verdict evidence.Verdict) change {
+	backup, hash := item.backup, item.Hash
 	now, started := metav1.NewTime(r.options.Clock.Now()), metav1.NewTime(sent)
 	r.bisection.Resolved(backup.Spec.BackupID)
 	become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
@@ -367,7 +368,17 @@ func (r *resolver) resolved(backup *v1alpha1.BackupSync, hash string, sent time.
 			return backupsync.Followed(version, verdict.Task, hash, started, now)
 		}
 	}
-	return change{backup: backup, lasting: true, become: become}
+	return change{backup: backup, lasting: true, become: unlessTold(item.SubmittedItem, verdict.Task, become)}
+}
+
+// unlessTold changes a BackupSync only as long as no other process has told what became of its backup in a call: then it may have been sent again.
+func unlessTold(item v1alpha1.SubmittedItem, task string, become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
+	return func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+		if known := version.Status.OperationLogID; known != "" && known != item.PreviousOperationLogID && known != task {
+			return nil
+		}
+		return become(version)
+	}
 }
 
 // blameMembers draws the conclusion from a refusal, now that it is certain that CBR has taken none of what it refused:

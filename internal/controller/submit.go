@@ -330,10 +330,10 @@ func (r *batchRun) callAccepted(ctx context.Context, call submission, operations
 	for i, member := range call.members {
 		if operation, found := operations[cbr.Fold(member.Spec.BackupID)]; found {
 			hash := call.Items[i].Hash
-			changes = append(changes, change{backup: member.BackupSync, lasting: true,
-				become: func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-					return backupsync.Followed(version, operation, hash, now, now)
-				}})
+			become := func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
+				return backupsync.Followed(version, operation, hash, now, now)
+			}
+			changes = append(changes, change{backup: member.BackupSync, lasting: true, become: unlessTold(call.Items[i], operation, become)})
 		} else {
 			open = append(open, member.Spec.BackupID)
 		}
