@@ -108,15 +108,18 @@ func (c *cloud) drawTasks(random *rand.Rand) {
 	}
 }
 
-// drawLists draws what is wrong with lists: not both, as short pages of a list that moves can never be read as a whole.
+// drawLists draws what is wrong with lists, not all of it: short pages of a list that moves can never be read as a whole, nor can one that moves and has
+// no count.
 func (c *cloud) drawLists(random *rand.Rand) {
+	count := pick(random, []string{"all", "all", "text"})
 	switch random.IntN(3) {
 	case 0:
 		c.flag(fmt.Sprintf("--max-page=%d", 50+random.IntN(200)))
 	case 1:
 		c.flag(fmt.Sprintf("--list-shift=%d", 1+random.IntN(3)))
+		count = "all"
 	}
-	c.flag("--count=" + pick(random, []string{"all", "all", "text"}))
+	c.flag("--count=" + count)
 }
 
 // drawErrors draws how the cloud says that something is not there or not in order.
