@@ -71,7 +71,8 @@ type claim struct {
 	unreadable []string
 	// confirmed is the generation of the spec for which the claim is known to have stood since all other projects were read, 0 for none.
 	confirmed int64
-	// overtaken says that another process has written the project since this was found out: it is to be found out again.
+	// overtaken says that another process has written the project since this was found out, and may have given the claim back, and taken it again: it is
+	// to be found out again.
 	overtaken bool
 }
 

@@ -69,7 +69,7 @@ func (c *connector) reach(ctx context.Context) (bool, error) {
 	if shown := connection.ClientConfig(&c.project.Spec).EnterpriseProjectID; c.shown != shown {
 		c.shown = shown
 		if c.evidence.narrowed || c.evidence.hides {
-			c.evidence.hide(c.project.Status.Journal.Submissions)
+			c.evidence.hide(c.project.Status.Journal.Submissions...)
 		}
 		c.evidence.forgetLists()
 	}

@@ -128,7 +128,7 @@ func (k *knowledge) carried(items []v1alpha1.SubmittedItem, settled time.Time) {
 }
 
 // hide notes that lists may hide the tasks of calls, whatever they show from now on.
-func (k *knowledge) hide(calls []v1alpha1.Submission) {
+func (k *knowledge) hide(calls ...v1alpha1.Submission) {
 	for _, call := range calls {
 		k.hidden[call.ID] = struct{}{}
 	}
@@ -252,35 +252,22 @@ func (k *knowledge) questionsInTime() int {
 // asksSingly reports whether looks take a question for each backup.
 func (k *knowledge) asksSingly() bool { return k.narrowed || k.slow }
 
-// fittingOneLook returns the first of some calls, at least one, about whose backups a look may ask if looks take a question for each.
-func fittingOneLook[C any](k *knowledge, calls []C, backupIDs func(C) []string) []C {
+// fittingOneLook returns the first of some backups, or of some calls of several, at least one, about which a look may ask if looks take a question
+// for each backup.
+func fittingOneLook[T any](k *knowledge, all []T, backupIDs func(T) []string) []T {
 	if !k.asksSingly() {
-		return calls
+		return all
 	}
 	questions := 0
-	for i, call := range calls {
-		for _, id := range backupIDs(call) {
+	for i, each := range all {
+		for _, id := range backupIDs(each) {
 			questions += evidence.Questions(id, k.capitals)
 		}
 		if i > 0 && questions > k.questionsInTime() {
-			return calls[:i]
+			return all[:i]
 		}
 	}
-	return calls
-}
-
-// fitting returns about how many of the first of some backups a look may ask, at least one, if looks take a question for each.
-func (k *knowledge) fitting(backupIDs []string) int {
-	if !k.asksSingly() {
-		return len(backupIDs)
-	}
-	questions := 0
-	for i, id := range backupIDs {
-		if questions += evidence.Questions(id, k.capitals); questions > k.questionsInTime() {
-			return max(i, 1)
-		}
-	}
-	return len(backupIDs)
+	return all
 }
 
 // fresh returns the latest look if its absences are still believed, else nil.

@@ -30,7 +30,6 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 )
 
@@ -178,10 +177,7 @@ func (l *loader) loadProject(ctx context.Context) error {
 	}
 	l.readBy()
 	if project.Status.Journal.WriterID != l.options.Identity {
-		l.lostOwnership()
-		journal := &project.Status.Journal
-		l.evidence.inherit(journal, l.options.Clock.Now(), l.options.settlesWithin())
-		l.inheritedWindow = batch.RestoreRateWindow(journal, l.now, l.options.RateWindow, l.options.BeginTimeout+l.options.CallTimeout)
+		l.writtenByAnother(&project.Status.Journal, l.now, &l.options)
 	}
 	l.rateWindow.Length = l.options.RateWindow
 	l.generation = project.Generation

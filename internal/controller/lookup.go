@@ -87,17 +87,17 @@ func (p *preflighter) limitPlan() {
 	if !p.evidence.asksSingly() {
 		return
 	}
-	fitting := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []string { return idsOf(p.lookedUpOf(call)) })
+	fitting := fittingOneLook(p.evidence, p.plan.Calls, func(call []batch.Candidate) []string { return idsOf(p.lookedUpOf(call)...) })
 	p.plan.More = p.plan.More || len(fitting) < len(p.plan.Calls)
 	p.plan.Calls = fitting
 	wanted := p.lookedUp()
-	if fits := p.evidence.fitting(idsOf(wanted)); fits < len(wanted) { // of the only call
+	if fits := len(fittingOneLook(p.evidence, wanted, func(backup *v1alpha1.BackupSync) []string { return idsOf(backup) })); fits < len(wanted) { // of the only call
 		p.drop(wanted[fits:])
 		p.plan.More = true
 	}
 }
 
-func idsOf(backups []*v1alpha1.BackupSync) []string {
+func idsOf(backups ...*v1alpha1.BackupSync) []string {
 	ids := make([]string, len(backups))
 	for i, backup := range backups {
 		ids[i] = backup.Spec.BackupID

@@ -136,6 +136,13 @@ func (m *memory) lostOwnership() {
 	m.evidence.look = nil
 }
 
+// writtenByAnother takes in that another process has written the project, and what that one has left in the journal.
+func (m *memory) writtenByAnother(journal *v1alpha1.Journal, now time.Time, options *Options) {
+	m.lostOwnership()
+	m.evidence.inherit(journal, now, options.settlesWithin())
+	m.inheritedWindow = batch.RestoreRateWindow(journal, now, options.RateWindow, options.BeginTimeout+options.CallTimeout)
+}
+
 // tookOver returns the time from which a takeover counts: when it was first seen to be written, as whoever had the cloud project before may have
 // made calls until then, however long ago the one that took over began to write; or when it began, once calls were made after it. A clock that is
 // ahead does not put it into the future.

@@ -33,7 +33,6 @@ import (
 
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
-	"backupsync.dev/operator/internal/batch"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/connection"
 )
@@ -307,12 +306,9 @@ func (r *reporter) reread(ctx context.Context, conflict error) error {
 		r.requeueNow() // the conditions speak of the edited spec only after another pass
 	}
 	if project.Status.Journal.WriterID != r.options.Identity {
-		r.memory.lostOwnership()
+		r.memory.writtenByAnother(&project.Status.Journal, r.options.Clock.Now(), &r.options) // it is written again
 		r.claim.overtaken = true
 		r.requeueNow()
-		r.inheritedWindow = batch.RestoreRateWindow(&project.Status.Journal, r.options.Clock.Now(), r.options.RateWindow, r.options.BeginTimeout+r.options.CallTimeout)
-		r.claim.confirmed = 0                                                                         // that one may have given the claim back, and taken it again
-		r.evidence.inherit(&project.Status.Journal, r.options.Clock.Now(), r.options.settlesWithin()) // it is written again
 	}
 	r.setProject(project)
 	return conflict

@@ -19,9 +19,7 @@ package controller
 import (
 	"context"
 	"errors"
-	"maps"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -69,15 +67,17 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open, later := make([][]openItem, len(settled)), make([][]openItem, len(settled))
+	open := make([][]openItem, len(settled))
 	var questions []evidence.Question
 	for i, submission := range settled {
 		open[i] = r.openItems(submission, lost)
 		if len(settled) == 1 {
-			open[i], later[i] = r.someOf(open[i])
+			open[i] = r.limitItems(open[i])
 		}
 		for _, item := range open[i] {
-			questions = append(questions, item.question)
+			if !item.later {
+				questions = append(questions, item.question)
+			}
 		}
 	}
 	query := r.query(questions, nil)
@@ -96,102 +96,9 @@ func (r *resolver) resolveSubmissions(ctx context.Context) error {
 	judge := r.judge(look, query.Known)
 	r.noteTaken(look, judge, len(questions), func(i int) evidence.Question { return questions[i] })
 	for i, submission := range settled {
-		r.conclude(ctx, submission, open[i], later[i], look, judge)
+		r.conclude(ctx, submission, open[i], look, judge)
 	}
 	return nil
-}
-
-// listedTasks returns the tasks that CBR's list must show: they run, and have been known for long enough.
-func (r *resolver) listedTasks() []string {
-	var tasks []string
-	for _, backup := range r.running {
-		at := backup.Status.SubmittedTime
-		if at != nil && r.now.Sub(at.Time) >= r.options.settlesWithin() && r.now.Sub(at.Time) < shownFor {
-			tasks = append(tasks, backup.Status.OperationLogID)
-		}
-	}
-	return tasks
-}
-
-// shownFor is how long CBR shows a task for certain: it keeps them for about 30 days.
-const shownFor = 24 * time.Hour
-
-// settledSubmissions returns the records whose calls are certainly over, and whose effects CBR shows by now, the one that was due first at the
-// front; and asks for a pass when the next is. Of a call that this process has not made, it knows no more than that it is not recorded later
-// than it was seen here: the clocks of two machines are not compared.
-func (r *resolver) settledSubmissions() []v1alpha1.Submission {
-	var settled []v1alpha1.Submission
-	due := map[string]time.Time{} // by their ids
-	var first, soon time.Time     // when the first of them had settled, and when the next has
-	recorded := make(map[string]struct{}, len(r.project.Status.Journal.Submissions))
-	for _, submission := range r.project.Status.Journal.Submissions {
-		recorded[submission.ID] = struct{}{}
-		from, known := r.settledAt[submission.ID]
-		if !known {
-			from = r.now.Add(r.options.settlesWithin())
-			r.settledAt[submission.ID] = from
-		}
-		if again := r.lookUpFrom[submission.ID]; again.After(from) {
-			from = again
-		}
-		if from.After(r.now) {
-			soon = earliest(soon, from)
-			continue
-		}
-		first = earliest(first, from)
-		due[submission.ID] = from
-		settled = append(settled, submission)
-	}
-	slices.SortStableFunc(settled, func(a, b v1alpha1.Submission) int { return due[a.ID].Compare(due[b.ID]) })
-	r.forgetSubmissions(recorded)
-	maps.DeleteFunc(r.evidence.hidden, func(id string, _ struct{}) bool { _, is := recorded[id]; return !is })
-	r.requeueAt(soon)
-	if len(settled) > 0 && !soon.IsZero() && soon.Sub(first) <= min(resolveTogether, r.options.SettleTime/10) {
-		return nil // one look serves them all, and what is pending again goes in the same calls
-	}
-	return settled
-}
-
-// limitLook leaves fewer submissions to a look if looks have taken a question for each backup. If that goes well the others are looked up in
-// passes that come at once; those that stay open after that wait behind them.
-func (r *resolver) limitLook(settled []v1alpha1.Submission) (now []v1alpha1.Submission, more bool) {
-	now = fittingOneLook(r.evidence, settled, func(call v1alpha1.Submission) []string {
-		ids := make([]string, len(call.Items))
-		for i, item := range call.Items {
-			ids[i] = item.BackupID
-		}
-		return ids
-	})
-	return now, len(now) < len(settled)
-}
-
-// someOf returns as many items as a look may ask about, not always the same, as some that stay open are to hold up no others; and the rest.
-func (r *resolver) someOf(items []openItem) (some, rest []openItem) {
-	if len(items) == 0 {
-		return nil, nil
-	}
-	first := rand.IntN(len(items))
-	turned := slices.Concat(items[first:], items[:first])
-	ids := make([]string, len(turned))
-	for i, item := range turned {
-		ids[i] = item.BackupID
-	}
-	fits := r.evidence.fitting(ids)
-	return turned[:fits], turned[fits:]
-}
-
-// resolveTogether is how long a submission that has settled waits for others at most.
-const resolveTogether = 2 * time.Second
-
-// forgetSubmissions forgets what was known of submissions that are not recorded any more.
-func (m *callMemory) forgetSubmissions(recorded map[string]struct{}) {
-	for id := range m.settledAt {
-		if _, is := recorded[id]; !is {
-			delete(m.settledAt, id)
-			delete(m.lookUpFrom, id)
-			delete(m.refusals, id)
-		}
-	}
 }
 
 // lostBackups returns the BackupSyncs that declare the backups of submissions, by backup id. Some may be gone, and
@@ -246,14 +153,12 @@ type openItem struct {
 	v1alpha1.SubmittedItem
 	backup   *v1alpha1.BackupSync // nil if there is none
 	question evidence.Question
+	later    bool // CBR is not asked about it by this look
 }
 
 // openItems returns the backups of a submission of which the outcome is not written yet.
 func (r *resolver) openItems(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []openItem {
-	call := &evidence.Call{}
-	for _, item := range submission.Items {
-		call.Items = append(call.Items, item.BackupID)
-	}
+	call := &evidence.Call{Items: idsIn(submission)}
 	left := unwritten(submission, lost)
 	_, hidden := r.evidence.hidden[submission.ID]
 	items := make([]openItem, 0, len(left))
@@ -273,30 +178,36 @@ func (r *resolver) openItems(submission v1alpha1.Submission, lost map[string]*v1
 func unwritten(submission v1alpha1.Submission, lost map[string]*v1alpha1.BackupSync) []v1alpha1.SubmittedItem {
 	var items []v1alpha1.SubmittedItem
 	for _, item := range submission.Items {
-		if backup := lost[item.BackupID]; backup != nil {
-			if known := backup.Status.OperationLogID; known != "" && known != item.PreviousOperationLogID {
-				continue
-			}
+		if backup := lost[item.BackupID]; backup == nil || newTaskOf(backup, item) == "" {
+			items = append(items, item)
 		}
-		items = append(items, item)
 	}
 	return items
 }
 
-// conclude writes what was found of some backups of a submission, and clears what is settled by it. Others are asked about later.
-func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission, items, later []openItem, look *evidence.Look, judge *evidence.Judge) {
+// newTaskOf returns the task that a BackupSync tells of since a call with its backup was recorded, "" if it tells of none, or of the one before.
+func newTaskOf(backup *v1alpha1.BackupSync, item v1alpha1.SubmittedItem) string {
+	if task := backup.Status.OperationLogID; task != item.PreviousOperationLogID {
+		return task
+	}
+	return ""
+}
+
+// conclude writes what was found of some backups of a submission, and clears what is settled by it. Those that CBR was not asked about stay recorded.
+func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission, items []openItem, look *evidence.Look, judge *evidence.Judge) {
 	detached, cancel := r.detach(ctx)
 	defer cancel()
 	var changes []change
 	var absent []batch.Member
 	var open []string
-	for _, item := range later {
-		open = append(open, item.BackupID)
-	}
 	if look.Hides() {
-		r.evidence.hide([]v1alpha1.Submission{submission})
+		r.evidence.hide(submission)
 	}
 	for _, item := range items {
+		if item.later {
+			open = append(open, item.BackupID)
+			continue
+		}
 		verdict := verdictOn(item.SubmittedItem, submission.StartTime.Time, judge.Verdict(item.question), look)
 		switch {
 		case verdict.Kind == evidence.Absent && item.backup != nil:
@@ -322,7 +233,8 @@ func (r *resolver) conclude(ctx context.Context, submission v1alpha1.Submission,
 		open = append(open, backup.Spec.BackupID)
 	}
 	r.clearLater(submission, open)
-	if len(later) > 0 && len(open) < len(items)+len(later) { // the others at once, behind other calls; if it is of no use, later
+	left := slices.ContainsFunc(items, func(item openItem) bool { return item.later })
+	if left && len(open) < len(items) { // the others at once, behind other calls; if this was of no use, later
 		r.lookUpFrom[submission.ID] = r.now
 		r.requeueNow()
 	}
@@ -374,7 +286,7 @@ func (r *resolver) resolved(item openItem, sent time.Time, verdict evidence.Verd
 // unlessTold changes a BackupSync only as long as no other process has told what became of its backup in a call: then it may have been sent again.
 func unlessTold(item v1alpha1.SubmittedItem, task string, become func(*v1alpha1.BackupSync) *v1alpha1.BackupSync) func(*v1alpha1.BackupSync) *v1alpha1.BackupSync {
 	return func(version *v1alpha1.BackupSync) *v1alpha1.BackupSync {
-		if known := version.Status.OperationLogID; known != "" && known != item.PreviousOperationLogID && known != task {
+		if told := newTaskOf(version, item); told != "" && told != task {
 			return nil
 		}
 		return become(version)
