@@ -246,6 +246,11 @@ func (w *world) passOver(a *actor, project int, until string) {
 	w.mutex.Lock()
 	w.beginIn(a, a.lanes[project])
 	w.mutex.Unlock()
+	w.goOn(a, project, until)
+}
+
+// goOn lets the requests of a process go well up to one of a name, or until it makes no more: its pass over a project is over, or halts.
+func (w *world) goOn(a *actor, project int, until string) {
 	for range 200 {
 		synctest.Wait()
 		w.mutex.Lock()

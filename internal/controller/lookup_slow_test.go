@@ -21,8 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
@@ -108,7 +106,7 @@ func TestWhatIsNotLookedUpIsSentInFullCallsByASlowCloud(t *testing.T) {
 		if !w.liveUntil(w.actors[0], 10*time.Minute, w.allImported) {
 			t.Fatalf("they are %v", w.reasons())
 		}
-		learnt := w.actors[0].reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence
+		learnt := w.actors[0].knows()
 		learnt.narrowed, learnt.perQuestion = true, 5*time.Second
 		w.batchesOf(50)
 		before := len(w.posts())

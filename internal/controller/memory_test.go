@@ -21,8 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/backupsync"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
@@ -45,7 +43,7 @@ func TestWhatIsRememberedOfWaitingBackupsGoesWithThem(t *testing.T) {
 		}
 		w.declare("b0", itemOf(0).ID, "vm")
 		w.live(a, 24*time.Hour)
-		learnt := a.reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence
+		learnt := a.knows()
 		if len(learnt.waits) > 0 {
 			t.Errorf("%d waits of backups of which there is no BackupSync any more", len(learnt.waits))
 		}

@@ -36,53 +36,58 @@ import (
 type haltClock struct {
 	clock.RealClock
 	mutex sync.Mutex
-	in    string
-	on    chan struct{}
-	met   bool
+	in    string        // "" once the process has halted there
+	on    chan struct{} // closed to let it go on
 }
 
 func (c *haltClock) arm(in string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	c.in, c.on, c.met = in, make(chan struct{}), false
+	c.in, c.on = in, make(chan struct{})
 }
 
 func (c *haltClock) Now() time.Time {
 	c.mutex.Lock()
-	in, on := c.in, c.on
+	on, here := c.on, c.in != "" && calledBy(c.in)
+	if here {
+		c.in = ""
+	}
 	c.mutex.Unlock()
-	if in != "" {
-		pcs := make([]uintptr, 12)
-		frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-		for frame, more := frames.Next(); ; frame, more = frames.Next() {
-			if strings.HasSuffix(frame.Function, in) {
-				c.mutex.Lock()
-				c.in, c.met = "", true
-				c.mutex.Unlock()
-				<-on
-				break
-			}
-			if !more {
-				break
-			}
-		}
+	if here {
+		<-on
 	}
 	return time.Now()
 }
 
+// halted reports whether the process has halted since the clock was armed.
+func (c *haltClock) halted() bool {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.in == ""
+}
+
+// calledBy reports whether a function whose name ends so is on the stack, not far up.
+func calledBy(name string) bool {
+	callers := make([]uintptr, 12)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
+	for more := true; more; {
+		var frame runtime.Frame
+		if frame, more = frames.Next(); strings.HasSuffix(frame.Function, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // withHalts runs a script with processes whose clocks halt them, and fails the test if a backup was accepted without need.
-func withHalts(t *testing.T, policy v1alpha1.LookupPolicy, backups int, script func(w *world, clocks map[string]*haltClock)) {
+func withHalts(t *testing.T, policy v1alpha1.LookupPolicy, backups int, script func(w *world)) {
 	t.Helper()
 	hasty(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		clocks := map[string]*haltClock{}
-		w := newWorld(ctx, policy, backups, func(r *Reconciler) {
-			c := &haltClock{}
-			r.options.Clock, clocks[r.options.Identity] = c, c
-		})
-		script(w, clocks)
+		w := newWorld(ctx, policy, backups, func(r *Reconciler) { r.options.Clock = &haltClock{} })
+		script(w)
 		if wrong := w.audit.findings(); wrong != "" {
 			t.Errorf("%s\n%s\n%s", wrong, w.describe(), strings.Join(w.trace, "\n"))
 		}
@@ -90,30 +95,25 @@ func withHalts(t *testing.T, policy v1alpha1.LookupPolicy, backups int, script f
 	})
 }
 
-// passIn has a process make one pass over one project, of which all goes well, until it halts or is over.
-func (w *world) passIn(a *actor, lane int) {
-	w.mutex.Lock()
-	w.beginIn(a, a.lanes[lane])
-	w.mutex.Unlock()
-	w.goOn(a, lane)
-}
+// toItsEnd is the name of no request.
+const toItsEnd = "no request"
 
-func (w *world) goOn(a *actor, lane int) {
-	for range 100 {
-		synctest.Wait()
-		w.mutex.Lock()
-		waiting, passing := len(w.waiting), a.lanes[lane].passing
-		w.mutex.Unlock()
-		switch {
-		case waiting > 0:
-			w.open(0, goesWell)
-		case !passing:
-			return
-		default:
-			return // halted
-		}
+// haltIn has a process make a pass over one project, in which it halts in a function.
+func (w *world) haltIn(t *testing.T, a *actor, project int, function string) {
+	t.Helper()
+	own := clockOf(a)
+	own.arm(function)
+	w.passOver(a, project, toItsEnd)
+	if !own.halted() {
+		t.Fatalf("%s does not halt in %s", a.name, function)
 	}
 }
+
+// clockOf is the clock of a process that withHalts has made.
+func clockOf(a *actor) *haltClock { return a.reconciler.options.Clock.(*haltClock) }
+
+// release lets a process go on that halts.
+func release(a *actor) { close(clockOf(a).on) }
 
 // takesOverLate has a younger project take over a cloud project that the older one leaves; and while the write of that is held up, the older one
 // comes back, makes a call, and is deleted. The leader makes the passes meanwhile.
@@ -126,7 +126,7 @@ func (w *world) takesOverLate(a, leader *actor, holdUp, goOn func()) {
 	w.createProject(secondProject)
 	w.server.create(modelBackupOf(secondProject, "c0", 0))
 	a.sees()
-	w.passIn(a, 1) // in use: the first is older
+	w.passOver(a, 1, toItsEnd) // in use: the first is older
 	w.point(firstProject, elsewhere)
 	a.sees()
 	holdUp()
@@ -134,7 +134,7 @@ func (w *world) takesOverLate(a, leader *actor, holdUp, goOn func()) {
 	w.point(firstProject, cbrtest.ProjectID)
 	for range 6 {
 		leader.sees()
-		w.passIn(leader, 0)
+		w.passOver(leader, 0, toItsEnd)
 		if len(w.posts()) > 0 {
 			break
 		}
@@ -143,61 +143,57 @@ func (w *world) takesOverLate(a, leader *actor, holdUp, goOn func()) {
 	w.server.remove(kindProject, firstProject)
 	for range 3 {
 		leader.sees()
-		w.passIn(leader, 0)
+		w.passOver(leader, 0, toItsEnd)
 		if leader != a {
-			w.passIn(leader, 1)
+			w.passOver(leader, 1, toItsEnd)
 		}
 	}
 	goOn()
 	for range 6 {
 		leader.sees()
-		w.passIn(leader, 1)
+		w.passOver(leader, 1, toItsEnd)
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
 // A takeover counts from when it was seen to be written, not from when it was decided.
 func TestATakeoverThatIsDecidedLongBeforeItIsWritten(t *testing.T) {
-	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world, clocks map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world) {
 		a := w.actors[0]
 		w.kill(w.actors[1])
 		w.takesOverLate(a, a, func() {
-			clocks[a.name].arm("(*reporter).projectStatus")
-			w.passIn(a, 1)
+			w.haltIn(t, a, 1, "(*reporter).projectStatus")
 		}, func() {
-			close(clocks[a.name].on)
-			w.goOn(a, 1)
+			release(a)
+			w.goOn(a, 1, toItsEnd)
 		})
 	})
 }
 
 // So it does if the write takes long.
 func TestATakeoverThatIsLongOnItsWay(t *testing.T) {
-	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world, _ map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world) {
 		a := w.actors[0]
 		w.kill(w.actors[1])
 		var write *gate
 		w.takesOverLate(a, a, func() {
 			w.passOver(a, 1, "patch status of other")
-			w.mutex.Lock()
-			write, w.waiting = w.waiting[0], nil
-			w.mutex.Unlock()
+			write = w.holdUp()
 		}, func() {
 			write.opened <- goesWell
-			w.goOn(a, 1)
+			w.goOn(a, 1, toItsEnd)
 		})
 	})
 }
 
 // Another process leads meanwhile, and takes over: the one that was halted does not date that back.
 func TestATakeoverIsNotDatedBack(t *testing.T) {
-	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world, clocks map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupBeforeFirstSubmission, 1, func(w *world) {
 		a, b := w.actors[0], w.actors[1]
 		w.takesOverLate(a, b, func() {
-			clocks[a.name].arm("(*reporter).projectStatus")
-			w.passIn(a, 1)
+			w.haltIn(t, a, 1, "(*reporter).projectStatus")
 		}, func() {
-			close(clocks[a.name].on)
+			release(a)
 			w.finish(a)
 			w.kill(a)
 		})
@@ -206,31 +202,26 @@ func TestATakeoverIsNotDatedBack(t *testing.T) {
 
 // A process that was halted before it wrote its report keeps what another one has counted.
 func TestCallsOfAnotherProcessAreCountedAfterAConflict(t *testing.T) {
-	withHalts(t, v1alpha1.LookupNever, 12, func(w *world, clocks map[string]*haltClock) {
-		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.MaxSize, spec.Limits.SyncCallsPerMinute = 1, 3 })
+	withHalts(t, v1alpha1.LookupNever, 12, func(w *world) {
 		a, b := w.actors[0], w.actors[1]
-		// the first call alone
-		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Limits.SyncCallsPerMinute = 1 })
+		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Batch.MaxSize, spec.Limits.SyncCallsPerMinute = 1, 1 }) // the first call alone
 		for range 6 {
 			a.sees()
-			clocks[a.name].arm("(*reporter).projectStatus")
-			if w.passIn(a, 0); len(w.posts()) > 0 {
+			if w.haltIn(t, a, 0, "(*reporter).projectStatus"); len(w.posts()) > 0 {
 				break
 			}
-			close(clocks[a.name].on)
-			w.goOn(a, 0)
+			release(a)
+			w.goOn(a, 0, toItsEnd)
 			time.Sleep(100 * time.Millisecond)
 		}
-		w.note("posts %v halted %v", len(w.posts()), clocks[a.name].met)
 		w.editProject(func(spec *v1alpha1.CBRProjectSpec) { spec.Limits.SyncCallsPerMinute = 3 })
 		time.Sleep(5 * time.Second)
 		for range 8 {
 			b.sees()
-			w.passIn(b, 0)
+			w.passOver(b, 0, toItsEnd)
 			time.Sleep(200 * time.Millisecond)
 		}
-		w.note("posts %v", len(w.posts()))
-		close(clocks[a.name].on)
+		release(a)
 		w.finish(a)
 		w.kill(a)
 		w.restart(1) // another one
@@ -238,7 +229,7 @@ func TestCallsOfAnotherProcessAreCountedAfterAConflict(t *testing.T) {
 		time.Sleep(time.Second)
 		for range 8 {
 			c.sees()
-			w.passIn(c, 0)
+			w.passOver(c, 0, toItsEnd)
 			time.Sleep(200 * time.Millisecond)
 		}
 		if calls := len(w.posts()); calls > 3 { // within some eight seconds
@@ -249,7 +240,7 @@ func TestCallsOfAnotherProcessAreCountedAfterAConflict(t *testing.T) {
 
 // A process is halted after it has looked up a lost call: what it writes then does not go over a call that another one has made since.
 func TestAnOldVerdictDoesNotGoOverANewerCall(t *testing.T) {
-	withHalts(t, v1alpha1.LookupNever, 1, func(w *world, clocks map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupNever, 1, func(w *world) {
 		tries := 0
 		w.configure(func(o *cbrtest.Options) { o.TaskDuration = time.Minute })
 		w.endsAs(func(cbr.Backup) cbrtest.Outcome { // the first fails, the second is imported after a while
@@ -263,13 +254,11 @@ func TestAnOldVerdictDoesNotGoOverANewerCall(t *testing.T) {
 		w.reach(a, answerLost)
 		time.Sleep(25 * time.Second)
 		a.sees()
-		clocks[a.name].arm("(*cloudView).remember")
-		w.passIn(a, 0)
-		w.note("halted: %v", clocks[a.name].met)
+		w.haltIn(t, a, 0, "(*cloudView).remember")
 		w.liveUntil(b, 10*time.Minute, func() bool { return len(w.posts()) > 1 })
 		w.live(b, 5*time.Second)
-		close(clocks[a.name].on)
-		w.goOn(a, 0)
+		release(a)
+		w.goOn(a, 0, toItsEnd)
 		w.kill(a)
 		w.live(b, 10*time.Minute)
 		if calls := len(w.posts()); calls != 2 {
@@ -280,7 +269,7 @@ func TestAnOldVerdictDoesNotGoOverANewerCall(t *testing.T) {
 
 // A first claim that was decided before a halt does not go over what another process has written since.
 func TestAClaimThatAnotherProcessHasOvertaken(t *testing.T) {
-	withHalts(t, v1alpha1.LookupNever, 1, func(w *world, clocks map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupNever, 1, func(w *world) {
 		w.cloud.Configure(func(o *cbrtest.Options) {
 			o.ProjectIDs, o.TaskDuration = []string{cbrtest.ProjectID, elsewhere}, 5*time.Minute
 		})
@@ -290,24 +279,22 @@ func TestAClaimThatAnotherProcessHasOvertaken(t *testing.T) {
 		w.server.create(modelBackupOf(secondProject, "c0", 0))
 		w.point(firstProject, elsewhere)
 		a.sees()
-		clocks[a.name].arm("(*reporter).projectStatus")
-		w.passIn(a, 1) // nobody had the cloud project before
-		w.note("halted: %v", clocks[a.name].met)
+		w.haltIn(t, a, 1, "(*reporter).projectStatus") // nobody had the cloud project before
 		time.Sleep(2 * time.Minute)
 		w.point(firstProject, cbrtest.ProjectID)
 		for range 6 {
 			b.sees()
-			w.passIn(b, 1)
-			w.passIn(b, 0)
+			w.passOver(b, 1, toItsEnd)
+			w.passOver(b, 0, toItsEnd)
 			time.Sleep(10 * time.Millisecond)
 		}
 		w.server.remove(kindProject, firstProject)
 		for range 3 {
 			b.sees()
-			w.passIn(b, 0)
+			w.passOver(b, 0, toItsEnd)
 		}
 		w.server.remove(kindBackup, "b0")
-		close(clocks[a.name].on)
+		release(a)
 		w.finish(a)
 		w.kill(a)
 		w.restart(1)
@@ -317,15 +304,13 @@ func TestAClaimThatAnotherProcessHasOvertaken(t *testing.T) {
 
 // So it is of an import that was found, and has been lost and asked for again since.
 func TestAnOldSightDoesNotGoOverANewerImport(t *testing.T) {
-	withHalts(t, v1alpha1.LookupNever, 1, func(w *world, clocks map[string]*haltClock) {
+	withHalts(t, v1alpha1.LookupNever, 1, func(w *world) {
 		w.configure(func(o *cbrtest.Options) { o.TaskDuration = 10 * time.Second })
 		a, b := w.actors[0], w.actors[1]
 		w.reach(a, answerLost)
 		time.Sleep(25 * time.Second)
 		a.sees()
-		clocks[a.name].arm("(*cloudView).remember")
-		w.passIn(a, 0)
-		w.note("halted: %v", clocks[a.name].met)
+		w.haltIn(t, a, 0, "(*cloudView).remember")
 		w.live(b, time.Minute)
 		id := w.backup("b0").Spec.BackupID
 		w.removeInCBR(id)
@@ -335,7 +320,7 @@ func TestAnOldSightDoesNotGoOverANewerImport(t *testing.T) {
 		})
 		w.liveUntil(b, 2*time.Minute, func() bool { return len(w.posts()) > 1 })
 		w.live(b, 5*time.Second)
-		close(clocks[a.name].on)
+		release(a)
 		w.finish(a)
 		w.kill(a)
 		w.live(b, time.Hour)

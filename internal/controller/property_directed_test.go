@@ -170,10 +170,7 @@ func halted(t *testing.T, alter func(*Reconciler)) (twice []string, trace string
 		defer cancel()
 		w := newWorld(ctx, v1alpha1.LookupNever, 2, alter)
 		w.stopAt(w.actors[0], "cloud: POST")
-		w.mutex.Lock()
-		post := w.waiting[0]
-		w.waiting = nil
-		w.mutex.Unlock()
+		post := w.holdUp()
 		w.note("%s is halted", post.actor.name)
 		w.live(w.actors[1], 2*time.Minute)
 		w.note("%s goes on", post.actor.name)
@@ -206,10 +203,7 @@ func TestPropertyPassThatBeganLongAgo(t *testing.T) {
 			o.VisibleAfter, o.TaskDuration = propertySettle-propertyCall-10*time.Millisecond, 5*time.Minute
 		})
 		w.stopAt(w.actors[0], "live: get CBRProject")
-		w.mutex.Lock()
-		read := w.waiting[0]
-		w.waiting = nil
-		w.mutex.Unlock()
+		read := w.holdUp()
 		time.Sleep(5 * time.Minute)
 		w.reach(w.actors[1], crashAfter)
 		read.opened <- goesWell

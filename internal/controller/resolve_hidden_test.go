@@ -22,8 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"backupsync.dev/operator/api/v1alpha1"
 	"backupsync.dev/operator/internal/cbr"
 	"backupsync.dev/operator/internal/cbr/cbrtest"
@@ -72,7 +70,7 @@ func TestALostCallWhoseTaskIsHiddenLikeBackupsIsNotSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			scripted(t, v1alpha1.LookupBeforeFirstSubmission, 12, func(t *testing.T, w *world) {
 				w.findHidden(t)
-				if !w.actors[0].reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence.narrowed {
+				if !w.actors[0].knows().narrowed {
 					t.Fatal("the list is not known to hide some")
 				}
 				w.loseNew(t, lost.outcome)

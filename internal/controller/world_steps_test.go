@@ -31,6 +31,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"backupsync.dev/operator/api/v1alpha1"
@@ -184,6 +185,20 @@ func (w *world) stopAt(a *actor, name string) {
 		time.Sleep(300 * time.Millisecond)
 	}
 	w.audit.found("%s makes no request %s", a.name, name)
+}
+
+// knows is what a process remembers of what CBR has shown to the first project.
+func (a *actor) knows() *knowledge {
+	return &a.reconciler.memories.of(types.NamespacedName{Namespace: modelNamespace, Name: firstProject}).evidence
+}
+
+// holdUp takes the request that waits, which has its turn when its gate is opened.
+func (w *world) holdUp() *gate {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	held := w.waiting[0]
+	w.waiting = nil
+	return held
 }
 
 // next is the name of the request that waits, "" if there is none.
